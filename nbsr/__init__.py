@@ -1,0 +1,64 @@
+"""nbsr: a notebook-first workbench for symbolic regression, from a DataFrame to a law that a person can read.
+
+    import nbsr
+    result = nbsr.regress(df, "y ~ x1 + x2", seconds=10)
+    result.best, result.front, result.latex(), result.predict(df)
+
+In a notebook: `%load_ext nbsr`, then `%%regress df`.
+
+Importing nbsr loads nothing heavy: every public name below is fetched from its module when first used.
+"""
+
+import importlib
+import sys
+import types
+
+__version__ = "0.1.0"
+
+# public name -> the module that holds it; a name that maps to itself is a module
+_HOMES = {
+    "regress": "search",
+    "search": "search",
+    "Control": "search",
+    "METHODS": "search",
+    "SymbolicRegressor": "estimator",
+    "Table": "table",
+    "Result": "result",
+    "Candidate": "result",
+    "Snapshot": "result",
+    "Expression": "expression",
+    "Vocabulary": "expression",
+    "UsageError": "errors",
+    "register": "operators",
+    "load_ipython_extension": "notebook",
+    "unload_ipython_extension": "notebook",
+}
+_MODULES = ("datasets", "operators")
+
+__all__ = ["__version__", *_HOMES, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"nbsr.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"nbsr.{name}")
+    raise AttributeError(f"module 'nbsr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(types.ModuleType):
+    """`nbsr.search` is the function, also after its module of the same name was imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "search" and isinstance(value, types.ModuleType):
+            value = value.search
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
