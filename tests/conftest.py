@@ -10,14 +10,14 @@ hypothesis.settings.load_profile("nbsr")
 
 # jaxtyping wraps every function of nbsr, but numba compiles a function from its bytecode and cannot see through
 # the wrapper: treat a numba decorator as jaxtyping treats `@no_type_check`.
-_NUMBA = {"njit", "jit", "intrinsic", "overload", "vectorize", "guvectorize", "register_jitable", "generated_jit"}
+_NUMBA = {"intrinsic", "overload", "vectorize", "guvectorize", "register_jitable"}
 _is_no_type_check = _import_hook._is_no_type_check
 
 
 def _is_compiled_or_unchecked(decorator: ast.expr) -> bool:
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-    return name in _NUMBA or _is_no_type_check(decorator)
+    return name.endswith("jit") or name in _NUMBA or _is_no_type_check(decorator)
 
 
 _import_hook._is_no_type_check = _is_compiled_or_unchecked

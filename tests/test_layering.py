@@ -1,0 +1,128 @@
+"""The one direction: which module may import which. An arrow that points backwards fails here."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "nbsr"
+
+EVERYTHING = {"everything"}
+# A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors` may be imported by
+# all. A package stands for every module in it, unless a module of it has a row of its own.
+ALLOWED = {
+    "__init__": set(),
+    "errors": set(),
+    "operators": set(),
+    "expression": {"operators"},
+    "evaluate": {"evaluate", "operators", "expression"},
+    "simplify": {"operators", "expression", "evaluate"},
+    "table": set(),
+    "score": set(),
+    "refine": {"refine", "operators", "expression", "evaluate", "table", "generate.base"},
+    "generate.base": {"operators", "expression"},
+    "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
+    # the methods: they never import each other
+    "generate": {"generate.base", "generate.bricks", "operators", "expression", "evaluate"},
+    "result": {"expression", "evaluate", "simplify", "refine", "score", "table"},
+    "datasets": {"table"},
+    "search": {
+        "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
+    },
+    "estimator": {"search", "table", "result"},
+    "notebook": {"notebook", "search", "estimator", "result", "table", "score", "simplify", "expression",
+                 "operators", "evaluate", "datasets"},
+    "benchmark": EVERYTHING,
+    "cli": EVERYTHING,
+}  # fmt: skip
+
+
+def module_name(path: Path) -> str:
+    """`nbsr/evaluate/cpu.py` -> "evaluate.cpu"; `nbsr/__init__.py` -> "__init__"."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if len(parts) > 1 and parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts)
+
+
+def is_type_checking(test: ast.expr) -> bool:
+    return getattr(test, "id", getattr(test, "attr", "")) == "TYPE_CHECKING"
+
+
+def imported(source: str, module: str, is_package: bool = False) -> set[str]:
+    """The modules of nbsr, without the leading `nbsr.`, that a module's source imports anywhere."""
+    found = set()
+    package = ["nbsr", *module.split(".")] if is_package else ["nbsr", *module.split(".")[:-1]]
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and is_type_checking(node.test):
+            for child in node.orelse:
+                visit(child)
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join(base + ([node.module] if node.module else []))
+            # `from nbsr.evaluate import cpu` names a module, `from nbsr.table import Table` does not
+            names = [f"{origin}.{alias.name}" for alias in node.names]
+            found.update(name if exists(name) else origin for name in names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(source))
+    return {name.removeprefix("nbsr").removeprefix(".") for name in found if name.split(".")[0] == "nbsr"} - {""}
+
+
+def exists(dotted: str) -> bool:
+    path = ROOT.parent.joinpath(*dotted.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def row(module: str) -> str | None:
+    """The row of the table that speaks of a module: its own, or its package's."""
+    while module:
+        if module in ALLOWED:
+            return module
+        module = module.rpartition(".")[0]
+    return None
+
+
+def backward(module: str, targets: set[str]) -> set[str]:
+    """Those of the imported modules that the table does not allow."""
+    allowed = ALLOWED[row(module) or "__init__"]
+    if allowed is EVERYTHING:
+        return set()
+    return {t for t in targets if t != "errors" and row(t) not in allowed and t not in allowed and t != module}
+
+
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_point_forward(path):
+    module = module_name(path)
+    assert row(module) is not None, f"{module} has no row in the table of allowed imports"
+    targets = imported(path.read_text(encoding="utf-8"), module, path.name == "__init__.py")
+    assert not backward(module, targets)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("expression", "from nbsr.table import Table", {"table"}),
+        ("expression", "from .table import Table", {"table"}),
+        ("expression", "def f():\n    import nbsr.search", {"search"}),
+        ("expression", "if TYPE_CHECKING:\n    from nbsr.table import Table", set()),
+        ("expression", "from nbsr.operators import OPERATORS\nfrom nbsr.errors import UsageError", set()),
+        ("score", "from nbsr import operators", {"operators"}),
+        ("generate.pairs", "from nbsr.generate.base import Proposals", set()),
+        ("generate.pairs", "from nbsr.generate import base", set()),
+        ("generate.pairs", "from .evolve import Evolve", {"generate.evolve"}),
+        ("evaluate.cpu", "from nbsr.evaluate.program import Programs", set()),
+        ("cli", "import nbsr.search", set()),
+    ],
+)
+def test_the_rule_itself(module, source, expected, monkeypatch):
+    monkeypatch.setitem(globals(), "exists", lambda name: name in {"nbsr.operators", "nbsr.generate.base"})
+    assert backward(module, imported(source, module)) == expected
