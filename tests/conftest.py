@@ -8,8 +8,8 @@ from jaxtyping import _import_hook
 hypothesis.settings.register_profile("nbsr", deadline=None)
 hypothesis.settings.load_profile("nbsr")
 
-# jaxtyping wraps every function of nbsr, but numba compiles a function from its bytecode and cannot see through
-# the wrapper: treat a numba decorator as jaxtyping treats `@no_type_check`.
+# jaxtyping wraps every function of nbsr, but numba compiles a function from its bytecode and cannot see
+# through the wrapper: treat a numba decorator as jaxtyping treats `@no_type_check`.
 _NUMBA = {"intrinsic", "overload", "vectorize", "guvectorize", "register_jitable"}
 _is_no_type_check = _import_hook._is_no_type_check
 

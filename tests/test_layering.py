@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent / "nbsr"
 
 EVERYTHING = {"everything"}
-# A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors` may be imported by
-# all. A package stands for every module in it, unless a module of it has a row of its own.
+# A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors` may be imported
+# by all. A package stands for every module in it, unless a module of it has a row of its own.
 ALLOWED = {
     "__init__": set(),
     "errors": set(),
@@ -71,7 +71,7 @@ def imported(source: str, module: str, is_package: bool = False) -> set[str]:
             visit(child)
 
     visit(ast.parse(source))
-    return {name.removeprefix("nbsr").removeprefix(".") for name in found if name.split(".")[0] == "nbsr"} - {""}
+    return {name.removeprefix("nbsr.") for name in found if name.startswith("nbsr.")}
 
 
 def exists(dotted: str) -> bool:
@@ -93,7 +93,7 @@ def backward(module: str, targets: set[str]) -> set[str]:
     allowed = ALLOWED[row(module) or "__init__"]
     if allowed is EVERYTHING:
         return set()
-    return {t for t in targets if t != "errors" and row(t) not in allowed and t not in allowed and t != module}
+    return {t for t in targets - {"errors", module} if row(t) not in allowed and t not in allowed}
 
 
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -1,7 +1,7 @@
 """The benchmark's problems: laws with a known form and the ranges that their variables are drawn from.
 
-The facts stand in `problems.tsv`, one line a problem. A problem is drawn from `(seed, suite, id)` alone, so that
-its rows are the same whichever other problems are run, and in which order.
+The facts stand in `problems.tsv`, one line a problem. A problem is drawn from `(seed, suite, id)` alone, so
+that its rows are the same whichever other problems are run, and in which order.
 """
 
 import functools
@@ -84,7 +84,7 @@ class Problem:
 
     @functools.cached_property
     def defect(self) -> str | None:
-        """Why the problem cannot be used, or None: hardly ever finite, constant, or a variance that overflows."""
+        """Why the problem cannot be used (hardly ever finite, constant, variance overflows), or None."""
         try:
             _, y = self.sample(_PROBE_ROWS, 0, "probe")
         except UsageError:
