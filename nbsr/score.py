@@ -18,7 +18,9 @@ from jaxtyping import Float, Int
 EPS = float(np.finfo(np.float64).eps)
 # The accuracy of float64 squared would be 5e-32. `score` stops at EPS (2e-16), as Flash-ANSR does.
 EXACT_FVU = 1e-13
-# An FVU below this is rounding: columns that were once float32 leave 1e-15, and cancellation costs some more.
+# A fit below this is exact: columns that were once float32 leave 1e-15, and cancellation costs some more.
+ROUNDING_FVU = 1e-25
+# Differences below this are the rounding of the evaluation itself.
 NATS_PER_NODE = 1.5
 # ln(4.5): enumerations of algebraically distinct expressions grow 4 to 5 fold with each further node.
 ROWS_CAP = 1000
@@ -123,9 +125,10 @@ def pareto_front(
 ) -> Int[np.ndarray, " front"]:
     """The candidates strictly more accurate than every other that is as short or shorter, shortest first.
 
-    Of equals the first in order stays; an FVU that is not finite is never on the front.
+    Of equals the first in order stays, and FVUs below 1e-25 are equal; an FVU that is not finite is never on
+    the front.
     """
-    value = _usable(fvu, floor=0.0)
+    value = _usable(fvu, floor=ROUNDING_FVU)
     order = np.lexsort((value, complexity))
     best_before = np.minimum.accumulate(np.concatenate(([np.inf], value[order])))[:-1]
     return order[value[order] < best_before]

@@ -109,7 +109,7 @@ def test_as_many_constants_as_rows_are_worth_nothing():
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([NAN, INF, 0.0, 1e-20, 1e-3, 0.1, 0.5]), st.integers(1, 5)),
+        st.tuples(st.sampled_from([NAN, INF, 0.0, 1e-33, 1e-20, 1e-3, 0.1, 0.5]), st.integers(1, 5)),
         min_size=0,
         max_size=12,
     )
@@ -118,6 +118,7 @@ def test_as_many_constants_as_rows_are_worth_nothing():
 def test_the_front_is_what_nothing_as_short_beats(candidates):
     fvu = np.array([f for f, _ in candidates], dtype=float)
     complexity = np.array([c for _, c in candidates], dtype=int)
+    candidates = [(0.0 if f < 1e-25 else f, c) for f, c in candidates]
     expected = [
         i
         for i, (f, c) in enumerate(candidates)
@@ -129,7 +130,7 @@ def test_the_front_is_what_nothing_as_short_beats(candidates):
     ]
     front = s.pareto_front(fvu, complexity)
     assert sorted(front.tolist()) == expected
-    assert np.all(np.diff(complexity[front]) > 0) and np.all(np.diff(fvu[front]) < 0)
+    assert np.all(np.diff(complexity[front]) > 0) and np.all(np.diff(np.maximum(fvu[front], 1e-25)) < 0)
 
 
 # ---- the pick --------------------
