@@ -1,0 +1,22 @@
+"""The language: which tokens there are, formulas made of them, and every form in which a formula appears."""
+
+from nbsr.expression.constants import Exact, exact_constants, exact_form
+from nbsr.expression.tree import FREE, Expression, pack, unpack
+from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary, fold, is_complete, subtree_end
+
+__all__ = [
+    "CONST",
+    "FREE",
+    "PAD",
+    "WILDCARD",
+    "Exact",
+    "Expression",
+    "Vocabulary",
+    "exact_constants",
+    "exact_form",
+    "fold",
+    "is_complete",
+    "pack",
+    "subtree_end",
+    "unpack",
+]
