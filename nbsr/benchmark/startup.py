@@ -1,0 +1,118 @@
+"""What a person waits for and what it weighs: imports, the first candidate in a real kernel, a large table.
+
+Every figure is taken in a fresh process or a fresh kernel.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+_IMPORT = "import time; start = time.perf_counter(); import nbsr; print(time.perf_counter() - start)"
+_LOAD_EXT = """
+import time
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+start = time.perf_counter()
+shell.run_line_magic("load_ext", "nbsr")
+print(time.perf_counter() - start)
+"""
+_DATA = """
+import numpy, pandas
+_rng = numpy.random.default_rng(0)
+df = pandas.DataFrame(_rng.uniform(1, 5, (200, 3)), columns=["x1", "x2", "x3"])
+df["y"] = 2.5 * df.x1 * numpy.exp(-df.x2 / 3) + numpy.sqrt(df.x3)
+%load_ext nbsr
+"""
+_REGRESS = "%%regress df --seconds 5 --seed 0\ny ~ x1 + x2 + x3"
+_RESIDENT = """
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS:")))
+"""
+_LARGE = """
+import time
+import numpy as np
+import nbsr
+from nbsr.benchmark.memory import peak_megabytes
+rng = np.random.default_rng(0)
+X = rng.uniform(1, 5, (1_000_000, 10))
+y = 2.5 * X[:, 0] * X[:, 1] / X[:, 2] + 3.0 * np.sin(X[:, 3])
+y += 0.01 * np.std(y) * rng.standard_normal(len(y))
+start = time.perf_counter()
+result = nbsr.regress(nbsr.Table.from_arrays(X, y), seconds={seconds}, seed=0)
+elapsed = time.perf_counter() - start
+print(f"large 1000000 x 10: {{elapsed:.1f}}s of {seconds:g}s, peak {{peak_megabytes():.0f}} MB")
+print(f"truth: 2.5*x1*x2/x3 + 3*sin(x4), with 1% noise; found, with an FVU of {{result.best.fvu:.3g}}:")
+print(result.best.expression)
+"""
+
+
+def _python(code: str, **environment: str) -> str:
+    """The output of a fresh interpreter."""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    if run.returncode:
+        raise RuntimeError(run.stderr.strip())
+    return run.stdout.strip()
+
+
+def _first_candidate(**environment: str) -> tuple[float, float, float]:
+    """Seconds from `%%regress` to the first law on screen in a new kernel, then in the same kernel again, and
+    the kernel's resident memory in MB."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3", env={**os.environ, **environment})
+    try:
+        client.execute_interactive(_DATA, output_hook=_raise_on_error)
+        first, again = _seconds_to_a_law(client), _seconds_to_a_law(client)
+        printed: list[str] = []
+        client.execute_interactive(
+            _RESIDENT, output_hook=lambda m: printed.append(m["content"].get("text", ""))
+        )
+        return first, again, int("".join(printed)) * 1024 / 1e6
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def _seconds_to_a_law(client) -> float:
+    start = time.perf_counter()
+    seen: list[float] = []
+
+    def hook(message: dict) -> None:
+        _raise_on_error(message)
+        html = message["content"].get("data", {}).get("text/html", "")
+        if not seen and "nbsr-law" in html:
+            seen.append(time.perf_counter() - start)
+
+    client.execute_interactive(_REGRESS, output_hook=hook, timeout=120)
+    if not seen:
+        raise RuntimeError("no law was shown")
+    return seen[0]
+
+
+def _raise_on_error(message: dict) -> None:
+    if message["msg_type"] == "error":
+        raise RuntimeError(message["content"]["evalue"])
+
+
+def startup(repeats: int = 5) -> None:
+    """Print the seconds until nbsr is imported, loaded and shows its first law; and what the kernel weighs."""
+    for name, code in (("import nbsr", _IMPORT), ("%load_ext nbsr", _LOAD_EXT)):
+        _python(code)
+        seconds = statistics.median(float(_python(code)) for _ in range(repeats))
+        print(f"{name}: {seconds:.3f}s")
+    with tempfile.TemporaryDirectory() as empty:
+        cold, _, _ = _first_candidate(NUMBA_CACHE_DIR=empty)
+    print(f"first candidate, kernels not yet compiled: {cold:.2f}s")
+    fresh, again, resident = _first_candidate()
+    print(f"first candidate, new kernel: {fresh:.2f}s")
+    print(f"first candidate, same kernel again: {again:.2f}s")
+    print(f"resident memory of the kernel after %%regress: {resident:.0f} MB")
+
+
+def large(seconds: float = 30.0) -> None:
+    """Print how a search on 1,000,000 rows and 10 columns keeps its time, its peak memory and its law."""
+    print(_python(_LARGE.format(seconds=seconds)))

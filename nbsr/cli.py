@@ -1,0 +1,209 @@
+"""The command `nbsr`: benchmarks, the state of the installation, and notebooks run without a screen.
+
+A slip of the user ends with one sentence and exit status 2, never with a traceback.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nbsr import __version__
+from nbsr.errors import UsageError, did_you_mean
+
+_EXTRA_BENCHES = ("evaluator", "startup", "large")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, except that a slip is a UsageError instead of the end of the process."""
+
+    def error(self, message: str):
+        raise UsageError(message)
+
+
+def _number(kind: type, least: float, strictly: bool, what: str) -> Callable[[str], float | int]:
+    """A reader of a bounded number, whose complaint says what was expected."""
+
+    def read(text: str) -> float | int:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not (value > least if strictly else value >= least) or value == float("inf"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return read
+
+
+def _positive(text: str) -> float:
+    return _number(float, 0, True, "a positive number of seconds")(text)
+
+
+def _count(text: str) -> int:
+    return int(_number(int, 1, False, "a whole number of at least 1")(text))
+
+
+def _share(text: str) -> float:
+    return _number(float, 0, False, "a share of the target's deviation, such as 0.01")(text)
+
+
+def _whole(text: str) -> int:
+    return int(_number(int, 0, False, "a whole number of at least 0")(text))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="nbsr", description="Symbolic regression: from a table to a law.")
+    parser.add_argument("--version", action="version", version=f"nbsr {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    bench = commands.add_parser("bench", help="measure nbsr, or a peer, on problems with a known law")
+    bench.add_argument(
+        "suite", metavar="SUITE", help="fastsrb, feynman, nguyen, jin, ...; or evaluator, startup, large"
+    )
+    bench.add_argument("--seconds", type=_positive, help="time for each problem (10; large: 30)")
+    bench.add_argument("--rows", type=_count, default=200, help="training rows (200)")
+    bench.add_argument(
+        "--noise", type=_share, default=0.0, help="noise as a share of the target's deviation (0)"
+    )
+    bench.add_argument("--seed", type=_whole, default=0)
+    bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
+    bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
+    bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
+    bench.add_argument("--peer", help="pyoperon or gplearn, in nbsr's place")
+    bench.add_argument(
+        "--out", type=Path, metavar="F.jsonl", help="add outcomes to this file, skip those it has"
+    )
+    bench.add_argument("--jobs", type=_count, default=1, metavar="J", help="problems at the same time (1)")
+
+    commands.add_parser("doctor", help="print versions, cores, device and the state of the compiled kernels")
+    commands.add_parser("warm", help="compile the kernels now, so that the first search need not wait")
+    laws = commands.add_parser("laws", help="run a notebook in a kernel and print the laws that it finds")
+    laws.add_argument("notebook", type=Path)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script; returns the exit status."""
+    commands = {"bench": _bench, "doctor": _doctor, "warm": _warm, "laws": _laws}
+    try:
+        options = _parser().parse_args(arguments)
+        commands[options.command](options)
+    except UsageError as slip:
+        print(f"nbsr: {slip}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nbsr: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> None:
+    if options.suite == "evaluator":
+        from nbsr.benchmark import evaluator
+
+        return evaluator.run()
+    if options.suite == "startup":
+        from nbsr.benchmark.startup import startup
+
+        return startup()
+    if options.suite == "large":
+        from nbsr.benchmark.startup import large
+
+        return large(options.seconds or 30.0)
+
+    from nbsr.benchmark.peers import PEERS
+    from nbsr.benchmark.problems import suites
+    from nbsr.benchmark.runner import Settings, run_suite
+    from nbsr.evaluate import warm
+
+    known = [*suites(), *_EXTRA_BENCHES]
+    if options.suite not in known:
+        hint = did_you_mean(options.suite, known)
+        raise UsageError(f"there is no suite {options.suite!r}; there are {', '.join(known)}.{hint}")
+    if options.peer is not None and options.peer not in PEERS:
+        raise UsageError(f"there is no peer {options.peer!r}; there are {', '.join(PEERS)}.")
+    settings = Settings(
+        suite=options.suite,
+        method=options.peer or options.method,
+        seconds=options.seconds or 10.0,
+        rows=options.rows,
+        noise=options.noise,
+        seed=options.seed,
+    )
+    warm(background=False)
+    only = [id for id in options.only.split(",") if id]
+    run_suite(settings, options.every, only, options.out, options.jobs, lambda line: print(line, flush=True))
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    import os
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    from nbsr.evaluate import ready
+
+    print(f"nbsr {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for package in (
+        "numpy",
+        "scipy",
+        "pandas",
+        "numba",
+        "sympy",
+        "torch",
+        "scikit-learn",
+        "altair",
+        "jupyterlab",
+    ):
+        try:
+            print(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            print(f"{package} is not installed")
+    print(f"cores: {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}")
+    print(f"device: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}")
+    print(f"kernels: {'compiled' if ready() else 'not compiled yet; `nbsr warm` does it now'}")
+
+
+def _warm(options: argparse.Namespace) -> None:
+    import time
+
+    from nbsr.evaluate import warm
+
+    start = time.perf_counter()
+    warm(background=False)
+    print(f"The kernels are compiled ({time.perf_counter() - start:.1f}s).")
+
+
+_PRINT_LAWS = """
+import nbsr as _nbsr
+for _name, _value in list(globals().items()):
+    if isinstance(_value, _nbsr.Result) and not _name.startswith("_"):
+        print(f"{_name}: {_value.table.target} = {_value.best.expression.infix(6)}")
+"""
+
+
+def _laws(options: argparse.Namespace) -> None:
+    if not options.notebook.is_file():
+        raise UsageError(f"there is no notebook {str(options.notebook)!r}.")
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    try:
+        notebook = nbformat.read(options.notebook, as_version=4)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
+        raise UsageError(f"{str(options.notebook)!r} is not a notebook.") from None
+    notebook.cells.append(nbformat.v4.new_code_cell(_PRINT_LAWS))
+    where = {"metadata": {"path": str(options.notebook.parent)}}
+    try:
+        NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
+    except CellExecutionError as failure:
+        raise UsageError(f"a cell of {options.notebook} failed: {failure.ename}: {failure.evalue}") from None
+    for output in notebook.cells[-1].outputs:
+        print(output.get("text", ""), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
