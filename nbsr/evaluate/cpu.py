@@ -1,0 +1,181 @@
+"""Batches of programs on the processor's cores."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float
+
+from nbsr.evaluate import compiled, elementwise
+from nbsr.evaluate.program import BLOCK, Programs
+
+_LINE = 128  # bytes of a kernel's vector; columns are padded to whole ones
+
+
+def ready() -> bool:
+    """Whether the machine code is there, so that the next call need not wait for the compiler."""
+    return compiled.is_loaded() or compiled.object_path().exists()
+
+
+_warming: list[subprocess.Popen] = []
+
+
+def warm(background: bool = True) -> None:
+    """Compile the kernels into the cache on disk, in a process of its own, if they are not there.
+
+    Args:
+        background: return at once; `ready` says when they are there.
+    """
+    if ready():
+        return
+    if not any(process.poll() is None for process in _warming):
+        _warming[:] = [subprocess.Popen([sys.executable, "-c", "from nbsr.evaluate import compiled; compiled.store_kernels()"])]
+    if not background:
+        _warming[0].wait()
+
+
+def aligned(shape: tuple[int, ...], dtype=np.float64) -> np.ndarray:
+    """An uninitialised array that begins on a cache line, which the kernels read and write faster."""
+    dtype = np.dtype(dtype)
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    memory = np.empty(n_bytes + _LINE, np.uint8)
+    skip = -memory.ctypes.data % _LINE
+    return memory[skip : skip + n_bytes].view(dtype).reshape(shape)
+
+
+def as_columns(X: Float[np.ndarray, "rows columns"], dtype=np.float64) -> np.ndarray:
+    """X as the machine reads it: [D, N], each column one aligned run of memory padded with its first number.
+
+    The padding lies behind the returned view; `forward_block` takes any [D, N] array with contiguous rows, but is
+    fastest on these.
+    """
+    n_rows, n_columns = X.shape
+    per_line = _LINE // np.dtype(dtype).itemsize
+    padded = -(-max(n_rows, 1) // per_line) * per_line
+    columns = aligned((n_columns, padded), dtype)
+    with np.errstate(over="ignore"):
+        columns[:, :n_rows] = X.T
+    columns[:, n_rows:] = columns[:, :1] if n_rows else 1.0
+    return columns[:, :n_rows]
+
+
+def evaluate(
+    programs: Programs,
+    constants: np.ndarray,
+    X: np.ndarray,
+    dtype=np.float64,
+    threads: int | None = None,
+    stop_early: bool = False,
+) -> np.ndarray:
+    """Values [K, N] of K programs on N rows; NaN outside an operator's domain.
+
+    Args:
+        programs: K linked programs.
+        constants: [K, C] float64; program k uses the first n_constants[k] of its row.
+        X: [N, D] inputs, D = programs.n_columns.
+        dtype: float64, or float32 to screen (half the memory, twice the speed).
+        threads: how many threads work on it; all cores by default.
+        stop_early: give up a program at its first block of rows with a value that is not finite; its row then
+            holds a NaN somewhere and is otherwise undefined.
+    """
+    dtype = np.dtype(dtype)
+    constants = _checked(programs, constants, X)
+    n_programs, n_rows = len(programs), len(X)
+    if not ready():
+        return elementwise.evaluate(programs, constants, X, dtype)
+    values = aligned((n_programs, n_rows), dtype)
+    if n_programs == 0 or n_rows == 0:
+        return values
+    run = getattr(compiled.kernels(), f"evaluate_{dtype.name}")
+    columns = as_columns(X, dtype)
+    with np.errstate(over="ignore"):
+        constants = np.ascontiguousarray(constants, dtype)
+    code, lengths = np.ascontiguousarray(programs.code, np.int32), np.ascontiguousarray(programs.length, np.int32)
+    depth = code.shape[1]
+
+    def work(first: int, last: int) -> None:
+        scratch = aligned((depth, BLOCK), dtype)
+        run(
+            first, last, code.ctypes.data, code.strides[0], lengths.ctypes.data, programs.n_columns,
+            constants.ctypes.data, constants.shape[1], columns.ctypes.data, columns.strides[0],
+            n_rows, scratch.ctypes.data, values.ctypes.data, int(stop_early),
+        )  # fmt: skip
+
+    _share(work, n_programs, threads)
+    return values
+
+
+def jacobian(
+    programs: Programs, constants: np.ndarray, X: np.ndarray, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values [K, N] and their derivatives [K, C, N] by the constants, by reverse accumulation, in float64.
+
+    Derivatives by constants that a program has not are 0.
+    """
+    constants = _checked(programs, constants, X)
+    n_programs, n_rows, n_constants = len(programs), len(X), constants.shape[1]
+    if not ready():
+        return elementwise.jacobian(programs, constants, X)
+    values = aligned((n_programs, n_rows))
+    derivatives = aligned((n_programs, n_constants, n_rows))
+    if n_programs == 0 or n_rows == 0:
+        return values, derivatives
+    run = compiled.kernels().jacobian_float64
+    columns = as_columns(X)
+    constants = np.ascontiguousarray(constants, np.float64)
+    code, lengths = np.ascontiguousarray(programs.code, np.int32), np.ascontiguousarray(programs.length, np.int32)
+    depth = code.shape[1]
+
+    def work(first: int, last: int) -> None:
+        scratch, adjoint, rows = aligned((depth, BLOCK)), aligned((depth, BLOCK)), aligned((n_constants, BLOCK))
+        run(
+            first, last, code.ctypes.data, code.strides[0], lengths.ctypes.data, programs.n_columns,
+            constants.ctypes.data, n_constants, columns.ctypes.data, columns.strides[0],
+            n_rows, scratch.ctypes.data, values.ctypes.data, adjoint.ctypes.data, rows.ctypes.data,
+            derivatives.ctypes.data,
+        )  # fmt: skip
+
+    _share(work, n_programs, threads)
+    return values, derivatives
+
+
+def _checked(programs: Programs, constants: np.ndarray, X: np.ndarray) -> np.ndarray:
+    constants = np.asarray(constants, np.float64)
+    if X.ndim != 2 or X.shape[1] != programs.n_columns:
+        raise ValueError(f"X has shape {X.shape}, the programs read {programs.n_columns} columns")
+    most = int(programs.n_constants.max(initial=0))
+    if constants.ndim != 2 or len(constants) != len(programs) or constants.shape[1] < most:
+        raise ValueError(
+            f"constants have shape {constants.shape}, expected {len(programs)} programs x at least {most}"
+        )
+    return constants
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    # by process, because threads do not survive a fork
+    return ThreadPoolExecutor(cores(), thread_name_prefix="nbsr-evaluate")
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share(work, n: int, threads: int | None) -> None:
+    """Call work(first, last) on parts of range(n), in several threads."""
+    threads = min(threads or cores(), n)
+    if threads <= 1:
+        work(0, n)
+        return
+    # more parts than threads, because programs differ in what they cost
+    parts = min(n, 4 * threads)
+    edges = [n * i // parts for i in range(parts + 1)]
+    if threads == cores():
+        list(_pool(os.getpid()).map(work, edges[:-1], edges[1:]))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, edges[:-1], edges[1:]))
