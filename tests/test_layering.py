@@ -9,20 +9,21 @@ ROOT = Path(__file__).parent.parent / "nbsr"
 
 EVERYTHING = {"everything"}
 # A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors` may be imported
-# by all. A package stands for every module in it, unless a module of it has a row of its own.
+# by all. A package stands for every module in it, and they may import each other, except where a module has a
+# row of its own.
 ALLOWED = {
     "__init__": set(),
     "errors": set(),
     "operators": set(),
     "expression": {"expression", "operators"},
-    "evaluate": {"evaluate", "operators", "expression"},
+    "evaluate": {"operators", "expression"},
     "simplify": {"operators", "expression", "evaluate"},
     "table": set(),
     "score": set(),
-    "refine": {"refine", "operators", "expression", "evaluate", "table", "generate.base"},
+    "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
     "generate.base": {"operators", "expression"},
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
-    # the methods: they never import each other
+    # the methods: they, alone among the modules of a package, never import each other
     "generate": {"generate.base", "generate.bricks", "operators", "expression", "evaluate"},
     "result": {"expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
@@ -30,7 +31,7 @@ ALLOWED = {
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
     },
     "estimator": {"search", "table", "result"},
-    "notebook": {"notebook", "search", "estimator", "result", "table", "score", "simplify", "expression",
+    "notebook": {"search", "refine", "estimator", "result", "table", "score", "simplify", "expression",
                  "operators", "evaluate", "datasets"},
     "benchmark": EVERYTHING,
     "cli": EVERYTHING,
@@ -83,13 +84,15 @@ def exists(dotted: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
+def upward(module: str) -> list[str]:
+    """`generate.evolve` -> `generate.evolve`, `generate`."""
+    parts = module.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
 def row(module: str) -> str | None:
     """The row of the table that speaks of a module: its own, or its package's."""
-    while module:
-        if module in ALLOWED:
-            return module
-        module = module.rpartition(".")[0]
-    return None
+    return next((name for name in upward(module) if name in ALLOWED), None)
 
 
 def backward(module: str, targets: set[str]) -> set[str]:
@@ -97,7 +100,8 @@ def backward(module: str, targets: set[str]) -> set[str]:
     allowed = ALLOWED[row(module) or "__init__"]
     if allowed is EVERYTHING:
         return set()
-    return {t for t in targets - {"errors", module} if row(t) not in allowed and t not in allowed}
+    own = {row(module)} - {"generate"}
+    return {t for t in targets - {"errors", module} if not {*upward(t)} & (allowed | own)}
 
 
 MODULES = sorted(ROOT.rglob("*.py"))

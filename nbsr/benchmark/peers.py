@@ -1,7 +1,8 @@
 """Other systems for symbolic regression, posed the same problems: `pip install nbsr[peers]`.
 
-Each peer is a function that makes a solver (see `runner.Solver`): it gets the rows, the same number of seconds
-and all cores where it can use them, and returns its law as an expression of nbsr, its text and its prediction.
+Each peer is a function that makes a solver (see `runner.Solver`): it gets the rows, the same number of
+seconds and all cores where it can use them, and returns its law as an expression of nbsr, its text and its
+prediction.
 """
 
 import importlib

@@ -99,7 +99,7 @@ def _raise_on_error(message: dict) -> None:
 
 
 def startup(repeats: int = 5) -> None:
-    """Print the seconds until nbsr is imported, loaded and shows its first law; and what the kernel weighs."""
+    """Print the seconds until nbsr is imported, is loaded, shows its first law; and what a kernel weighs."""
     for name, code in (("import nbsr", _IMPORT), ("%load_ext nbsr", _LOAD_EXT)):
         _python(code)
         seconds = statistics.median(float(_python(code)) for _ in range(repeats))
