@@ -65,6 +65,6 @@ def describe(name: str | None = None) -> str:
 def _about(name: str) -> dict[str, Any]:
     catalogue = _catalogue()
     if name not in catalogue:
-        hint = did_you_mean(name, catalogue) if isinstance(name, str) else ""
+        hint = did_you_mean(name, catalogue)
         raise UsageError(f"There is no data set {name!r}; the sets are {', '.join(catalogue)}.{hint}")
     return catalogue[name]
