@@ -17,7 +17,7 @@ ALLOWED = {
     "operators": set(),
     "expression": {"expression", "operators"},
     "evaluate": {"operators", "expression"},
-    "simplify": {"operators", "expression", "evaluate"},
+    "simplify": {"simplify", "operators", "expression", "evaluate"},
     "table": set(),
     "score": set(),
     "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
