@@ -6,8 +6,8 @@ data were exact, to about ten times the error of fitting the true form when they
 Symbolic: the law itself was found, "up to the digits", and nearly as short. Simplifying a difference of
 two formulas with measured constants leaves crumbs that a simplifier can neither cancel nor keep, so the
 difference is made to vanish first: the constants of what was found are solved for against the truth in
-60-digit arithmetic, starting from where they are, and the found law is the truth when (1) the difference
-then is zero to 30 digits on points of the problem's own ranges that took no part in solving, and (2) no
+120-digit arithmetic, starting from where they are, and the found law is the truth when (1) the difference
+then is zero to 80 digits on points of the problem's own ranges that took no part in solving, and (2) no
 constant had to move by more than the digits that the data allow. Approximations (a Taylor term for a
 root, a dropped `v**2/c**2`) fail the first test however well they fit, a leftover term with a tiny
 coefficient fails the second. Since recovery is required too, a constant offset or factor between the two
@@ -29,8 +29,8 @@ from nbsr.simplify import canonical
 
 RESOLUTION = 1.2e-7  # FVU, the spacing of float32 at 1
 COMPLEXITY_RATIO = 1.2
-_DIGITS = 60
-_AGREEMENT = 1e-30
+_DIGITS = 120
+_AGREEMENT = 1e-80
 _STEPS = 30
 _CHECK_POINTS = 24
 _LARGEST_EXPONENT = 100_000  # of two; beyond it an intermediate value is no number anyone meant
@@ -94,7 +94,7 @@ def same_law(
         points = [[mpmath.mpf(float(v)) for v in X[row]] for row in rows]
         try:
             targets = [_value(truth, truth.constants, point) for point in points]
-            floor = max(abs(target) for target in targets) * mpmath.mpf("1e-20")
+            floor = max(abs(target) for target in targets) * mpmath.mpf("1e-40")
             weights = [1 / (abs(target) + floor) for target in targets]
             samples = list(zip(points, targets, weights))
             start = [mpmath.mpf(c) for c in found.constants]
@@ -118,7 +118,7 @@ def _solve(found: Expression, constants: list, samples: list) -> list:
         jacobian = _jacobian(found, constants, samples, residuals)
         normal = jacobian.T * jacobian
         for j in range(len(constants)):
-            normal[j, j] = normal[j, j] * (1 + mpmath.mpf("1e-25")) + mpmath.mpf("1e-50")
+            normal[j, j] = normal[j, j] * (1 + mpmath.mpf("1e-40")) + mpmath.mpf("1e-90")
         move = mpmath.lu_solve(normal, jacobian.T * mpmath.matrix(residuals))
         size = mpmath.norm(residuals, 2)
         for shorter in (1, 4, 16, 64):
@@ -144,7 +144,7 @@ def _jacobian(found: Expression, constants: list, samples: list, residuals: list
     """Derivatives of the values by the logarithm of each constant (by the constant itself where it is 0)."""
     import mpmath
 
-    step = mpmath.mpf("1e-30")
+    step = mpmath.mpf("1e-50")
     jacobian = mpmath.zeros(len(samples), len(constants))
     for j, constant in enumerate(constants):
         moved = [*constants]
