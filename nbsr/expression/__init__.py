@@ -1,6 +1,7 @@
 """The language: which tokens there are, formulas made of them, and every form in which a formula appears."""
 
 from nbsr.expression.constants import Exact, exact_constants, exact_form
+from nbsr.expression.constraints import Constraints, legal_next
 from nbsr.expression.tree import FREE, Expression, pack, unpack
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary, fold, is_complete, subtree_end
 
@@ -9,6 +10,7 @@ __all__ = [
     "FREE",
     "PAD",
     "WILDCARD",
+    "Constraints",
     "Exact",
     "Expression",
     "Vocabulary",
@@ -16,6 +18,7 @@ __all__ = [
     "exact_form",
     "fold",
     "is_complete",
+    "legal_next",
     "pack",
     "subtree_end",
     "unpack",

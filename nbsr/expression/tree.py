@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float, Integer, Num
 
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.expression.infix import infix
+from nbsr.expression.numeric import evaluate
 from nbsr.expression.parse import parse
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary, fold, is_complete, subtree_end
 
@@ -195,6 +197,16 @@ class Expression:
                     constants.append(next(own))
         return Expression(tuple(tokens), tuple(constants), vocabulary)
 
+    # -- values
+
+    def predict(self, X: Num[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows"]:
+        """Values on the rows of X, whose columns are the vocabulary's; NaN outside an operator's domain."""
+        if X.shape[1] != len(self.vocabulary.variables):
+            raise UsageError(f"X has {X.shape[1]} columns, but {len(self.vocabulary.variables)} are expected.")
+        columns = list(np.asarray(X, dtype=np.float64).T)
+        values = evaluate(self.tokens, self.constants, self.vocabulary, columns, "numpy")
+        return np.array(np.broadcast_to(values, len(X)), dtype=np.float64)
+
     # -- printing
 
     def infix(self, digits: int | None = None) -> str:
@@ -213,7 +225,9 @@ class Expression:
         return f"Expression({self.infix()!r})"
 
 
-def pack(expressions: Sequence[Expression]) -> tuple[np.ndarray, np.ndarray]:
+def pack(
+    expressions: Sequence[Expression],
+) -> tuple[Integer[np.ndarray, "rows length"], Float[np.ndarray, "rows constants"]]:
     """Expressions as arrays: tokens `[K, L]` padded with PAD, and constants `[K, C]` padded with NaN."""
     rows = len(expressions)
     width = max((len(e.tokens) for e in expressions), default=0)
@@ -228,7 +242,9 @@ def pack(expressions: Sequence[Expression]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unpack(
-    tokens: np.ndarray, constants: np.ndarray | None, vocabulary: Vocabulary
+    tokens: Integer[np.ndarray, "rows length"],
+    constants: Float[np.ndarray, "rows constants"] | None,
+    vocabulary: Vocabulary,
 ) -> list[Expression]:
     """The opposite of `pack`; without constants every constant is free."""
     expressions = []
