@@ -25,7 +25,7 @@ from nbsr.benchmark.problems import Problem
 from nbsr.expression import CONST, Expression
 from nbsr.operators import OPERATORS, PRIMITIVES
 from nbsr.score import fvu
-from nbsr.simplify import canonical
+from nbsr.simplify import simplify
 
 RESOLUTION = 1.2e-7  # FVU, the spacing of float32 at 1
 COMPLEXITY_RATIO = 1.2
@@ -68,8 +68,8 @@ def judge(
     """
     error = float(np.nan_to_num(fvu(y, prediction), nan=np.inf))
     recovered = error <= threshold(noise, rows)
-    truth = canonical(problem.truth)
-    shortest = canonical(found) if found is not None else None
+    truth = simplify(problem.truth)
+    shortest = simplify(found) if found is not None else None
     symbolic = (
         recovered
         and shortest is not None

@@ -44,7 +44,7 @@ class Outcome:
     recovered: bool
     symbolic: bool
     fvu: float  # on fresh noise-free points
-    complexity: int | None  # of the found law in canonical form
+    complexity: int | None  # of the found law, simplified
     truth_complexity: int | None
     elapsed: float  # seconds
     peak_megabytes: float  # resident memory, the process's peak during the search
