@@ -1,0 +1,243 @@
+"""A search in a thread of its own: the handle that a person holds while it runs, and what becomes of it.
+
+The cell's thread never runs the search, so an interrupt of the kernel cannot land inside it: the cell only
+waits, and an interrupt asks the search to stop, exactly as `Job.stop()` does.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from .task import Task
+
+if TYPE_CHECKING:
+    from ..expression import Expression
+    from ..result import Candidate, Result, Snapshot
+    from ..search import Control
+    from ..table import Table
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A law that was given for comparison, judged on the same rows as the one that is found."""
+
+    label: str
+    text: str
+    expression: "Expression"
+    fvu: float
+    test_fvu: float | None
+
+
+class Job:
+    """A search that runs beside the notebook.
+
+        %%regress df --background -o job
+        y ~ x1 + x2
+
+    `job.best` is the best candidate so far, `job.wait(30)` waits for the result for 30 seconds, `job.stop()`
+    ends the search and keeps what it found, `job.pause()` and `job.resume()` hold it. When it has ended,
+    `job.result` is its `Result`, and what a Result has (`job.front`, `job.predict(df)`) the job has as well.
+    """
+
+    def __init__(self, task: Task, number: int, on_end: Callable[["Job"], None] = lambda job: None):
+        self.task = task
+        self.number = number
+        self.snapshot: Snapshot | None = None
+        self.table: Table | None = None
+        self.test_table: Table | None = None
+        self.rivals: tuple[Rival, ...] = ()
+        self.error: BaseException | None = None
+        self.interrupted = False
+        self.begun = threading.Event()  # a first candidate, or the end
+        self.done = threading.Event()
+        self._result: Result | None = None
+        self._control: Control | None = None
+        self._wanted = ""  # "stop" or "pause", asked for before there was a control to tell
+        self._lock = threading.Lock()
+        self._on_end = on_end
+        self._started = time.monotonic()
+        self._ended: float | None = None
+        self._thread = threading.Thread(target=self._work, name=f"nbsr search {number}", daemon=True)
+
+    # --- what a person asks
+
+    @property
+    def name(self) -> str:
+        """The name of the result, or the job's number."""
+        return self.task.name or str(self.number)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start; they stand still when the search has ended."""
+        return (self._ended or time.monotonic()) - self._started
+
+    @property
+    def status(self) -> str:
+        """One of starting, running, paused, stopping; finished, exact, stopped, interrupted, failed."""
+        if self.done.is_set():
+            if self.error is not None:
+                return "failed"
+            if self.interrupted:
+                return "interrupted"
+            return self._result.ended if self._result is not None else "finished"
+        if self._control is not None and self._control.stopped or self._wanted == "stop":
+            return "stopping"
+        if self._control is not None and self._control.paused:
+            return "paused"
+        return "running" if self.snapshot is not None else "starting"
+
+    @property
+    def best(self) -> "Candidate | None":
+        """The best candidate so far; None before the first."""
+        if self.finding is not None:
+            return self.finding.best
+        return self.snapshot.best if self.snapshot is not None else None
+
+    @property
+    def finding(self) -> "Result | None":
+        """The Result, where there is one and it holds a law."""
+        return self._result if self._result is not None and self._result.picked is not None else None
+
+    @property
+    def result(self) -> "Result | None":
+        """The Result; None while the search runs."""
+        if self.error is not None:
+            raise self.error
+        return self._result
+
+    def wait(self, seconds: float | None = None) -> "Result | None":
+        """Wait for the end, at most `seconds`; the Result, or None when the search is still running."""
+        self.done.wait(seconds)
+        return self.result
+
+    def stop(self) -> None:
+        """End the search soon; what it has found is kept."""
+        self._tell("stop")
+
+    def pause(self) -> None:
+        """Hold the search until `resume()`."""
+        self._tell("pause")
+
+    def resume(self) -> None:
+        self._tell("resume")
+
+    def __getattr__(self, name: str) -> Any:
+        """What a Result has, once there is one."""
+        result = self.__dict__.get("_result")
+        if result is None or name.startswith("_"):
+            raise AttributeError(f"A search has no {name!r} before it has ended")
+        return getattr(result, name)
+
+    def __repr__(self) -> str:
+        law = f", best so far {self.law(self.best)}" if self.best is not None else ""
+        return f"<search {self.name}: {self.status} after {self.elapsed:.1f} s{law}>"
+
+    def law(self, candidate: "Candidate") -> str:
+        """`target = formula`, with few digits."""
+        target = self.table.target if self.table is not None else "y"
+        return f"{target} = {candidate.expression.infix(digits=4)}"
+
+    # --- the thread
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _tell(self, wish: str) -> None:
+        with self._lock:
+            if self._wanted != "stop":
+                self._wanted = wish
+            if self._control is not None:
+                getattr(self._control, wish)()
+
+    def _work(self) -> None:
+        try:
+            self._search()
+        except BaseException as error:  # it is raised again where the person waits
+            self.error = self.task.located(error) if isinstance(error, UsageError) else error
+        finally:
+            self._ended = time.monotonic()
+            self._on_end(self)
+            self.done.set()
+            self.begun.set()
+
+    def _search(self) -> None:
+        # Imported here and not in the cell's thread, where an interrupt could leave a module half loaded.
+        from ..score import RULES
+        from ..search import METHODS, Control, search
+
+        self.task.check({"method": METHODS, "score": RULES})
+        self.table, self.test_table = self._tables()
+        with self._lock:
+            self._control = Control()
+            if self._wanted:
+                getattr(self._control, self._wanted)()
+        given = [(label, self._given(label, law)) for label, law in self.task.compare]
+        for snapshot in search(self.table, control=self._control, **self.task.settings):
+            self.snapshot = snapshot
+            if snapshot.front:
+                self.begun.set()
+        self.rivals = tuple(self._judged(label, expression) for label, expression in given)
+        self._result = self.snapshot.result if self.snapshot is not None else None
+
+    def _tables(self) -> "tuple[Table, Table | None]":
+        from ..table import Table
+
+        task = self.task
+        table = Table.from_frame(task.data, task.formula, weights=task.weights)
+        if task.test is None:
+            return table, None
+        if isinstance(task.test, float):
+            return table.split(task.test, seed=task.settings.get("seed", 0))
+        return table, table.like(task.test)
+
+    def _given(self, label: str, law: Any) -> "Expression":
+        """A law to compare with, in the columns of this table: a formula, or the law of another Result."""
+        from ..expression import Expression, Vocabulary
+
+        text = law
+        if not isinstance(law, str):
+            if law.table.target != self.table.target:
+                raise UsageError(f"{label} explains {law.table.target}, and this search {self.table.target}.")
+            text = str(law.best.expression)
+        return Expression.parse(text, Vocabulary(self.table.names), free_constants=True)
+
+    def _judged(self, label: str, given: "Expression") -> Rival:
+        from ..result import rounded
+
+        law = _fitted(given, self.table)
+        test = None if self.test_table is None else _fvu(law, self.test_table)
+        return Rival(label, str(rounded(law, self.table)), law, _fvu(law, self.table), test)
+
+    def test_fvu(self, candidate: "Candidate") -> float:
+        """What share of the variance of the test rows a candidate leaves unexplained."""
+        return _fvu(candidate.expression, self.test_table)
+
+
+def _fvu(expression: "Expression", table: "Table") -> float:
+    import numpy as np
+
+    from ..score import fvu
+
+    with np.errstate(all="ignore"):
+        prediction = np.broadcast_to(expression.predict(table.X), len(table)).astype(float)
+    return float(fvu(table.y, prediction, table.weights))
+
+
+def _fitted(expression: "Expression", table: "Table") -> "Expression":
+    """The expression with its free constants (NaN until now) fitted to the table."""
+    import dataclasses
+
+    import numpy as np
+
+    if np.isfinite(expression.constants).all():
+        return expression
+    from ..expression import pack
+    from ..refine import refine
+
+    tokens, constants = pack([expression])
+    fits = refine(tokens, table, expression.vocabulary, fixed=np.isfinite(constants))
+    found = fits.constants[0, : len(expression.constants)]
+    return dataclasses.replace(expression, constants=tuple(float(c) for c in found))

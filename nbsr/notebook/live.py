@@ -1,0 +1,402 @@
+"""The picture of a search in a cell: while it runs, and what is left of it for good.
+
+`render` draws a job as it stands now, as plain HTML with inline styles and one inline SVG: no script, so the last
+picture stays readable when the notebook is opened without a kernel, converted, or shown on a web page. Colours
+are JupyterLab's own variables with fallbacks, and text inherits its colour, so light and dark both work.
+`View` puts the picture into the cell and refreshes it there.
+"""
+
+import html
+import math
+import platform
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from .jobs import Job
+from .task import SECONDS, Task
+
+if TYPE_CHECKING:
+    from ..result import Candidate
+
+REFRESH = 0.1  # seconds between two pictures at least
+TICK = 0.5  # and at most while the search runs, so that the clock moves
+LONGEST = 400  # characters of a law that are shown
+
+_ACCENT = "var(--jp-brand-color1, #1976d2)"
+_LINE = "var(--jp-border-color2, rgba(128, 128, 128, 0.35))"
+_TINT = "var(--jp-layout-color2, rgba(128, 128, 128, 0.12))"
+_COLOURS = {
+    "finished": "var(--jp-success-color1, #2e7d32)",
+    "stopped": "var(--jp-warn-color1, #b26a00)",
+    "interrupted": "var(--jp-warn-color1, #b26a00)",
+    "failed": "var(--jp-error-color1, #c62828)",
+}
+_MUTED = "opacity: 0.68"
+_CODE = "font-family: var(--jp-code-font-family, ui-monospace, monospace); font-size: 0.92em"
+_SMALL = "font-size: 0.92em"
+
+
+# --- Words and numbers
+
+
+def r_squared(fvu: float) -> str:
+    """1 - FVU with as many nines as it has."""
+    if not fvu > 0:
+        return "1"
+    return f"{1 - fvu:.{4 if fvu >= 1e-3 else min(12, 2 - math.floor(math.log10(fvu)))}f}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+def _escape(text: str) -> str:
+    """Text for HTML in which no dollar begins a formula."""
+    return html.escape(text).replace("$", "<span>&#36;</span>")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …"
+
+
+def law(job: Job, candidate: "Candidate") -> str:
+    """The right side as text: with few digits while the search runs, then with as many as its FVU needs."""
+    if job.finding is not None:
+        return _cut(job.finding.text(candidate))
+    return _cut(candidate.expression.infix(digits=4))
+
+
+def _latex(job: Job, candidate: "Candidate") -> str:
+    """`target = law` in LaTeX."""
+    from ..expression import Expression, Vocabulary
+
+    if job.finding is not None:
+        return job.finding.latex(candidate)
+    left = Expression.parse(job.table.target, Vocabulary((job.table.target_column,))).latex()
+    return f"{left} = {candidate.expression.latex(digits=4)}"
+
+
+_SAID = {
+    "starting": "Getting ready",
+    "running": "Searching",
+    "paused": "Paused",
+    "stopping": "Stopping",
+    "finished": "Finished",
+    "exact": "Exact fit found",
+    "stopped": "Stopped",
+    "interrupted": "Interrupted",
+    "failed": "Failed",
+}
+
+
+def _headline(job: Job) -> tuple[str, str]:
+    """What is going on, and the numbers that go with it."""
+    said, numbers = _SAID[job.status], []
+    if job.done.is_set():
+        said += f" after {_seconds(job.elapsed)}"
+    else:
+        budget = job.task.settings.get("seconds", SECONDS)
+        numbers = [job.snapshot.stage] if job.snapshot is not None else []
+        numbers.append(f"{_seconds(min(job.elapsed, budget))} of {_seconds(budget)}")
+    tried = sum(job.snapshot.counts.values()) if job.snapshot is not None else 0
+    return said, " · ".join([*numbers, *([f"{tried:,} candidates tried"] if tried else [])])
+
+
+def _judgement(job: Job, best: "Candidate") -> list[str]:
+    """What there is to say about the law, in short phrases."""
+    from ..result import spoken_fvu
+
+    said = [f"R² = {r_squared(best.fvu)}", f"FVU = {spoken_fvu(best.fvu)}", f"complexity {best.complexity}"]
+    if job.done.is_set() and job.test_table is not None:
+        said.insert(2, f"FVU on {len(job.test_table):,} test rows = {spoken_fvu(job.test_fvu(best))}")
+    return said
+
+
+def _constants(job: Job, best: "Candidate") -> list[str]:
+    """`c0 = 1.5000 ± 0.0002 in a**c0`, for the constants whose standard error is known."""
+    from ..result import spoken_error
+
+    if job.finding is None or not any(error > 0 for error in best.errors):
+        return []
+    told = job.finding.constants_of(best)
+    return [
+        f"{name} = {spoken_error(value, error)} in {part}"
+        for name, value, error, part in zip(told.index, told["value"], told["standard_error"], told["part"])
+        if error > 0
+    ]
+
+
+def _rows(job: Job) -> tuple[list[str], list[tuple[bool, list[str], str, str]], int]:
+    """The table: titles, rows (picked?, numbers, law, a remark), and how many laws are left out.
+
+    One law of every complexity, and below them those that were given for comparison."""
+    from ..result import spoken_fvu
+
+    front, picked = _front(job)
+    tested = job.done.is_set() and job.test_table is not None
+    first = min(max(0, picked - job.task.top + 3), max(0, len(front) - job.task.top))
+    shown = range(first, min(len(front), first + job.task.top))
+    rows = []
+    for i in shown:
+        numbers = [str(front[i].complexity), spoken_fvu(front[i].fvu)]
+        numbers += [spoken_fvu(job.test_fvu(front[i]))] if tested else []
+        rows.append((i == picked, numbers, law(job, front[i]), ""))
+    for rival in job.rivals:
+        numbers = [str(rival.expression.complexity), spoken_fvu(rival.fvu)]
+        numbers += [spoken_fvu(rival.test_fvu)] if tested else []
+        rows.append((False, numbers, _cut(rival.text), "given" if rival.label == rival.text else rival.label))
+    return (
+        ["complexity", "FVU", *(["FVU, test rows"] if tested else []), "law"],
+        rows,
+        len(front) - len(shown),
+    )
+
+
+def _front(job: Job) -> "tuple[Sequence[Candidate], int]":
+    """The front as it stands, and the position of the pick in it."""
+    if job.finding is not None:
+        laws = job.finding.laws
+        return laws, next((i for i, one in enumerate(laws) if one is job.finding.best), 0)
+    return job.snapshot.front, job.snapshot.picked
+
+
+# --- The picture
+
+
+def _tag(name: str, style: str, *inside: str, **attributes: str) -> str:
+    written = "".join(f' {key.replace("_", "-")}="{value}"' for key, value in attributes.items())
+    return f'<{name} style="{style}"{written}>{"".join(inside)}</{name}>'
+
+
+def render(job: Job) -> dict[str, str]:
+    """The job as it stands, as a MIME bundle: `text/html` without script, and `text/plain`."""
+    best, parts = job.best, [_header(job)]
+    if job.error is not None:
+        parts.append(_failure(job.error))
+    elif best is not None:
+        parts.append(_law(job, best))
+        if not (job.done.is_set() and job.task.silent):
+            side_by_side = (
+                "display: flex; flex-wrap: wrap; gap: 12px 32px; align-items: flex-start; margin-top: 12px"
+            )
+            table = _tag("div", "flex: 1 1 24em; min-width: 0; overflow-x: auto", _table(job))
+            parts.append(_tag("div", side_by_side, table, _fit_plot(*job.snapshot.fit)))
+            parts += [_tag("div", f"{_SMALL}; {_MUTED}", f"Note: {_escape(note)}") for note in _notes(job)]
+        parts += [_details(job)] if job.done.is_set() else []
+    elif job.done.is_set():
+        parts.append(_tag("div", _MUTED, "It ended before a first law was found; give it more time."))
+    style = "max-width: 62em; line-height: 1.45; padding: 2px 0 6px"
+    return {
+        "text/html": _tag("div", style, *parts, **{"class": "nbsr", "data_nbsr": job.status}),
+        "text/plain": plain(job),
+    }
+
+
+def _header(job: Job) -> str:
+    said, numbers = _headline(job)
+    colour = _COLOURS.get(job.status, _ACCENT)
+    dot = _tag("span", f"color: {colour}", "●")
+    formula = _tag("span", f"{_MUTED}; {_CODE}", _escape(_cut(job.task.formula)))
+    left = _tag("span", "", f"{dot} <b>{said}</b>&ensp;{formula}")
+    right = _tag("span", f"{_MUTED}; font-variant-numeric: tabular-nums", _escape(numbers))
+    row = "display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 24px; font-size: 0.92em"
+    header = _tag("div", row, left, right)
+    if job.done.is_set():
+        return header
+    share = 100 * min(1.0, job.elapsed / job.task.settings.get("seconds", SECONDS))
+    bar = "height: 3px; border-radius: 2px"
+    filled = _tag("div", f"{bar}; background: {colour}; width: {share:.1f}%")
+    return header + _tag("div", f"{bar}; background: {_TINT}; margin: 5px 0 2px", filled)
+
+
+def _law(job: Job, best: "Candidate") -> str:
+    shown = _tag(
+        "div",
+        "font-size: 1.15em; overflow-x: auto; overflow-y: hidden; padding: 6px 0 2px",
+        f"$$\\displaystyle {html.escape(_latex(job, best))}$$",
+    )
+    text = _tag("div", f"{_CODE}; overflow-wrap: anywhere", _escape(f"{job.table.target} = {law(job, best)}"))
+    judged = _tag("div", _SMALL, _escape(" · ".join(_judgement(job, best))))
+    constants = "".join(_tag("div", f"{_SMALL}; {_MUTED}", _escape(told)) for told in _constants(job, best))
+    return shown + _tag("div", "text-align: center", text, judged, constants)
+
+
+def _table(job: Job) -> str:
+    cell = (
+        f"padding: 2px 12px 2px 4px; border: none; border-bottom: 1px solid {_LINE}; vertical-align: baseline"
+    )
+    number = f"{cell}; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
+    words = f"{cell}; text-align: left; white-space: normal; overflow-wrap: anywhere; width: 100%"
+    titles, rows, hidden = _rows(job)
+    hints = {"FVU": "fraction of the variance that the law leaves unexplained"}
+    head = [
+        _tag(
+            "th",
+            f"{words if title == 'law' else number}; font-weight: 600",
+            title,
+            title=hints.get(title, title),
+        )
+        for title in titles
+    ]
+    body = []
+    for picked, numbers, formula, remark in rows:
+        mark = _tag("span", f"color: {_ACCENT}", "▶ ", title="the law that was picked") if picked else ""
+        given = _tag("span", _MUTED, f" ({_escape(remark)})") if remark else ""
+        formula = f"{mark}{_tag('span', _CODE, _escape(formula))}{given}"
+        cells = [*(_tag("td", number, _escape(value)) for value in numbers), _tag("td", words, formula)]
+        body.append(
+            _tag("tr", f"background: {_TINT}; font-weight: 600" if picked else "background: none", *cells)
+        )
+    style = f"border-collapse: collapse; border: none; margin: 0; width: 100%; {_SMALL}; color: inherit"
+    header = _tag("thead", "", _tag("tr", "background: none", *head))
+    table = _tag("table", style, header, _tag("tbody", "", *body))
+    return table + (_tag("div", f"{_SMALL}; {_MUTED}", f"and {hidden} more") if hidden else "")
+
+
+def _fit_plot(y: Any, prediction: Any) -> str:
+    """Prediction against measurement, with the line where they agree; one path, so that it stays small."""
+    points = [(float(a), float(b)) for a, b in zip(y, prediction) if math.isfinite(a) and math.isfinite(b)]
+    low, high = min((a for a, _ in points), default=0.0), max((a for a, _ in points), default=0.0)
+    margin = 0.05 * (high - low)
+    if not 0 < margin < math.inf:
+        return ""
+    low, span = low - margin, 1.1 * (high - low)
+    left, top, side = 8, 6, 164
+
+    def place(value: float) -> float:
+        return round(side * min(1.0, max(0.0, (value - low) / span)), 1)
+
+    dots = "".join(f"M{left + place(a):g} {top + side - place(b):g}h0" for a, b in points)
+    text = 'fill="currentColor" fill-opacity="0.7" font-size="11"'
+    return (
+        f'<svg class="nbsr-fit" width="{side + 16}" height="{side + 26}" role="img" '
+        f'aria-label="Predicted against measured values of {len(points)} rows">'
+        f'<rect x="{left}" y="{top}" width="{side}" height="{side}" fill="none" stroke="currentColor" '
+        f'stroke-opacity="0.25"/><path d="M{left} {top + side}L{left + side} {top}" stroke="currentColor" '
+        f'stroke-opacity="0.4" stroke-dasharray="3 3"/><path d="{dots}" style="stroke: {_ACCENT}" '
+        f'stroke-opacity="0.6" stroke-width="4.5" stroke-linecap="round" fill="none"/>'
+        f'<text x="{left + side / 2:g}" y="{top + side + 15}" text-anchor="middle" {text}>measured</text>'
+        f'<text x="{left + 5}" y="{top + 14}" {text}>predicted</text></svg>'
+    )
+
+
+def _notes(job: Job) -> Sequence[str]:
+    return job.finding.notes if job.finding is not None else job.table.notes
+
+
+def _failure(error: BaseException) -> str:
+    text = error.render() if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    return _tag("pre", f"margin: 6px 0; white-space: pre-wrap; color: {_COLOURS['failed']}", _escape(text))
+
+
+def _details(job: Job) -> str:
+    """How to repeat the run, and what became of the candidates."""
+    counts = ", ".join(f"{count:,} {status}" for status, count in job.snapshot.counts.items() if count)
+    source = _tag(
+        "pre", f"margin: 4px 0; {_CODE}; white-space: pre-wrap", _escape(python_equivalent(job.task))
+    )
+    said = [f"Candidates: {counts}." if counts else "", versions(job.task)]
+    summary = _tag("summary", f"cursor: pointer; {_MUTED}", "How to repeat this run")
+    lines = [_tag("div", _MUTED, _escape(line)) for line in said if line]
+    return _tag("details", f"margin-top: 8px; {_SMALL}", summary, source, *lines)
+
+
+def python_equivalent(task: Task) -> str:
+    """The same run in Python."""
+    settings = {"seconds": SECONDS, "method": "auto", "seed": 0, **task.settings}
+    if task.weights is not None:
+        settings["weights"] = task.weights
+    told = [
+        f"{name}={value!r}" for name, value in settings.items() if isinstance(value, (str, int, float, tuple))
+    ]
+    told += [
+        f"{name}={name}"
+        for name, value in settings.items()
+        if not isinstance(value, (str, int, float, tuple))
+    ]
+    if not isinstance(task.test, float):
+        return f"nbsr.regress({', '.join([task.source, repr(task.formula), *told])})"
+    weights = [setting for setting in told if setting.startswith("weights=")]
+    table = f"nbsr.Table.from_frame({', '.join([task.source, repr(task.formula), *weights])})"
+    told = [setting for setting in told if setting not in weights]
+    seed = settings["seed"]
+    return f"learn, test = {table}.split({task.test!r}, seed={seed})\nnbsr.regress({', '.join(['learn', *told])})"
+
+
+def versions(task: Task) -> str:
+    """Versions and device, in a line."""
+    import importlib.metadata
+
+    from .. import __version__
+
+    found = [f"{package} {importlib.metadata.version(package)}" for package in ("numpy", "numba")]
+    said = ", ".join([f"nbsr {__version__}", f"Python {platform.python_version()}", *found])
+    return f"{said}, on {platform.machine()}; device {task.settings.get('device', 'auto')}."
+
+
+def plain(job: Job) -> str:
+    """The job as text: the law, the numbers, the front."""
+    headline = ": ".join(filter(None, _headline(job)))
+    if job.error is not None:
+        return f"{headline}\n{job.error}"
+    best = job.best
+    if best is None:
+        return headline
+    lines = [
+        f"{job.table.target} = {law(job, best)}",
+        ", ".join(_judgement(job, best)),
+        *_constants(job, best),
+        headline,
+    ]
+    if not (job.done.is_set() and job.task.silent):
+        titles, rows, hidden = _rows(job)
+        lines.append("    " + "  ".join(f"{title:>10}" for title in titles[:-1]) + "  law")
+        for picked, numbers, formula, remark in rows:
+            told = "  ".join(f"{number:>{max(10, len(title))}}" for number, title in zip(numbers, titles))
+            lines.append(f"{'>>>' if picked else '':3} {told}  {formula}{f'  ({remark})' if remark else ''}")
+        lines += [f"    and {hidden} more"] if hidden else []
+    return "\n".join(lines)
+
+
+# --- The picture in the cell
+
+
+class View:
+    """One place in the notebook that shows a job. `refresh` redraws it when something has changed."""
+
+    def __init__(self, job: Job, publish: Any):
+        self.job = job
+        self._publish = publish
+        self._id = f"nbsr-{uuid.uuid4().hex}"
+        self._shown: Mapping[str, str] = {}
+        self._snapshot: object = None
+        self._at = -math.inf
+
+    def open(self) -> None:
+        """Show the job in the cell that is running."""
+        self._put(update=False)
+
+    def refresh(self) -> None:
+        """Redraw, at most every REFRESH seconds and only for something new; the clock alone moves every TICK."""
+        now = time.monotonic()
+        pause = TICK if self.job.snapshot is self._snapshot else REFRESH
+        if now - self._at >= pause:
+            self._put(update=True)
+
+    def close(self) -> None:
+        """Draw what stays in the notebook."""
+        self._put(update=True)
+
+    def again(self) -> None:
+        """Show the job once more, in the cell that is running now; both places stay up to date."""
+        self._put(update=False)
+
+    def _put(self, update: bool) -> None:
+        self._at, self._snapshot = time.monotonic(), self.job.snapshot
+        bundle = render(self.job)
+        if bundle != self._shown or not update:
+            self._shown = bundle
+            self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)

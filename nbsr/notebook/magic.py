@@ -1,0 +1,290 @@
+"""`%%regress` and `%regress`: parse, start the search, show it, return the result. Nothing here searches."""
+
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from IPython.core.error import UsageError as ShellUsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+
+from ..errors import UsageError, did_you_mean
+from . import live
+from .grammar import MAGIC, VERBS, Body, Command, help_text, parse_body, parse_command, short
+from .jobs import Job
+from .task import Scope, Task, read
+
+GRACE = 2.0  # seconds that a search may take to wrap up after an interrupt
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A run was interrupted: what it found is kept, and the cells that follow do not run."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class Interrupts:
+    """While open, an interrupt is counted instead of raised, so that it cannot break what is being saved."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._previous: Any = None
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _note(self, signum: int, frame: object) -> None:
+        self.count += 1
+
+
+@magics_class
+class RegressMagics(Magics):
+    """The magics, and the searches that were started with them."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.jobs: list[Job] = []
+        self._views: dict[Job, live.View] = {}
+        self._drawn: list[object] = []  # what the running cell shows already
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    def regress(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        try:
+            return self._regress(line, cell, local_ns or {})
+        except UsageError as slip:
+            text = slip.render().encode("utf-8", "replace").decode()
+            raise ShellUsageError(text) from None
+        except RunInterrupted:
+            raise
+        except KeyboardInterrupt:
+            raise RunInterrupted("Interrupted before the search began.") from None
+
+    regress.__doc__ = help_text()
+
+    def _regress(self, line: str, cell: str | None, local_ns: dict[str, Any]) -> Any:
+        silent = cell is None and line.rstrip().endswith(";")
+        line = line.rstrip().removesuffix(";") if silent else line
+        command = parse_command(line, MAGIC if cell is not None else MAGIC[1:])
+        if command.help:
+            print(help_text())
+            return None
+        if cell is None and command.formula is None:
+            return self._verb(command)
+        body = parse_body(cell) if cell is not None else Body(silent=silent)
+        task = read(command, body, Scope(self.shell.user_global_ns, local_ns))
+        return self._run(task)
+
+    # --- a run
+
+    def _run(self, task: Task) -> Any:
+        job = Job(task, len(self.jobs) + 1, on_end=self._bind)
+        with Interrupts() as interrupts:
+            self.jobs.append(job)
+            if task.name:
+                self.shell.user_ns[task.name] = job
+            job.start()
+            view = self._open(job)
+            if task.background:
+                self._leave(job, view, interrupts)
+            else:
+                self._follow(job, view, interrupts)
+            value = self._value(job)
+            if interrupts.count and not task.background and value is not None:
+                self.shell.displayhook.update_user_ns(value)
+        if job.error is not None:
+            raise job.error
+        if interrupts.count and not task.background:
+            raise RunInterrupted(_farewell(job))
+        return None if task.silent else value
+
+    def _follow(self, job: Job, view: live.View | None, interrupts: Interrupts) -> None:
+        """Wait for the search and keep its picture fresh; an interrupt stops it and loses nothing."""
+        deadline = None
+        try:
+            while not job.done.wait(live.REFRESH / 2):
+                if interrupts.count and deadline is None:
+                    job.interrupted = True
+                    job.stop()
+                    deadline = time.monotonic() + GRACE
+                if deadline is not None and time.monotonic() > deadline:
+                    break
+                if view is not None:
+                    view.refresh()
+        finally:
+            job.stop()
+        if job.done.is_set():
+            self._close(job, view)
+        else:
+            threading.Thread(target=self._see_off, args=(job, view), daemon=True).start()
+
+    def _leave(self, job: Job, view: live.View | None, interrupts: Interrupts) -> None:
+        """Let the search go on behind the cell, unless it fails at once."""
+        while not job.begun.wait(0.05) and not interrupts.count and job.elapsed < 0.5:
+            pass
+        if job.error is None:
+            threading.Thread(target=self._see_off, args=(job, view), daemon=True).start()
+
+    def _see_off(self, job: Job, view: live.View | None) -> None:
+        while not job.done.wait(live.REFRESH / 2):
+            if view is not None:
+                view.refresh()
+        if view is not None:
+            view.close()
+
+    def _open(self, job: Job) -> live.View | None:
+        """A view of the job in the running cell; None where the shell cannot redraw what it showed."""
+        if getattr(self.shell, "kernel", None) is None:
+            return None
+        view = self._views[job] = live.View(job, self.shell.display_pub.publish)
+        view.open()
+        return view
+
+    def _close(self, job: Job, view: live.View | None) -> None:
+        if view is None:
+            return
+        if isinstance(job.error, UsageError):
+            self._views.pop(job)
+        view.close()
+        self._do_not_repeat(job._result)
+
+    def _value(self, job: Job) -> Any:
+        """What the cell returns: the Result, or the job where the search is still under way."""
+        if job.done.is_set() and not job.task.background:
+            return job.result if job.error is None else None
+        self._do_not_repeat(job)
+        return job
+
+    def _bind(self, job: Job) -> None:
+        """Give the result its name, unless that means something else by now or a job was asked for."""
+        name, namespace = job.task.name, self.shell.user_ns
+        if name and not job.task.background and namespace.get(name) is job and job._result is not None:
+            namespace[name] = job._result
+
+    def _do_not_repeat(self, value: object) -> None:
+        """The cell shows this value already: leave it out when the cell's value is displayed."""
+        if value is not None and getattr(self.shell, "kernel", None) is not None:
+            self._drawn.append(value)
+            self._own_printers()[id(value)] = lambda _: None
+
+    def after_cell(self, *_: object) -> None:
+        """From the next cell on, results that were shown are displayed like any other."""
+        for value in self._drawn:
+            self._own_printers().pop(id(value), None)
+        self._drawn.clear()
+
+    def _own_printers(self) -> dict[int, Any]:
+        return self.shell.display_formatter.ipython_display_formatter.singleton_printers
+
+    # --- beside a run
+
+    def _verb(self, command: Command) -> Any:
+        words = [word.text for word in command.words]
+        if not words:
+            print(help_text())
+            return None
+        if words[0] not in VERBS:
+            near = did_you_mean(words[0], list(VERBS))
+            raise command.words[0].error(
+                f"{short(words[0])!r} is no formula and none of {', '.join(VERBS)}.{near}"
+            )
+        if len(words) > 2:
+            raise command.words[2].error("This is one word too many.")
+        if words[0] == "doctor":
+            print(doctor())
+            return None
+        if words[0] == "status":
+            print(self._status())
+            return None
+        job = self._job(command)
+        if words[0] == "stop":
+            job.stop()
+            return None
+        if words[0] == "show":
+            return self._show(job)
+        return self._candidates(job, command)
+
+    def _job(self, command: Command) -> Job:
+        """The job that a verb means: by name or number, else the last one."""
+        if not self.jobs:
+            raise command.whole.error("No search was started in this notebook yet.")
+        if len(command.words) < 2:
+            running = [job for job in self.jobs if not job.done.is_set()]
+            return (running or self.jobs)[-1]
+        wanted = command.words[1]
+        for job in reversed(self.jobs):
+            if wanted.text in (job.name, str(job.number)):
+                return job
+        names = [job.name for job in self.jobs]
+        near = did_you_mean(wanted.text, names) or f" There are {', '.join(names)}."
+        raise wanted.error(f"There is no search {short(wanted.text)!r}.{near}")
+
+    def _status(self) -> str:
+        return "\n".join(map(repr, self.jobs)) or "No search was started in this notebook yet."
+
+    def _show(self, job: Job) -> Any:
+        if job in self._views:
+            self._views[job].again()
+            return None
+        print(live.plain(job))
+        return None
+
+    def _candidates(self, job: Job, command: Command) -> Any:
+        import pandas as pd
+
+        phrase = command.options.get("--top")
+        top = 10
+        if phrase is not None:
+            if not phrase.text.isdecimal() or int(phrase.text) < 1:
+                raise phrase.error("--top is a number of candidates, 1 or more.")
+            top = int(phrase.text)
+        if job._result is not None:
+            return job._result.candidates.head(top)
+        front = job.snapshot.front if job.snapshot is not None else ()
+        rows = [(job.law(c), c.complexity, c.fvu, c.source) for c in front[:top]]
+        return pd.DataFrame(rows, columns=["law", "complexity", "fvu", "source"])
+
+
+def _farewell(job: Job) -> str:
+    """One line about an interrupted run: what was found, and where it is."""
+    after = f"Interrupted after {job.elapsed:.1f} s"
+    if not job.done.is_set():
+        return f"{after}; the search is still wrapping up, %regress show {job.name} tells when it has."
+    if job.best is None:
+        return f"{after}, before a first law was found."
+    where = f"{job.task.name} and _" if job.task.name else "_"
+    return f"{after}; what was found is kept in {where}: {job.law(job.best)}"
+
+
+def doctor() -> str:
+    """Versions, and what this machine offers."""
+    import importlib.metadata
+    import os
+    import platform
+
+    from .. import __version__
+
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    lines = [f"nbsr {__version__}", f"Python {platform.python_version()} on {system}"]
+    for package in ("ipython", "ipykernel", "jupyterlab", "numpy", "numba", "scipy", "torch", "pandas"):
+        try:
+            lines.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            lines.append(f"{package} is not installed")
+    from ..evaluate import ready
+
+    lines.append("compiled evaluator: " + ("ready" if ready() else "compiled beside the first search"))
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+        lines.append(f"accelerator: {found}")
+    return "\n".join(lines)
