@@ -28,7 +28,7 @@ def canonical(expression: Expression) -> str:
     algebra = Algebra(abstract=True)
     try:
         return skeleton(algebra.build(expression), algebra)
-    except (Undefined, OverflowError):
+    except (Undefined, OverflowError, RecursionError):
         return "undefined " + " ".join(map(str, expression.tokens))
 
 

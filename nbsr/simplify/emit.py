@@ -62,14 +62,15 @@ class Writer:
 
     def __init__(self, algebra: Algebra, vocabulary: Vocabulary, brief: bool = False):
         self.algebra = algebra
+        self.vocabulary = vocabulary
         self.ids = vocabulary.operator_ids
         self.brief = brief
 
-    def expression(self, node: Node, vocabulary: Vocabulary) -> Expression:
+    def expression(self, node: Node) -> Expression:
         items = self.write(node)
         tokens = tuple(CONST if type(item) is float else item for item in items)
         constants = tuple(item for item in items if type(item) is float)
-        return Expression(tokens, constants, vocabulary)
+        return Expression(tokens, constants, self.vocabulary)
 
     # -- operators -------------------------------------------------------------------------------------------
 
@@ -141,20 +142,25 @@ class Writer:
         return items
 
     def _numbered(self, written: list[tuple[bool, Items]]) -> int:
-        times = self.ids.get("*")
         for i, (_, items) in enumerate(written):
-            if items[0] == times and type(items[1]) is float:
+            if len(items) > 1 and self._leading(items) is not None:
                 return i
         return 0
 
+    def _leading(self, items: Items) -> int | None:
+        """Where the number stands with which a chain of products begins."""
+        chain = (self.ids.get("*"), self.ids.get("/"))
+        i = 0
+        while type(items[i]) is int and items[i] in chain:
+            i += 1
+        return i if type(items[i]) is float else None
+
     def _negative(self, items: Items) -> Items:
         """The items with the opposite sign, in the leading number if there is one."""
-        i = 0
-        while items[i] in (self.ids.get("*"), self.ids.get("/")):
-            i += 1
-        if type(items[i]) is float:
-            return [*items[:i], -items[i], *items[i + 1 :]]
-        return self.op("neg", items)
+        i = self._leading(items)
+        if i is None:
+            return self.op("neg", items)
+        return [*items[:i], -items[i], *items[i + 1 :]]
 
     def _absorb_into_logarithm(
         self, terms: list[tuple[Node, Number]], constant: Number
@@ -263,7 +269,7 @@ class Writer:
             if 1 / as_float(inverse) == size:
                 if type(inverse) is int and 1 < inverse < 1000 and inverse % 10:
                     return inverse
-                if type(inverse) is float and plain(inverse) and not plain(size):
+                if type(inverse) is float and exact_form(inverse) is not None and not plain(size):
                     return inverse
                 named = exact_form(size) if type(inverse) is float else None
                 if named is not None and "/(" in named.text and exact_form(inverse) is not None:
@@ -281,17 +287,27 @@ class Writer:
     def _factors(self, factors: list[tuple[Node, Number]], size: Number) -> list[Items]:
         """The items of each factor in reading order, a coefficient first."""
         parts: list[Items] = [] if size == 1 else [[as_float(size)]]
-        absolute: dict[Number, list[Node]] = {}
-        for base, exponent in factors:
-            if base[0] == FUNCTION and base[1] == "abs":
-                absolute.setdefault(exponent, []).append(base[2][0])
-        for exponent, inner in absolute.items():
-            if len(inner) > 1:  # abs(x)*abs(y) -> abs(x*y)
-                factors = [f for f in factors if not (f[0][:2] == (FUNCTION, "abs") and f[1] == exponent)]
-                joined = (FUNCTION, "abs", (self.algebra.multiply(inner),))
-                factors.append((joined, exponent))
-        factors.sort(key=lambda f: (rank(f[0]), f))
+        if len(factors) > 1:
+            factors = self._joined(factors)
+            factors.sort(key=lambda f: (rank(f[0]), f))
         return parts + [self.power(base, exponent) for base, exponent in factors]
+
+    def _joined(self, factors: list[tuple[Node, Number]]) -> list[tuple[Node, Number]]:
+        """abs(x)*abs(y) -> abs(x*y), and sqrt(a)*sqrt(b) -> sqrt(a*b) for a, b >= 0."""
+        groups: dict[tuple[bool, Number], list[Node]] = {}
+        for base, exponent in factors:
+            absolute = base[0] == FUNCTION and base[1] == "abs"
+            root = type(exponent) is not int and even_root(exponent)
+            if absolute or root:
+                groups.setdefault((absolute, exponent), []).append(base)
+        for (absolute, exponent), bases in groups.items():
+            if len(bases) > 1:
+                if absolute:
+                    whole = (FUNCTION, "abs", (self.algebra.multiply([base[2][0] for base in bases]),))
+                else:
+                    whole = (PRODUCT, tuple((b, 1) for b in sorted(bases)), 1)
+                factors = [f for f in factors if f[0] not in bases] + [(whole, exponent)]
+        return factors
 
     def _short_power(self, exponent: Number) -> bool:
         """Is there an operator for it, or a chain of them?"""
@@ -335,8 +351,13 @@ class Writer:
             if base[0] == SUM:
                 coefficient, base = self._rescale(coefficient, base, exponent)
                 factors[i] = (base, exponent)
-        if type(coefficient) is float and not plain(coefficient):
+        if type(coefficient) is float and not (plain(coefficient) and exact_form(coefficient) is None):
             for i, (base, exponent) in enumerate(factors):
+                if type(exponent) is Fraction and base[0] != SUM and exponent.denominator % 2 == 0:
+                    inside = self._root(abs(coefficient), exponent)
+                    if inside is not None and type(inside) is not float:  # 1.414*sqrt(x) -> sqrt(2*x)
+                        factors[i] = (self.algebra.scale(base, inside), exponent)
+                        return (1 if coefficient > 0 else -1), factors
                 if base[0] == FUNCTION and base[1] == "exp":
                     shift = rounded(math.log(abs(coefficient)))
                     if plain(shift):

@@ -64,7 +64,7 @@ def exact(value: float) -> Number:
     """The number as an integer or a small fraction when it is exactly the float nearest to it."""
     if value != value or value in (math.inf, -math.inf):
         raise Undefined
-    if value.is_integer():
+    if value == math.floor(value):
         return int(value) if abs(value) < 1e15 else value
     for denominator in (2, 3, 4, 5, 6, 8):
         numerator = value * denominator
@@ -395,7 +395,7 @@ class Algebra:
         for base, exponent in powers.items():
             if base[0] == FUNCTION and base[1] in _MERGING:
                 names.append(base[1])
-            if type(exponent) is not int and even_root(exponent):
+            elif type(exponent) is not int and even_root(exponent):
                 roots += 1
         if names:
             if "abs" in names:
@@ -437,10 +437,13 @@ class Algebra:
                     self._insert(powers, self.power((FUNCTION, sine, base[2]), exponent))
 
     def _merge_roots(self, powers: dict[Node, Number]) -> None:
-        """sqrt(x)*sqrt(y) -> sqrt(x*y), sqrt(x)/sqrt(y) -> sqrt(x/y)."""
+        """sqrt(x)*sqrt(y) -> sqrt(x*y), sqrt(x)/sqrt(y) -> sqrt(x/y).
+
+        Not for what is >= 0 anyway: `power` takes that out of a root.
+        """
         groups: dict[Number, list[Node]] = {}
         for base, exponent in powers.items():
-            if type(exponent) is not int and even_root(exponent):
+            if type(exponent) is not int and even_root(exponent) and not self.not_negative(base):
                 groups.setdefault(abs(exponent), []).append(base)
         for exponent, bases in groups.items():
             if len(bases) > 1:
@@ -486,8 +489,8 @@ class Algebra:
 
     def power(self, node: Node, exponent: Number) -> Node:
         """node ** exponent. An exact exponent with an odd denominator is an odd root."""
-        if type(exponent) is float and not self.abstract:
-            exponent = exact(exponent) if (4 * exponent).is_integer() else exponent
+        if type(exponent) is float and not self.abstract and (4 * exponent).is_integer():
+            exponent = exact(exponent)
         if exponent == 1:
             return node
         if exponent == 0:
@@ -560,7 +563,7 @@ class Algebra:
         except (OverflowError, ZeroDivisionError):
             raise Undefined from None
         power = finite(-size if value < 0 and not even_power(exponent) else size)
-        return exact(power) if type(value) is not float else power
+        return exact(float(power)) if type(value) is not float else power
 
     def not_negative(self, node: Node) -> bool:
         """Is the node >= 0 wherever it is defined?"""
@@ -623,7 +626,7 @@ class Algebra:
             raise Undefined from None
         if type(value) is float:
             value = finite(value)
-            if value.is_integer():
+            if type(value) is float and value.is_integer():
                 value = exact(value)
         return (NUMBER, value)
 

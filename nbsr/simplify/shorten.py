@@ -21,18 +21,27 @@ def simplify(expression: Expression, positive: Iterable[str] = ()) -> Expression
         expression: any expression.
         positive: names of columns known to be > 0 on the data, for which sqrt(x**2) is x.
     """
-    original = without_scalings(expression)
     ids = expression.vocabulary.variable_ids
     algebra = Algebra(positive=[ids[name] for name in positive])
+    short = without_scalings(expression)
+    for _ in range(4):  # what one pass has brought together, the next may simplify
+        before, short = short, rewritten(short, algebra)
+        if short == before:
+            break
+    return short
+
+
+def rewritten(expression: Expression, algebra: Algebra) -> Expression:
+    """One pass through the normal form; the expression itself where that would be longer."""
     try:
         node = algebra.build(expression)
         for brief in (False, True):
-            short = Writer(algebra, expression.vocabulary, brief).expression(node, expression.vocabulary)
-            if len(short.tokens) <= len(original.tokens):
+            short = Writer(algebra, expression.vocabulary, brief).expression(node)
+            if len(short.tokens) <= len(expression.tokens):
                 return short
     except (Undefined, OverflowError, RecursionError):
         pass
-    return original
+    return expression
 
 
 def without_scalings(expression: Expression) -> Expression:
