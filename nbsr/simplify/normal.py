@@ -483,7 +483,8 @@ class Algebra:
             unit = -unit
         if unit == 1:
             return 1, node
-        return unit, self.scale(node, ratio(1, unit))
+        terms = tuple((term, finite(ratio(coefficient, unit))) for term, coefficient in node[1])
+        return unit, (SUM, terms, finite(ratio(node[2], unit)))
 
     # -- powers ----------------------------------------------------------------------------------------------
 
@@ -738,8 +739,10 @@ def finite(value: Number) -> Number:
 
 
 def ratio(a: Number, b: Number) -> Number:
-    """a / b, exact where both are."""
+    """a / b, exact where both are, and where it is 1 or -1."""
     if type(a) is float or type(b) is float:
+        if abs(a) == abs(b):
+            return 1 if a == b else -1
         return float(a) / float(b)
     return tidy(Fraction(a) / b)
 
