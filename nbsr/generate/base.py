@@ -1,0 +1,221 @@
+"""What every method of generation shares: the task it is told, the proposals it yields.
+
+A method is a generator.  It yields `Proposals`, and whoever pulls it may send back the `Fits` of the batch:
+
+    fits = yield Proposals(...)
+
+so stopping, pausing, budgets and live views are one mechanism, outside of every method.
+"""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nbsr.expression import CONST, PAD, Constraints, Vocabulary
+
+__all__ = ["Method", "Phrase", "Proposals", "Task", "Writer", "pack_phrases"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is told: the data that the search works on, and what it may propose.
+
+    inputs: `[N, D]` columns, in the order of the vocabulary's variables.
+    response: `[N]` target.
+    weights: `[N]` or None.
+    best: the best laws so far by any method, `(tokens, constants, fvu)` each, to breed from.
+    deadline: `time.monotonic()` at which the search ends.
+    """
+
+    inputs: np.ndarray
+    response: np.ndarray
+    weights: np.ndarray | None
+    vocabulary: Vocabulary
+    constraints: Constraints
+    best: Callable[[], list[tuple[tuple[int, ...], tuple[float, ...], float]]] = list
+    seed: int = 0
+    deadline: float = field(default_factory=lambda: time.monotonic() + 10.0)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def random(self, purpose: str) -> np.random.Generator:
+        """A stream of random numbers of its own for each purpose, fixed by the seed."""
+        return np.random.default_rng([self.seed, *purpose.encode()])
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """A batch of expressions to fit.
+
+    tokens: `[K, L]` prefix tokens, padded.
+    starts: `[K, C]` constants to start from, NaN where there is none; None where the refiner chooses alone.
+    source: the method's name, as shown to the user.
+    log_prob: `[K]` log-probability under the method, or None.
+    restarts: starts that the refiner adds of its own; steps: at most so many steps from each.
+    """
+
+    tokens: np.ndarray
+    starts: np.ndarray | None
+    source: str
+    log_prob: np.ndarray | None = None
+    restarts: int = 2
+    steps: int = 30
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+Method = Generator[Proposals, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A sub-expression under construction: prefix tokens, the constants in their order, and the complexity."""
+
+    tokens: tuple[int, ...]
+    constants: tuple[float, ...]
+    complexity: int
+
+
+class Writer:
+    """Spells powers, products and sums in the operators that the constraints leave.
+
+    Every method answers None where the wanted form can't be written, so that a user's choice of operators is
+    obeyed while the bricks are made.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, constraints: Constraints):
+        self.vocabulary = vocabulary
+        self.constraints = constraints
+        self.restricted = bool(constraints.forbid)
+        from nbsr.operators import OPERATORS
+
+        self.cost = {name: op.complexity for name, op in OPERATORS.items()}
+        self.ids = {name: vocabulary.operator_ids[name] for name in sorted(constraints.operators, key=list(OPERATORS).index)}
+        self.variables = [
+            (i, Phrase((vocabulary.variable(i),), (), 1))
+            for i, name in enumerate(vocabulary.variables)
+            if name in constraints.variables
+        ]
+
+    def may(self, *names: str) -> bool:
+        """Whether all these operators are allowed."""
+        return all(name in self.ids for name in names)
+
+    def number(self, value: float) -> Phrase:
+        return Phrase((CONST,), (float(value),), 1)
+
+    def apply(self, name: str, *arguments: Phrase | None) -> Phrase | None:
+        """The operator on its arguments, or None if it may not be written or an argument is None."""
+        if name not in self.ids or any(a is None for a in arguments):
+            return None
+        tokens: tuple[int, ...] = (self.ids[name],)
+        constants: tuple[float, ...] = ()
+        complexity = self.cost[name]
+        for a in arguments:
+            assert a is not None
+            tokens += a.tokens
+            constants += a.constants
+            complexity += a.complexity
+        if complexity > self.constraints.max_complexity:
+            return None
+        if self.restricted and not self.constraints.allows_part(tokens):
+            return None
+        return Phrase(tokens, constants, complexity)
+
+    def first(self, *choices: Phrase | None) -> Phrase | None:
+        """The first that can be written."""
+        return next((c for c in choices if c is not None), None)
+
+    def power(self, base: Phrase | None, exponent: float) -> Phrase | None:
+        """`base ** exponent` in the shortest spelling that is allowed."""
+        if base is None:
+            return None
+        if exponent == 1:
+            return base
+        if exponent < 0:
+            positive = self.power(base, -exponent)
+            return self.first(
+                self.apply("inv", positive),
+                self.apply("/", self.number(1.0), positive),
+                self.apply("pow", base, self.number(exponent)),
+            )
+        whole = int(exponent)
+        spelled = None
+        if exponent == whole and 2 <= whole <= 5:
+            spelled = self.first(self.apply(f"pow{whole}", base), self._by_products(base, whole))
+        elif exponent == 0.5:
+            spelled = self.apply("pow1_2", base)
+        elif exponent == 1.5:
+            spelled = self.apply("*", base, self.apply("pow1_2", base))
+        elif exponent in (1 / 3, 1 / 4, 1 / 5):
+            spelled = self.apply(f"pow1_{round(1 / exponent)}", base)
+        return self.first(spelled, self.apply("pow", base, self.number(exponent)))
+
+    def _by_products(self, base: Phrase, times: int) -> Phrase | None:
+        product: Phrase | None = base
+        for _ in range(times - 1):
+            product = self.apply("*", product, base)
+        return product
+
+    def product(self, *factors: tuple[Phrase | None, float]) -> Phrase | None:
+        """The product of `base ** exponent`, negative exponents below one fraction bar."""
+        above: Phrase | None = None
+        below: Phrase | None = None
+        for base, exponent in factors:
+            piece = self.power(base, abs(exponent))
+            if piece is None:
+                return None
+            if exponent > 0:
+                above = piece if above is None else self.apply("*", above, piece)
+                if above is None:
+                    return None
+            else:
+                below = piece if below is None else self.apply("*", below, piece)
+                if below is None:
+                    return None
+        if below is None:
+            return above
+        if above is None:
+            return self.first(self.apply("inv", below), self.apply("/", self.number(1.0), below))
+        return self.first(self.apply("/", above, below), self.apply("*", above, self.apply("inv", below)))
+
+    def scaled(self, phrase: Phrase | None, factor: float) -> Phrase | None:
+        """`factor * phrase`, a free constant in front."""
+        if factor == 1:
+            return phrase
+        return self.apply("*", self.number(factor), phrase)
+
+    def sum(self, terms: list[tuple[Phrase | None, float]], offset: float | None = None) -> Phrase | None:
+        """`sum of coefficient * phrase + offset`; without an offset where it is None."""
+        total: Phrase | None = None
+        for phrase, coefficient in terms:
+            piece = self.scaled(phrase, coefficient)
+            if piece is None:
+                return None
+            total = piece if total is None else self.apply("+", total, piece)
+            if total is None:
+                return None
+        if offset is None:
+            return total
+        if total is None:
+            return self.number(offset)
+        return self.apply("+", total, self.number(offset))
+
+
+def pack_phrases(phrases: list[Phrase]) -> tuple[np.ndarray, np.ndarray]:
+    """Phrases as padded arrays: tokens `[K, L]` and constants `[K, C]` (NaN where there is none)."""
+    length = max((len(p.tokens) for p in phrases), default=1)
+    width = max((len(p.constants) for p in phrases), default=0)
+    tokens = np.full((len(phrases), length), PAD, np.int16)
+    constants = np.full((len(phrases), max(width, 1)), np.nan)
+    for row, phrase in enumerate(phrases):
+        tokens[row, : len(phrase.tokens)] = phrase.tokens
+        constants[row, : len(phrase.constants)] = phrase.constants
+    return tokens, constants

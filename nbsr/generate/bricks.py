@@ -1,0 +1,247 @@
+"""Bricks: small distinct expressions over the columns with their values, the library of the exhaustive pairs.
+
+Each brick is a phrase (tokens, constants, complexity) and a row of numbers.  Bricks are made in order of cost, in
+whole arrays at a time, and a brick whose values equal an earlier one's up to a factor (`factors`) or up to a factor
+and an offset (`terms`) is dropped, because a linear fit can't tell them apart.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from nbsr.generate.base import Phrase, Task, Writer
+
+__all__ = ["Bricks", "Terms", "factors", "monomials", "terms"]
+
+
+@dataclass(frozen=True)
+class Bricks:
+    """phrases: n of them; values: `[n, N]`; cost: `[n]`, what each adds to the description, cheapest first."""
+
+    phrases: list[Phrase]
+    values: np.ndarray
+    cost: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.phrases)
+
+    def take(self, rows: np.ndarray) -> "Bricks":
+        return Bricks([self.phrases[i] for i in rows], self.values[rows], self.cost[rows])
+
+
+class _Heap:
+    """Collects phrases and values, then sorts, drops what is not finite or is a duplicate, and cuts."""
+
+    def __init__(self, rows: int):
+        self.phrases: list[Phrase] = []
+        self.values: list[np.ndarray] = []
+        self.cost: list[float] = []
+        self.rows = rows
+
+    def add(self, phrase: Phrase | None, values: np.ndarray, cost: float) -> None:
+        if phrase is not None:
+            self.phrases.append(phrase)
+            self.values.append(values)
+            self.cost.append(cost)
+
+    def bricks(self, offset_free: bool, limit: int) -> Bricks:
+        if not self.phrases:
+            return Bricks([], np.empty((0, self.rows)), np.empty(0))
+        values = np.asarray(self.values)
+        cost = np.asarray(self.cost)
+        order = np.argsort(cost, kind="stable")
+        keep = order[distinct(values[order], offset_free)][:limit]
+        return Bricks([self.phrases[i] for i in keep], values[keep], cost[keep])
+
+
+def distinct(values: np.ndarray, offset_free: bool) -> np.ndarray:
+    """Rows that are finite, not constant, and not equal to an earlier row up to a factor (and an offset)."""
+    with np.errstate(all="ignore"):
+        size = np.max(np.abs(values), axis=1)
+        ok = np.isfinite(values).all(axis=1) & (size > 1e-290) & (size < 1e290)
+        scaled = values / np.where(ok, size, 1.0)[:, None]
+        centred = scaled - scaled.mean(axis=1, keepdims=True)
+        spread = np.sqrt(np.mean(centred**2, axis=1))
+        ok &= spread > 1e-9
+        image = centred if offset_free else scaled
+        image = image / np.where(ok, np.sqrt(np.mean(image**2, axis=1)), 1.0)[:, None]
+        pivot = np.argmax(np.abs(image), axis=1)
+        image = image * np.sign(image[np.arange(len(image)), pivot])[:, None]
+    rng = np.random.default_rng(20)  # a fixed random projection is a cheap, deterministic fingerprint
+    probe = rng.standard_normal((values.shape[1], 2)) / np.sqrt(values.shape[1])
+    image = np.where(ok[:, None], image, 0.0)
+    mark = np.round(image @ probe, 8)
+    seen: set[tuple[float, float]] = set()
+    keep = []
+    for row in np.flatnonzero(ok):
+        key = (float(mark[row, 0]), float(mark[row, 1]))
+        if key not in seen:
+            seen.add(key)
+            keep.append(row)
+    return np.asarray(keep, dtype=np.intp)
+
+
+_EXPONENTS = (
+    (1, 0.9), (-1, 1.1), (2, 1.5), (-2, 1.9), (0.5, 2.0), (-0.5, 2.4), (3, 2.4), (-3, 2.8), (1.5, 3.2), (4, 3.2),
+)  # fmt: skip
+
+
+def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
+    """Products of powers of the columns, cheapest first: `x1`, `1/x2`, `x1*x2`, `x1**2*x3`, ..."""
+    writer = Writer(task.vocabulary, task.constraints)
+    level: list[tuple[float, tuple[tuple[int, float], ...]]] = [(0.0, ())]
+    for column, _ in writer.variables:
+        wider = list(level)
+        for cost, factors_ in level:
+            for exponent, price in _EXPONENTS:
+                if cost + price <= dearest:
+                    wider.append((cost + price, (*factors_, (column, exponent))))
+        wider.sort(key=lambda item: item[0])
+        level = wider[: 4 * limit]
+    heap = _Heap(X.shape[0])
+    phrase_of = dict(writer.variables)
+    with np.errstate(all="ignore"):
+        powers = {(c, e): X[:, c] ** e for c, _ in writer.variables for e, _ in _EXPONENTS}
+        for cost, parts in level[1 : limit + 1]:
+            phrase = writer.product(*[(phrase_of[c], e) for c, e in parts])
+            if phrase is not None:
+                heap.add(phrase, np.prod([powers[p] for p in parts], axis=0), cost)
+    return heap.bricks(offset_free=False, limit=limit)
+
+
+def _sums(writer: Writer, X: np.ndarray, monomials_: Bricks, limit: int) -> Bricks:
+    """`a + b`, `a - b`, `1 + a`, `1 - a`, their squares and the sums of two or three squares."""
+    heap = _Heap(X.shape[0])
+    one = writer.number(1.0)
+    small = [i for i in range(len(monomials_)) if monomials_.cost[i] <= 2.6][:60]
+    phrase, values, cost = monomials_.phrases, monomials_.values, monomials_.cost
+    with np.errstate(all="ignore"):
+        for i in small:
+            heap.add(writer.apply("+", one, phrase[i]), 1 + values[i], cost[i] + 1.4)
+            heap.add(writer.apply("-", one, phrase[i]), 1 - values[i], cost[i] + 1.4)
+        for i, j in itertools.combinations(small, 2):
+            price = cost[i] + cost[j] + (0.4 if cost[i] == cost[j] else 1.2)
+            if price <= 4.4:
+                heap.add(writer.apply("+", phrase[i], phrase[j]), values[i] + values[j], price)
+                heap.add(writer.apply("-", phrase[i], phrase[j]), values[i] - values[j], price)
+        columns = [(p, X[:, c]) for c, p in writer.variables]
+        for (p, x), (q, y) in itertools.combinations(columns, 2):
+            heap.add(writer.power(writer.apply("-", p, q), 2), (x - y) ** 2, 2.8)
+            heap.add(writer.power(writer.apply("+", p, q), 2), (x + y) ** 2, 3.4)
+        for three in itertools.combinations(columns, 3):
+            squares = [(writer.power(p, 2), 1.0) for p, _ in three]
+            heap.add(writer.sum(squares), sum(x**2 for _, x in three), 4.5)
+            heap.add(writer.sum([(p, 1.0) for p, _ in three]), sum(x for _, x in three), 3.4)
+    return heap.bricks(offset_free=False, limit=limit)
+
+
+_FUNCTIONS = (
+    ("sin", np.sin, 1.0), ("cos", np.cos, 1.0), ("exp", np.exp, 1.1), ("log", np.log, 1.1), ("tanh", np.tanh, 2.0),
+    ("sinh", np.sinh, 2.8), ("cosh", np.cosh, 2.8), ("tan", np.tan, 2.2), ("asin", np.arcsin, 2.4), ("acos", np.arccos, 2.6),
+    ("atan", np.arctan, 2.2), ("abs", np.abs, 2.0),
+)  # fmt: skip
+_FACTORS = {"sin": (1, 0.5, 2), "cos": (1, 0.5, 2), "exp": (1, -1, -0.5), "tanh": (1, 0.5)}
+_SCALES = {
+    "exp": (-3.0, -1.0, -0.3, 0.3, 1.0, 3.0), "sin": (0.3, 1.0, 3.0, 8.0), "cos": (0.3, 1.0, 3.0, 8.0), "tanh": (0.5, 2.0),
+}  # fmt: skip
+
+
+def _applied(writer: Writer, arguments: Bricks, dearest: float) -> list[tuple[Phrase | None, np.ndarray, float]]:
+    """Functions of bricks: with plain factors, and with constants on the scale of the data to be refined later."""
+    made = []
+    with np.errstate(all="ignore"):
+        for phrase, u, bare in zip(arguments.phrases, arguments.values, arguments.cost, strict=True):
+            cost = bare if len(phrase.tokens) == 1 else bare + 0.3
+            scale = np.median(np.abs(u))
+            for name, function, price in _FUNCTIONS:
+                if not writer.may(name) or cost + price > dearest:
+                    continue
+                if np.max(np.abs(u)) <= 700:
+                    for factor in _FACTORS.get(name, (1,)):
+                        inner = writer.scaled(phrase, factor) if factor != -1 else writer.first(
+                            writer.apply("neg", phrase), writer.scaled(phrase, -1.0))
+                        extra = 0.0 if factor == 1 else 0.2 if factor == -1 else 0.7
+                        made.append((writer.apply(name, inner), function(factor * u), cost + price + extra))
+                if scale > 0 and cost <= 2.6:
+                    for relative in _SCALES.get(name, ()):
+                        c = relative / scale
+                        made.append((writer.apply(name, writer.scaled(phrase, c)), function(c * u), cost + price + 1.5))
+            if cost + 1.2 <= dearest:
+                made.append((writer.power(phrase, 0.5), np.sqrt(u), cost + 1.2))
+    return made
+
+
+def factors(task: Task, X: np.ndarray, base: Bricks, limit: int) -> Bricks:
+    """What laws multiply: sums and functions of small monomials and of sums, and their squares."""
+    writer = Writer(task.vocabulary, task.constraints)
+    heap = _Heap(X.shape[0])
+    sums = _sums(writer, X, base, limit)
+    for phrase, values, cost in zip(sums.phrases, sums.values, sums.cost, strict=True):
+        heap.add(phrase, values, cost)
+    small = base.take(np.flatnonzero(base.cost <= 4.0)[:200])
+    for made in _applied(writer, small, 6.5):
+        heap.add(*made)
+    near = sums.take(np.flatnonzero(sums.cost <= 3.7)[:150])
+    for made in _applied(writer, near, 6.0):
+        heap.add(*made)
+    return heap.bricks(offset_free=False, limit=limit)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What laws add, spelled only when wanted: row i is `base[left] * parts[right] ** exponent` (-1: no such factor).
+
+    values: `[n, N]`; cost: `[n]`, cheapest first.
+    """
+
+    writer: Writer
+    base: Bricks
+    parts: Bricks
+    left: np.ndarray
+    right: np.ndarray
+    exponent: np.ndarray
+    values: np.ndarray
+    cost: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    def phrase(self, row: int) -> Phrase | None:
+        """The words of one term, None where the constraints forbid it."""
+        pieces = []
+        if self.left[row] >= 0:
+            pieces.append((self.base.phrases[self.left[row]], 1.0))
+        if self.right[row] >= 0:
+            pieces.append((self.parts.phrases[self.right[row]], float(self.exponent[row])))
+        return self.writer.product(*pieces)
+
+
+def terms(task: Task, rows: int, base: Bricks, parts: Bricks, limit: int) -> Terms:
+    """Monomials, factors, and monomials times a factor, its inverse, its square or one over its square."""
+    forms = ((1.0, 0.0), (-1.0, 0.6), (2.0, 0.6), (-2.0, 1.2))
+    lefts = np.concatenate([[0.0], base.cost])
+    options = [(lefts[1:], np.arange(len(base)), np.full(len(base), -1), np.ones(len(base)))]
+    dearest = np.partition(base.cost, min(len(base) - 1, limit // 2))[-1] + 2.5 if len(base) else 8.0
+    for exponent, extra in forms:
+        cost = lefts[:, None] + parts.cost[None, :] + extra
+        i, j = np.nonzero(cost <= dearest)
+        options.append((cost[i, j], i - 1, j, np.full(len(i), exponent)))
+    cost, left, right, exponent = (np.concatenate(part) for part in zip(*options, strict=True))
+    order = np.argsort(cost, kind="stable")[: int(1.6 * limit)]
+    cost, left, right, exponent = cost[order], left[order], right[order], exponent[order]
+    values = np.ones((len(order), rows))
+    with np.errstate(all="ignore"):
+        some = left >= 0
+        values[some] *= base.values[left[some]]
+        for q, _ in forms:
+            some = (right >= 0) & (exponent == q)
+            if some.any():
+                values[some] *= _power(parts.values, q)[right[some]]
+    keep = distinct(values, offset_free=True)[:limit]
+    writer = Writer(task.vocabulary, task.constraints)
+    return Terms(writer, base, parts, left[keep], right[keep], exponent[keep], values[keep], cost[keep])
+
+
+def _power(values: np.ndarray, exponent: float) -> np.ndarray:
+    return {1.0: values, -1.0: 1 / values, 2.0: values * values, -2.0: 1 / (values * values)}[exponent]

@@ -1,0 +1,535 @@
+"""Exhaustive pairs by linear algebra.
+
+A library of small distinct bricks is evaluated once.  For all pairs of it at once a few matrix products give the best
+fit of `alpha*a + beta*b + gamma`, of `a*b`, of `m * a**p * b**q` with a free monomial m, and, term by term, of longer
+sums and of quotients of sums.  Regressing a transformed target (1/y, y**2, log y, ...) adds an outer function for the
+price of one more product, and dividing by a monomial first ("peeling") adds a factor.  What looks best is re-ranked
+in float64 by the error in y itself and handed over to be refined.
+
+Sources: the products follow Ruan et al., "Parallel symbolic enumeration" (arXiv 2407.04405), with free coefficients
+in place of fixed signs; the sums are orthogonal matching pursuit (Pati et al. 1993) with a beam.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nbsr.generate.base import Method, Phrase, Proposals, Task, Writer, pack_phrases
+from nbsr.generate.bricks import factors, monomials, terms
+
+__all__ = ["pairs"]
+
+_ROWS = 256  # rows that the library is evaluated on; candidates are judged on all rows later
+_BATCH = 64  # proposals handed over at a time
+
+
+@dataclass(frozen=True)
+class Outer:
+    """An outer function: `y = m * inverse(z)`, `z = forward(y/m)`.
+
+    slope: dz/du at u = y/m, for weighting by the error in y.
+    inverse: z -> u; phrase: spells u from a phrase for z.
+    """
+
+    name: str
+    forward: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
+    inverse: Callable[[np.ndarray], np.ndarray]
+    phrase: Callable[[Writer, Phrase | None], Phrase | None]
+
+
+_OUTER = (
+    Outer("y", lambda u: u, np.ones_like, lambda z: z, lambda w, z: z),
+    Outer("1/y", lambda u: 1 / u, lambda u: 1 / u**2, lambda z: 1 / z, lambda w, z: w.power(z, -1)),
+    Outer("y^2", lambda u: u**2, lambda u: 2 * u, np.sqrt, lambda w, z: w.power(z, 0.5)),
+    Outer("log y", np.log, lambda u: 1 / u, np.exp, lambda w, z: w.apply("exp", z)),
+    Outer("1/y^2", lambda u: u**-2.0, lambda u: 2 / u**3, lambda z: z**-0.5, lambda w, z: w.power(z, -0.5)),
+    Outer("sqrt y", np.sqrt, lambda u: 0.5 / np.sqrt(u), np.square, lambda w, z: w.power(z, 2)),
+    Outer("exp y", np.exp, np.exp, np.log, lambda w, z: w.apply("log", z)),
+    Outer("sin y", np.sin, np.cos, np.arcsin, lambda w, z: w.apply("asin", z)),
+    Outer("cos y", np.cos, np.sin, np.arccos, lambda w, z: w.apply("acos", z)),
+    Outer("asin y", np.arcsin, lambda u: 1 / np.sqrt(1 - u**2), np.sin, lambda w, z: w.apply("sin", z)),
+    Outer("atanh y", np.arctanh, lambda u: 1 / (1 - u**2), np.tanh, lambda w, z: w.apply("tanh", z)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class View:
+    """The target as one screening sees it: transformed, peeled, on the rows where that is defined."""
+
+    outer: Outer
+    peel: Phrase | None
+    peel_values: np.ndarray  # [N], 1 without a peel
+    rows: np.ndarray  # row numbers that are used
+    z: np.ndarray  # [n] transformed target on these rows
+    weight: np.ndarray  # [n], mean 1
+
+    def judge(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """FVU in the space of y of predictions `[K, N]` of the transformed target."""
+        with np.errstate(all="ignore"):
+            prediction = self.outer.inverse(z) * self.peel_values
+            if self.outer.name in ("y^2", "1/y^2") and np.mean(y / self.peel_values) < 0:
+                prediction = -prediction
+            error = np.mean((prediction - y) ** 2, axis=-1) / np.var(y)
+        return np.where(np.isfinite(error), error, np.inf)
+
+    def spell(self, writer: Writer, inner: Phrase | None, y: np.ndarray) -> Phrase | None:
+        """The law for y, given the phrase for the transformed target."""
+        power = {"1/y": -1.0, "y^2": 0.5, "1/y^2": -0.5, "sqrt y": 2.0}.get(self.outer.name)
+        negative = power in (0.5, -0.5) and np.mean(y / self.peel_values) < 0
+        if self.peel is not None and power is not None:
+            law = writer.product((self.peel, 1.0), (inner, power))
+        else:
+            law = self.outer.phrase(writer, inner)
+            if self.peel is not None:
+                law = writer.apply("*", self.peel, law)
+        return writer.first(writer.apply("neg", law), writer.scaled(law, -1.0)) if negative else law
+
+
+def view(y: np.ndarray, outer: Outer, peel: Phrase | None, peel_values: np.ndarray, weighted: bool) -> View | None:
+    """The transformed target, or None where it is defined on too few rows or shows nothing."""
+    with np.errstate(all="ignore"):
+        u = y / peel_values
+        if outer.name in ("y^2", "1/y^2") and not (np.all(u >= 0) or np.all(u <= 0)):
+            return None
+        if outer.name in ("sin y", "cos y") and (np.max(np.abs(u)) > math.pi + 1e-9 or np.ptp(u) > math.pi + 1e-9):
+            return None
+        if outer.name == "exp y" and np.max(np.abs(u)) > 80:
+            return None
+        z = outer.forward(u)
+        weight = (peel_values / outer.slope(u)) ** 2 if weighted else np.ones_like(z)
+        rows = np.flatnonzero(np.isfinite(z) & np.isfinite(weight) & (weight > 0))
+    if len(rows) < max(4, 0.7 * len(y)):
+        return None
+    z, weight = z[rows], weight[rows]
+    weight = weight / weight.mean()
+    if np.ptp(z) <= 1e-12 * np.max(np.abs(z)):
+        return None
+    return View(outer, peel, peel_values, rows, z, weight)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# screening: values in, index pairs out
+
+
+def standardised(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Rows centred and scaled to length one under the weights, times sqrt(weight), float32."""
+    share = weight / weight.sum()
+    with np.errstate(all="ignore"):
+        top = np.max(np.abs(values), axis=-1, keepdims=True)
+        scaled = values / np.where(top > 0, top, 1.0)
+        centred = (scaled - (scaled @ share)[..., None]) * np.sqrt(share)
+        length = np.sqrt(np.sum(centred**2, axis=-1, keepdims=True))
+        out = np.where(length > 1e-9, centred / length, 0.0)
+    return out.astype(np.float32)
+
+
+class _Best:
+    """Keeps the pairs with the highest explained share, with a threshold that rises as it fills."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.score = np.empty(0, np.float32)
+        self.pair = np.empty((0, 2), np.intp)
+        self.floor = np.float32(0.0)
+
+    def offer(self, block: np.ndarray, first: int, second: int) -> None:
+        """block: `[b, m]` scores of the pairs (first + i, second + j)."""
+        hit = np.nonzero(block > self.floor)
+        if len(hit[0]) == 0:
+            return
+        score = block[hit]
+        if len(score) > 4 * self.size:
+            top = np.argpartition(score, -self.size)[-self.size :]
+            score, hit = score[top], (hit[0][top], hit[1][top])
+        self.score = np.concatenate([self.score, score])
+        self.pair = np.concatenate([self.pair, np.stack([hit[0] + first, hit[1] + second], 1)])
+        if len(self.score) > self.size:
+            top = np.argpartition(self.score, -self.size)[-self.size :]
+            self.score, self.pair = self.score[top], self.pair[top]
+            self.floor = self.score.min()
+
+
+def best_sums(H: np.ndarray, z: np.ndarray, size: int) -> np.ndarray:
+    """Pairs (i, j) of rows of the standardised library whose two-term fit explains most of z; (i, i) is one term.
+
+    With correlations r and g the explained share of a pair is (r_i^2 + r_j^2 - 2 g r_i r_j) / (1 - g^2).
+    """
+    r = H @ z
+    square = r * r
+    best = _Best(size)
+    single = np.argsort(-square)[: max(8, size // 4)]
+    for start in range(0, len(H), 256):
+        block = slice(start, min(start + 256, len(H)))
+        rest = slice(start, len(H))
+        g = H[block] @ H[rest].T
+        share = (square[block, None] + square[None, rest]) - 2 * g * (r[block, None] * r[None, rest])
+        room = 1 - g * g
+        np.divide(share, room, out=share, where=room > 1e-4)
+        share[room <= 1e-4] = 0
+        share[share > 1.001] = 0
+        best.offer(share, start, start)
+    return np.concatenate([best.pair[np.argsort(-best.score)], np.stack([single, single], 1)])
+
+
+def best_products(values: np.ndarray, z: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
+    """Pairs (i, j) whose product, with a factor and an offset, explains most of z: three matrix products."""
+    share = (weight / weight.sum()).astype(np.float32)
+    rms = np.sqrt(np.mean(values**2, axis=1, keepdims=True))
+    A = (values / np.where(rms > 0, rms, 1)).astype(np.float32)
+    centred = z - z @ (weight / weight.sum())
+    target = (centred / np.sqrt((centred**2) @ (weight / weight.sum()))).astype(np.float32)
+    with_share, with_target, squared = A * share, A * (share * target), A * A
+    squared_share = squared * share
+    best = _Best(size)
+    for start in range(0, len(A), 256):
+        block = slice(start, min(start + 256, len(A)))
+        rest = slice(start, len(A))
+        mean = with_share[block] @ A[rest].T
+        length = squared_share[block] @ squared[rest].T - mean * mean
+        explained = (with_target[block] @ A[rest].T) ** 2
+        np.divide(explained, length, out=explained, where=length > 1e-5)
+        explained[length <= 1e-5] = 0
+        explained[explained > 1.001] = 0
+        best.offer(explained, start, start)
+    return best.pair[np.argsort(-best.score)]
+
+
+def least_squares(columns: np.ndarray, z: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted linear fits with an offset, batched.
+
+    columns: `[K, t, n]`; z: `[n]`.  Returns coefficients `[K, t + 1]` (the offset last) and the unexplained share `[K]`.
+    """
+    K, t, n = columns.shape
+    share = weight / weight.sum()
+    mean = columns @ share
+    centred = (columns - mean[..., None]) * np.sqrt(share)
+    zc = (z - z @ share) * np.sqrt(share)
+    size = np.sqrt(np.sum(centred**2, axis=2))
+    size = np.where(size > 0, size, 1.0)
+    unit = centred / size[..., None]
+    q, r = np.linalg.qr(np.swapaxes(unit, 1, 2))
+    along = np.swapaxes(q, 1, 2) @ zc
+    diagonal = np.abs(np.diagonal(r, axis1=1, axis2=2))
+    regular = diagonal.min(axis=1) > 1e-10
+    r[~regular] = np.eye(t)
+    coefficients = np.linalg.solve(r, along[..., None])[..., 0] / size
+    residual = zc - (q @ along[..., None])[..., 0]
+    unexplained = np.sum(residual**2, axis=1) / max(float(zc @ zc), 1e-300)
+    offset = z @ share - np.sum(coefficients * mean, axis=1)
+    return np.concatenate([coefficients, offset[:, None]], 1), np.where(regular, unexplained, np.inf)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# the method
+
+
+class Pairs:
+    """One run of the method: the sampled rows, the library, and the screenings over it."""
+
+    def __init__(self, task: Task, library: int):
+        self.task = task
+        self.writer = Writer(task.vocabulary, task.constraints)
+        rows = np.arange(len(task.response))
+        if len(rows) > _ROWS:
+            rows = np.sort(task.random("pairs rows").choice(len(rows), _ROWS, replace=False))
+        self.X, self.y = task.inputs[rows], task.response[rows]
+        self.base = monomials(task, self.X, limit=max(100, library // 16), dearest=6.5)
+        self.parts = factors(task, self.X, self.base, limit=max(200, library // 8))
+        self.terms = terms(task, len(rows), self.base, self.parts, limit=library)
+        self.spelled: dict[int, Phrase | None] = {}
+        self.seen: set[tuple[int, ...]] = set()
+
+    def propose(self, found: list[tuple[float, Phrase | None]], source: str) -> Iterator[Proposals]:
+        """The distinct phrases, best first, in batches."""
+        fresh: list[Phrase] = []
+        for _, phrase in sorted(((e, p) for e, p in found if p is not None), key=merit):
+            if phrase.tokens not in self.seen and phrase.complexity <= self.task.constraints.max_complexity:
+                self.seen.add(phrase.tokens)
+                fresh.append(phrase)
+        for start in range(0, len(fresh), _BATCH):
+            tokens, starts = pack_phrases(fresh[start : start + _BATCH])
+            yield Proposals(tokens, starts, source)
+
+    def term(self, row: int) -> Phrase | None:
+        if row not in self.spelled:
+            self.spelled[row] = self.terms.phrase(row)
+        return self.spelled[row]
+
+    # -- sums ----------------------------------------------------------------------------------------------------
+
+    def shortlist(self, H: np.ndarray, z: np.ndarray, most: int) -> np.ndarray:
+        """The cheapest terms and those that correlate most with z (sure independence screening: Fan and Lv 2008)."""
+        if len(H) <= most:
+            return np.arange(len(H))
+        cheap = np.arange(most // 3)
+        strong = np.argpartition(-np.abs(H @ z), most - len(cheap))[: most - len(cheap)]
+        return np.unique(np.concatenate([cheap, strong]))
+
+    def sum_phrase(self, seen: View, rows: np.ndarray, coefficients: np.ndarray) -> Phrase | None:
+        offset = None if abs(coefficients[-1]) <= 1e-9 * np.max(np.abs(seen.z)) else float(coefficients[-1])
+        inner = self.writer.sum(
+            [(self.term(i), float(c)) for i, c in zip(rows, coefficients[:-1], strict=True)], offset
+        )
+        return seen.spell(self.writer, inner, self.y)
+
+    def sums(self, seen: View, H: np.ndarray, keep: int, most: int) -> tuple[list, list]:
+        """One and two terms; returns found phrases and, for growing, the sets of rows with their unexplained share."""
+        z = standardised(seen.z[None], seen.weight)[0]
+        short = self.shortlist(H, z, most)
+        pair = short[best_sums(H[short], z, 600)]
+        values = self.terms.values
+        found, sets = [], []
+        single = pair[:, 0] == pair[:, 1]
+        for chosen in (pair[single][:, :1], pair[~single]):
+            if len(chosen) == 0:
+                continue
+            coefficients, unexplained = least_squares(values[chosen][:, :, seen.rows], seen.z, seen.weight)
+            predictions = np.einsum("kt,ktn->kn", coefficients[:, :-1], values[chosen]) + coefficients[:, -1:]
+            error = seen.judge(self.y, predictions)
+            cost = self.terms.cost[chosen].sum(axis=1)
+            rank = np.argsort(np.log10(np.maximum(error, 1e-22)) + 0.05 * cost, kind="stable")[:keep]
+            found += [(error[k], self.sum_phrase(seen, chosen[k], coefficients[k])) for k in rank]
+            sets += [(unexplained[k], tuple(chosen[k])) for k in np.argsort(unexplained, kind="stable")[:keep]]
+        return found, sets
+
+    def grow(self, seen: View, H: np.ndarray, sets: list, keep: int, width: int, longest: int) -> Iterator[list]:
+        """Sums of three and more terms: the best sets each get the term that explains most of what is left."""
+        values = self.terms.values
+        z = standardised(seen.z[None], seen.weight)[0].astype(np.float64)
+        sets = sorted(sets)[:width]
+        for size in range(3, longest + 1):
+            options: dict[tuple[int, ...], float] = {}
+            basis, _ = np.linalg.qr(np.swapaxes(H[np.asarray([c for _, c in sets])], 1, 2).astype(np.float64))
+            rest = z - np.einsum("bnk,bk->bn", basis, np.einsum("bnk,n->bk", basis, z))
+            along = H @ np.concatenate(list(basis), axis=1).astype(np.float32)
+            room = 1 - np.sum(np.square(along).reshape(len(H), len(sets), -1), axis=2)
+            gain = np.square(H @ rest.T.astype(np.float32))
+            np.divide(gain, room, out=gain, where=room > 1e-5)
+            gain[room <= 1e-5] = 0
+            best = np.argpartition(gain, -8, axis=0)[-8:]
+            for b, (_, chosen) in enumerate(sets):
+                left = float(rest[b] @ rest[b])
+                for i in best[:, b]:
+                    options.setdefault(tuple(sorted((*chosen, int(i)))), left - float(gain[i, b]))
+            top = [s for s in sorted(options, key=lambda s: options[s])[: 2 * width] if len(set(s)) == size]
+            if not top:
+                return
+            chosen = np.asarray(top)
+            coefficients, unexplained = least_squares(values[chosen][:, :, seen.rows], seen.z, seen.weight)
+            predictions = np.einsum("kt,ktn->kn", coefficients[:, :-1], values[chosen]) + coefficients[:, -1:]
+            error = seen.judge(self.y, predictions)
+            rank = np.argsort(error, kind="stable")[:keep]
+            yield [(error[k], self.sum_phrase(seen, chosen[k], coefficients[k])) for k in rank]
+            sets = [(unexplained[k], top[k]) for k in np.argsort(unexplained, kind="stable")[:width]]
+            if sets[0][0] < 1e-20:
+                return
+
+    # -- quotients -----------------------------------------------------------------------------------------------
+
+    def quotients(self, seen: View, H: np.ndarray, most: int, denominators: int, keep: int) -> list:
+        """`(alpha*a + beta*b + gamma) / (1 + delta*d)`, linear once multiplied out: z = alpha*a + ... - delta*d*z."""
+        z = standardised(seen.z[None], seen.weight)[0]
+        short = self.shortlist(H, z, most)
+        some = H[short]
+        values = self.terms.values
+        found = []
+        for d in range(min(denominators, len(self.terms))):
+            times = -values[d] * 1.0
+            column = np.zeros(len(self.y))
+            column[seen.rows] = times[seen.rows] * seen.z
+            unit = standardised(column[None, seen.rows], seen.weight)[0]
+            rest = some - np.outer(some @ unit, unit)
+            length = np.sqrt(np.sum(rest * rest, axis=1, keepdims=True))
+            rest = np.where(length > 1e-2, rest / np.maximum(length, 1e-2), 0)
+            left = z - unit * (unit @ z)
+            size = np.sqrt(left @ left)
+            if size < 1e-6:
+                continue
+            pair = short[best_sums(rest, left / size, 24)]
+            single = pair[:, 0] == pair[:, 1]
+            for chosen in (pair[single][:, :1], pair[~single]):
+                if len(chosen) == 0:
+                    continue
+                columns = np.concatenate([np.broadcast_to(column, (len(chosen), 1, len(column))), values[chosen]], 1)
+                coefficients, _ = least_squares(columns[:, :, seen.rows], seen.z, seen.weight)
+                with np.errstate(all="ignore"):
+                    top = np.einsum("kt,ktn->kn", coefficients[:, 1:-1], values[chosen]) + coefficients[:, -1:]
+                    error = seen.judge(self.y, top / (1 - coefficients[:, :1] * times))
+                for k in np.argsort(error, kind="stable")[:4]:
+                    if error[k] < 0.5:
+                        found.append((error[k], seen, d, chosen[k], coefficients[k]))
+        found.sort(key=lambda f: f[0])
+        return [(f[0], self.quotient_phrase(*f[1:])) for f in found[:keep]]
+
+    def quotient_phrase(self, seen: View, d: int, rows: np.ndarray, coefficients: np.ndarray) -> Phrase | None:
+        writer = self.writer
+        offset = None if abs(coefficients[-1]) <= 1e-9 * np.max(np.abs(seen.z)) else float(coefficients[-1])
+        top = writer.sum([(self.term(i), float(c)) for i, c in zip(rows, coefficients[1:-1], strict=True)], offset)
+        bottom = writer.sum([(self.term(d), float(coefficients[0]))], 1.0)
+        return seen.spell(writer, writer.product((top, 1.0), (bottom, -1.0)), self.y)
+
+    # -- products ------------------------------------------------------------------------------------------------
+
+    def products(self, seen: View, most: int, keep: int) -> list:
+        """`alpha*a*b + gamma` over the terms."""
+        values = self.terms.values[:most]
+        pair = best_products(values[:, seen.rows], seen.z, seen.weight, 400)
+        if len(pair) == 0:
+            return []
+        with np.errstate(all="ignore"):
+            both = (values[pair[:, 0]] * values[pair[:, 1]])[:, None, :]
+        both = np.where(np.isfinite(both), both, 0.0)
+        coefficients, _ = least_squares(both[:, :, seen.rows], seen.z, seen.weight)
+        error = seen.judge(self.y, coefficients[:, :1] * both[:, 0] + coefficients[:, 1:])
+        found = []
+        for k in np.argsort(error, kind="stable")[:keep]:
+            a, b = (self.term(i) for i in pair[k])
+            c, offset = float(coefficients[k, 0]), float(coefficients[k, 1])
+            small = abs(offset) <= 1e-9 * np.max(np.abs(seen.z))
+            inner = self.writer.sum([(self.writer.product((a, 1.0), (b, 1.0)), c)], None if small else offset)
+            found.append((error[k], seen.spell(self.writer, inner, self.y)))
+        return found
+
+    def powers(self, weighted: bool, keep: int) -> list:
+        """`c * monomial * a**p * b**q` with every exponent free: all monomials at once are projected out of log|y|."""
+        task, y = self.task, self.y
+        columns = [c for c, _ in self.writer.variables if np.all(self.X[:, c] != 0)][: max(1, len(y) // 8)]
+        floor = 0.02 * np.std(y) if weighted else 0.0
+        rows = np.flatnonzero(np.abs(y) > floor)
+        if len(rows) < max(4 + len(columns), 0.4 * len(y)):
+            return []
+        weight = np.abs(y[rows]) ** 2 if weighted else np.ones(len(rows))
+        root = np.sqrt(weight / weight.sum())
+        logs = np.log(np.abs(self.X[np.ix_(rows, columns)])) if columns else np.empty((len(rows), 0))
+        design = np.concatenate([np.ones((len(rows), 1)), logs], 1)
+        q, _ = np.linalg.qr(design * root[:, None])
+        with np.errstate(all="ignore"):
+            L = np.log(np.abs(self.parts.values[:, rows]))
+        fine = np.isfinite(L).all(axis=1)
+        usable = np.flatnonzero(fine)
+        L = L[usable]
+        target = np.log(np.abs(y[rows]))
+
+        def rest(v: np.ndarray) -> np.ndarray:
+            v = v * root
+            return v - (v @ q) @ q.T
+
+        z, R = rest(target), rest(L) if len(L) else np.empty((0, len(rows)))
+        found = [self.power_phrase(rows, weight, columns, logs, target, np.empty((0, len(y))), [])]
+        if len(R):
+            length = np.sqrt(np.sum(R**2, axis=1))
+            free = length > 1e-6 * np.sqrt(np.sum((L * root) ** 2, axis=1) + 1e-300)
+            usable, R, length = usable[free], R[free], length[free]
+            unit = (R / length[:, None]).astype(np.float32)
+            norm = np.sqrt(z @ z)
+            if norm > 0 and len(unit):
+                for i, j in best_sums(unit, (z / norm).astype(np.float32), 300):
+                    chosen = [usable[i]] if i == j else [usable[i], usable[j]]
+                    found.append(
+                        self.power_phrase(rows, weight, columns, logs, target, self.parts.values[chosen], chosen)
+                    )
+        found = [f for f in found if f is not None and f[1] is not None and np.isfinite(f[0])]
+        return sorted(found, key=merit)[:keep]
+
+    def power_phrase(self, rows, weight, columns, logs, target, values, chosen) -> tuple[float, Phrase | None] | None:
+        """Least squares for all exponents, each then set to the nearest simple one, judged in y."""
+        with np.errstate(all="ignore"):
+            design = np.concatenate([logs, np.log(np.abs(values[:, rows])).T], 1)
+        root = np.sqrt(weight / weight.sum())
+        full = np.concatenate([design, np.ones((len(rows), 1))], 1)
+        exponents = np.linalg.lstsq(full * root[:, None], target * root, rcond=None)[0][:-1]
+        snapped = simple_exponents(exponents)
+        bases = [p for c, p in self.writer.variables if c in columns] + [self.parts.phrases[i] for i in chosen]
+        best = None
+        for powers in ([snapped] if np.array_equal(snapped, exponents) else [snapped, exponents]):
+            if np.max(np.abs(powers), initial=0.0) > 12:
+                continue
+            with np.errstate(all="ignore"):
+                raw = np.ones(len(self.y))
+                for column, p in zip(columns, powers, strict=False):
+                    raw = raw * self.X[:, column] ** p
+                for row, p in zip(values, powers[len(columns) :], strict=True):
+                    raw = raw * row**p
+                factor = (raw @ self.y) / (raw @ raw)
+                error = np.mean((self.y - factor * raw) ** 2) / np.var(self.y)
+            if not np.isfinite(error) or not np.isfinite(factor):
+                continue
+            used = [(b, float(p)) for b, p in zip(bases, powers, strict=True) if p != 0]
+            phrase = self.writer.scaled(self.writer.product(*used), float(factor)) if used else None
+            if phrase is not None and (best is None or error < 0.1 * best[0]):
+                best = (float(error), phrase)
+        return best
+
+    # -- peels ---------------------------------------------------------------------------------------------------
+
+    def peels(self, count: int) -> list[tuple[Phrase | None, np.ndarray]]:
+        """No peel first, then the monomials that a regression of log|y| on the logs of the columns points at."""
+        out: list[tuple[Phrase | None, np.ndarray]] = [(None, np.ones(len(self.y)))]
+        columns = [c for c, _ in self.writer.variables if np.all(self.X[:, c] != 0)]
+        rows = np.flatnonzero(self.y != 0)
+        if not columns or len(rows) < 3 * len(columns) + 3:
+            return out
+        logs = np.log(np.abs(self.X[np.ix_(rows, columns)]))
+        full = np.concatenate([logs, np.ones((len(rows), 1))], 1)
+        target = np.log(np.abs(self.y[rows]))
+        exponents, *_ = np.linalg.lstsq(full, target, rcond=None)
+        residual = target - full @ exponents
+        spread = np.sqrt(np.diag(np.linalg.pinv(full.T @ full)) * (residual @ residual) / len(rows))[:-1]
+        whole = np.where(np.abs(exponents[:-1]) < 0.5, np.sign(exponents[:-1]), np.round(exponents[:-1]))
+        doubt = np.abs(exponents[:-1] - whole) + 0.3 * spread
+        surest = [c for c in np.argsort(doubt) if doubt[c] < 0.4 and abs(whole[c]) <= 4]
+        wanted = [tuple(whole[c] if c in surest[:k] else 0 for c in range(len(columns))) for k in range(1, len(surest) + 1)]
+        wanted.append(tuple(np.round(2 * exponents[:-1]) / 2))
+        phrases = dict(self.writer.variables)
+        for powers in dict.fromkeys(wanted):
+            used = [(phrases[c], float(e)) for c, e in zip(columns, powers, strict=True) if e != 0]
+            phrase = self.writer.product(*used) if used else None
+            if phrase is None:
+                continue
+            with np.errstate(all="ignore"):
+                values = np.prod([self.X[:, c] ** float(e) for c, e in zip(columns, powers, strict=True) if e], axis=0)
+            if np.isfinite(values).all() and (values != 0).all():
+                out.append((phrase, values))
+        return out[: count + 1]
+
+
+def merit(found: tuple[float, Phrase]) -> float:
+    """Error and length in one number, errors below rounding being equal; lower is better."""
+    return math.log10(max(found[0], 1e-22)) + 0.1 * found[1].complexity
+
+
+def simple_exponents(exponents: np.ndarray) -> np.ndarray:
+    """Each exponent set to the nearest half, third or quarter."""
+    grid = np.unique([n / d for d in (1, 2, 3, 4) for n in range(-6 * d, 6 * d + 1)])
+    weight = np.array([0.0 if g % 1 == 0 else 0.02 if g % 0.5 == 0 else 0.035 for g in grid])
+    return grid[np.argmin(np.abs(exponents[:, None] - grid) + weight, axis=1)]
+
+
+def pairs(task: Task) -> Method:
+    """Small libraries first, then larger ones, until the time is up: exact hunt, then weighted by the error in y."""
+    for library, most in ((1500, 500), (12_000, 1500), (40_000, 3000)):
+        run = Pairs(task, library)
+        for weighted in (False, True):
+            yield from run.propose(run.powers(weighted, keep=40), "powers")
+        peels = run.peels(6)
+        for weighted in (False, True):
+            for peel, peel_values in peels:
+                for outer in _OUTER:
+                    seen = view(run.y, outer, peel, peel_values, weighted)
+                    if seen is None:
+                        continue
+                    if outer.phrase(run.writer, Phrase((1,), (1.0,), 1)) is None:
+                        continue
+                    H = standardised(run.terms.values[:, seen.rows], seen.weight)
+                    found, sets = run.sums(seen, H, keep=40, most=most)
+                    yield from run.propose(found, "pairs")
+                    if peel is None and outer.name in ("y", "1/y", "y^2"):
+                        yield from run.propose(run.products(seen, min(most, 1500), keep=40), "pairs")
+                    if outer.name in ("y", "y^2", "1/y") and library < 40_000:
+                        yield from run.propose(run.quotients(seen, H, most // 3, 24 if library < 5000 else 60, keep=40), "quotients")
+                    width, longest = (12, 4) if outer.name != "y" else (24, 7)
+                    for longer in run.grow(seen, H, sets, keep=12, width=width, longest=longest):
+                        yield from run.propose(longer, "pairs")

@@ -1,0 +1,671 @@
+"""The one wiring: a table in, snapshots out.
+
+A method (nbsr/generate) yields proposals, the refiner fits them, the archive keeps every distinct candidate, and the
+front of the archive is tidied (terms dropped, constants snapped) as it moves.  Whoever iterates over `search` decides
+whether to go on; a `Control` stops, pauses and steps it from another thread.  A stopped search has lost nothing.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from nbsr.errors import UsageError, did_you_mean
+from nbsr.table import Table
+
+__all__ = ["METHODS", "Control", "regress", "search"]
+
+METHODS = {
+    "auto": "pairs first, then pairs and evolution in turn",
+    "pairs": "all pairs of small expressions by linear algebra, with monomials peeled off and inverted targets",
+    "evolve": "evolution with every constant refined, one island for each complexity",
+    "exhaustive": "every distinct expression, shortest first",
+    "prior": "random expressions from the prior, the baseline",
+}
+REFINERS = ("lm", "bfgs", "lbfgsb", "neldermead", "powell", "trf", "dogbox")
+DEVICES = ("auto", "cpu", "cuda")
+
+_WORK_ROWS = 1000  # a larger table is searched on a sample of so many rows
+_FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
+_COLUMNS = 24  # columns that a search looks at
+_KEPT = 40_000  # distinct candidates that are remembered
+_EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
+
+
+class Control:
+    """The one object that a person holds: stop, pause, resume and step a search, from any thread."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._go = threading.Event()
+        self._go.set()
+        self._once = False
+
+    def stop(self) -> None:
+        """End the search at the next batch; everything found is kept."""
+        self._stop.set()
+        self._go.set()
+
+    def pause(self) -> None:
+        """Hold the search after the current batch; its clock stands still."""
+        self._go.clear()
+
+    def resume(self) -> None:
+        self._once = False
+        self._go.set()
+
+    def step(self) -> None:
+        """Let a paused search do one batch."""
+        self._once = True
+        self._go.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
+
+    @property
+    def paused(self) -> bool:
+        return not self._go.is_set()
+
+    def wait(self) -> float:
+        """Wait while paused; answers the seconds waited."""
+        if self._go.is_set() and not self._once:
+            return 0.0
+        start = time.monotonic()
+        self._go.wait()
+        if self._once and not self._stop.is_set():
+            self._once = False
+            self._go.clear()
+        return time.monotonic() - start
+
+
+@dataclass
+class _Record:
+    """One distinct candidate of the archive, in the units of the working table."""
+
+    tokens: tuple[int, ...]
+    constants: tuple[float, ...]
+    fvu: float
+    complexity: int
+    source: str
+    elapsed: float
+    order: int
+    tidy: bool = False  # simplified and polished already
+
+
+@dataclass
+class _Archive:
+    """Every distinct candidate seen, and the best of each complexity."""
+
+    price: tuple[int, ...]  # complexity of each token
+    records: dict[tuple[int, ...], _Record] = field(default_factory=dict)
+    best: dict[int, _Record] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    forgotten: int = 0
+    version: int = 0
+
+    def add(self, tokens: tuple[int, ...], constants: tuple[float, ...], fvu: float, source: str, elapsed: float,
+            tidy: bool = False) -> None:  # fmt: skip
+        known = self.records.get(tokens)
+        if known is not None and not (fvu < known.fvu * (1 - 1e-6) or (tidy and not known.tidy and fvu <= known.fvu)):
+            return
+        price = self.price
+        order = known.order if known is not None else len(self.records) + self.forgotten
+        record = _Record(
+            tokens, constants, fvu, sum([price[t] for t in tokens]), source,
+            known.elapsed if known is not None and known.fvu <= 2 * fvu else elapsed, order, tidy,
+        )  # fmt: skip
+        self.records[tokens] = record
+        holder = self.best.get(record.complexity)
+        if holder is None or fvu < holder.fvu or holder.tokens == tokens or (tidy and fvu <= 2 * holder.fvu < 1e-18):
+            self.best[record.complexity] = record
+            self.version += 1
+        if len(self.records) > 2 * _KEPT:
+            self._forget()
+
+    def _forget(self) -> None:
+        keep = sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT]
+        self.forgotten += len(self.records) - len(keep)
+        self.records = {r.tokens: r for r in keep}
+
+    def front(self) -> list[_Record]:
+        """The best of each complexity that beat everything shorter, shortest first."""
+        out, least = [], math.inf
+        for complexity in sorted(self.best):
+            record = self.best[complexity]
+            if record.fvu < least and math.isfinite(record.fvu):
+                out.append(record)
+                least = record.fvu
+        return out
+
+
+def search(
+    table: Table,
+    *,
+    method: str = "auto",
+    seconds: float | None = 10.0,
+    seed: int = 0,
+    operators: Iterable[str] | None = None,
+    forbid: Iterable[str] = (),
+    require: Iterable[str] = (),
+    max_complexity: int = 30,
+    max_evaluations: int | None = None,
+    start: Iterable[str] = (),
+    score: str = "evidence",
+    parsimony: float = 0.05,
+    refiner: str = "lm",
+    device: str = "auto",
+    control: Control | None = None,
+) -> Iterator[Any]:
+    """Search for laws that explain the table's target, yielding a `Snapshot` after each step.
+
+    The last snapshot has `done=True` and holds the `Result`.
+
+    table: what to explain; see `Table.from_frame`.
+    method: one of `METHODS`.
+    seconds: time budget, or None for no limit (then `max_evaluations` is needed).
+    seed: with the same data, settings and evaluation budget, the same seed gives the same candidates.
+    operators: names that a law may use; None for the usual ones.
+    forbid: sub-expressions, operators or variables that no law may contain; `?` stands for anything.
+    require: the same that every law must contain.
+    max_complexity: most nodes in a law.
+    max_evaluations: most candidates fitted, or None.
+    start: laws to start from, with free constants `c0`, `c1`, ...
+    score: how the one law is picked from the front: "evidence", "parsimony", "mdl" or "pareto".
+    refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
+    device: "auto", "cpu" or "cuda".
+    control: to stop, pause and step the search from another thread.
+
+    Raises UsageError for a setting that makes no sense.
+    """
+    settings = {
+        "method": method, "seconds": seconds, "seed": seed,
+        "operators": None if operators is None else tuple(operators),
+        "forbid": _texts(forbid, "forbid"), "require": _texts(require, "require"),
+        "max_complexity": max_complexity, "max_evaluations": max_evaluations, "start": _texts(start, "start"),
+        "score": score, "parsimony": parsimony, "refiner": refiner, "device": device,
+    }  # fmt: skip
+    _check(settings)
+    return _Run(table, settings, control or Control()).snapshots()
+
+
+def regress(data: Any, formula: Any = None, *, weights: Any = None, **settings: Any) -> Any:
+    """Find the law behind a table and answer the `Result`.
+
+    data: a DataFrame with `formula` such as "y ~ x1 + x2", a `Table`, or an array X `[N, D]` with the target
+        y `[N]` in the place of the formula.
+    weights: a column's name or an array `[N]`.
+    settings: those of `search`.
+
+    An interrupt (Ctrl-C) ends the search and answers what was found.
+    """
+    if isinstance(data, Table):
+        table = data
+    elif isinstance(formula, str):
+        table = Table.from_frame(data, formula, weights=weights)
+    elif formula is not None:
+        table = Table.from_arrays(data, formula, weights=weights)
+    else:
+        raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
+    control = settings.pop("control", None) or Control()
+    snapshots = search(table, control=control, **settings)
+    last = None
+    while True:
+        try:
+            for last in snapshots:
+                pass
+            break
+        except KeyboardInterrupt:
+            raise
+    return last.result
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# settings
+
+
+def _texts(value: Iterable[str] | str, name: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    texts = tuple(value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise UsageError(f"'{name}' takes texts such as 'sin(?)', got {text!r}.")
+    return texts
+
+
+def _check(settings: dict[str, Any]) -> None:
+    from nbsr.score import RULES
+
+    for key, choices in (("method", METHODS), ("score", RULES), ("refiner", REFINERS), ("device", DEVICES)):
+        if settings[key] not in choices:
+            raise UsageError(
+                f"There is no {key} {settings[key]!r}; choose from {', '.join(choices)}."
+                + did_you_mean(str(settings[key]), choices)
+            )
+    seconds, evaluations = settings["seconds"], settings["max_evaluations"]
+    if seconds is None and evaluations is None:
+        raise UsageError("A search needs a limit; give seconds or max_evaluations.")
+    if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
+        raise UsageError(f"'seconds' must be a positive number, got {seconds!r}.")
+    for key, least in (("max_evaluations", 1), ("max_complexity", 1)):
+        value = settings[key]
+        if value is not None and (not isinstance(value, (int, np.integer)) or value < least):
+            raise UsageError(f"'{key}' must be a whole number of at least {least}, got {value!r}.")
+    if not isinstance(settings["seed"], (int, np.integer)) or settings["seed"] < 0:
+        raise UsageError(f"'seed' must be a whole number that is not negative, got {settings['seed']!r}.")
+    if settings["device"] == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("There is no CUDA device here; use device 'auto' or 'cpu'.")
+
+
+# Without a wish, the operators that measured laws are made of; every other one has to be asked for.
+_USUAL = (
+    "+", "-", "*", "/", "neg", "inv", "pow", "pow2", "pow3", "pow4", "pow5", "pow1_2", "pow1_3",
+    "sin", "cos", "tan", "asin", "acos", "atan", "tanh", "exp", "log", "abs",
+)  # fmt: skip
+
+
+def _constraints(settings: dict[str, Any], vocabulary: Any) -> Any:
+    """The user's wishes as `Constraints`.
+
+    The powers that `*` and `/` spell out are allowed with them, and an operator that is required is allowed.
+    """
+    from nbsr.expression import Constraints
+    from nbsr.operators import OPERATORS, resolve_all
+
+    wanted = settings["operators"]
+    if wanted is None:
+        names = list(_USUAL) + [n for n, row in OPERATORS.items() if row.definition is not None]
+    else:
+        names = list(resolve_all(wanted))
+        for name, implied in _IMPLIED.items():
+            names += implied if name in names else ()
+    for text in settings["require"]:
+        wide = Constraints.build(vocabulary, None, settings["max_complexity"], require=(text,))
+        names += [vocabulary.name(t) for t in wide.require[0].tokens if vocabulary.is_operator(t)]
+    return Constraints.build(
+        vocabulary, list(dict.fromkeys(names)), settings["max_complexity"], settings["forbid"], settings["require"]
+    )
+
+
+_IMPLIED = {
+    "*": ("pow2", "pow3", "pow4", "pow5"), "/": ("inv",), "-": ("neg",),
+    "pow": ("pow2", "pow3", "pow4", "pow5", "pow1_2", "pow1_3"),
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# the run
+
+
+class _Run:
+    """One search, from the first batch to the result."""
+
+    def __init__(self, table: Table, settings: dict[str, Any], control: Control):
+        from nbsr.expression import Vocabulary
+
+        self.began = time.monotonic()
+        self.table, self.settings, self.control = table, settings, control
+        self.narrow = table.screen(_COLUMNS)
+        self.work = self.narrow.sample(_WORK_ROWS, seed=settings["seed"])
+        self.vocabulary = Vocabulary(self.narrow.names)
+        self.constraints = _constraints(settings, self.vocabulary)
+        self.archive = _Archive(self.vocabulary.complexities)
+        self.problem: Any = None
+        self.evaluations = 0
+        self.paused = 0.0
+        self.stage = "starting"
+        self.ended = "finished"
+        self.shown: dict[tuple, Any] = {}
+        self.tidied: set[tuple[int, ...]] = set()
+        seconds = settings["seconds"]
+        self.wrap_up = 0.0 if seconds is None else min(1.0, 0.12 * seconds)
+        self.deadline = math.inf if seconds is None else self.began + seconds
+
+    # -- time and budget -----------------------------------------------------------------------------------------
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began - self.paused
+
+    @property
+    def remaining(self) -> float:
+        return self.deadline + self.paused - time.monotonic()
+
+    def spent(self) -> bool:
+        limit = self.settings["max_evaluations"]
+        return self.remaining <= self.wrap_up or (limit is not None and self.evaluations >= limit)
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+
+    def fit(self, tokens: np.ndarray, starts: np.ndarray | None, restarts: int, steps: int, **options: Any) -> Any:
+        """Fit on the working rows."""
+        from nbsr.refine import Problem, refine
+
+        if self.problem is None:
+            self.problem = Problem.of(self.work.inputs, self.work.response, self.work.weights)
+        return refine(
+            tokens, self.problem, self.vocabulary, starts=starts, restarts=restarts, max_steps=steps,
+            method=self.settings["refiner"], seed=self.settings["seed"], **options,
+        )  # fmt: skip
+
+    def record(self, tokens: np.ndarray, fits: Any, source: str, tidy: bool = False) -> None:
+        """Put a fitted batch into the archive and the counts."""
+        from nbsr.refine import Status
+
+        archive, elapsed = self.archive, self.elapsed
+        fvu, constants, status = fits.fvu.tolist(), fits.constants.tolist(), np.asarray(fits.status)
+        for code, count in zip(*np.unique(status, return_counts=True), strict=True):
+            name = Status(int(code)).name.lower()
+            archive.counts[name] = archive.counts.get(name, 0) + int(count)
+        const = 1
+        for row, word in enumerate(tokens.tolist()):
+            error = fvu[row]
+            if error < math.inf:
+                while word and word[-1] == 0:
+                    word.pop()
+                key = tuple(word)
+                archive.add(key, tuple(constants[row][: key.count(const)]), error, source, elapsed, tidy)
+        self.evaluations += len(tokens)
+
+    # -- methods -------------------------------------------------------------------------------------------------
+
+    def task(self) -> Any:
+        from nbsr.generate.base import Task
+
+        return Task(
+            inputs=self.work.inputs, response=self.work.response, weights=self.work.weights,
+            vocabulary=self.vocabulary, constraints=self.constraints, seed=self.settings["seed"],
+            best=lambda: [(r.tokens, r.constants, r.fvu) for r in self.archive.front()],
+            deadline=self.deadline - self.wrap_up,
+        )  # fmt: skip
+
+    def proposals(self) -> Iterator[Any]:
+        """The method's generator; `auto` first hunts by pairs, then takes pairs and evolution in turn."""
+        from nbsr.generate.base import Proposals, pack_phrases
+        from nbsr.generate.evolve import evolve
+        from nbsr.generate.exhaustive import exhaustive
+        from nbsr.generate.pairs import pairs
+        from nbsr.generate.prior import prior
+
+        task = self.task()
+        start = self.starting_laws()
+        if start:
+            tokens, constants = pack_phrases(start)
+            yield Proposals(tokens, constants, "start", restarts=16, steps=60)
+        single = {"pairs": pairs, "evolve": evolve, "exhaustive": exhaustive, "prior": prior}
+        method = self.settings["method"]
+        if method != "auto":
+            yield from single[method](task)
+            return
+        hunt, breed = pairs(task), evolve(task)
+        yield from _alternate(hunt, breed)
+
+    def starting_laws(self) -> list[Any]:
+        """The user's own laws, constants free."""
+        from nbsr.expression import Expression
+        from nbsr.generate.base import Phrase
+
+        laws = []
+        for text in self.settings["start"]:
+            law = Expression.parse(text, self.vocabulary, free_constants=True)
+            if not self.constraints.allows(law):
+                raise UsageError(f"The starting law {text!r} does not obey the constraints of this search.")
+            laws.append(Phrase(law.tokens, law.constants, law.complexity))
+        return laws
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def snapshots(self) -> Iterator[Any]:
+        """Pull the method until something ends the search, then tidy up and yield the last snapshot."""
+        from nbsr.refine import ready, warm
+
+        if not ready():
+            warm(background=self.settings["max_evaluations"] is None)
+        method = self.proposals()
+        shown_at, shown_version, exact_at = -1.0, -1, None
+        try:
+            batch = next(method, None)
+            while batch is not None and not self.spent() and not self.control.stopped:
+                self.stage = batch.source
+                fits = None
+                if len(batch):
+                    fits = self.fit(batch.tokens, batch.starts, batch.restarts, batch.steps, deadline=self.deadline - self.wrap_up)
+                    self.record(batch.tokens, fits, batch.source)
+                    self.tidy_best()
+                if exact_at is None and self.exact():
+                    exact_at = self.evaluations
+                if exact_at is not None and self.evaluations >= exact_at + 600:
+                    self.ended = "exact"
+                    break
+                if self.archive.version != shown_version and self.elapsed - shown_at > 0.1 or self.elapsed - shown_at > 0.5:
+                    shown_at, shown_version = self.elapsed, self.archive.version
+                    yield self.snapshot()
+                self.paused += self.control.wait()
+                try:
+                    batch = method.send(fits)
+                except StopIteration:
+                    batch = None
+            if self.control.stopped:
+                self.ended = "stopped"
+        finally:
+            method.close()
+        self.tidy_front()
+        yield self.snapshot(self.result())
+
+    def exact(self) -> bool:
+        return any(r.fvu < _EXACT for r in self.archive.best.values())
+
+    # -- tidying -------------------------------------------------------------------------------------------------
+
+    def favourite(self, records: list[_Record]) -> int:
+        """Which record of the front the rule picks."""
+        from nbsr.score import pick
+
+        return pick(
+            np.array([r.fvu for r in records]), np.array([r.complexity for r in records]), len(self.work.response),
+            np.array([len(r.constants) for r in records]), rule=self.settings["score"],
+            parsimony=self.settings["parsimony"],
+        )  # fmt: skip
+
+    def tidy_best(self) -> None:
+        """Polish the law that would be picked now, once."""
+        front = self.archive.front()
+        if not front:
+            return
+        record = front[self.favourite(front)]
+        if not record.tidy and record.tokens not in self.tidied:
+            self.tidy(record)
+
+    def tidy_front(self) -> None:
+        """Polish what the front holds, the likeliest first, while there is time for it."""
+        from nbsr.score import evidence
+
+        for _ in range(3):
+            front = [r for r in self.archive.front() if not r.tidy and r.tokens not in self.tidied]
+            if not front:
+                return
+            worth = evidence(
+                np.array([r.fvu for r in front]), len(self.work.response),
+                np.array([len(r.constants) for r in front]), np.array([r.complexity for r in front]),
+            )  # fmt: skip
+            for k in np.argsort(worth, kind="stable")[:8]:
+                if self.remaining < 0.25 * self.wrap_up and self.settings["seconds"] is not None:
+                    return
+                self.tidy(front[k])
+
+    def tidy(self, record: _Record) -> None:
+        """Drop what is superfluous, snap constants, simplify, refit; every rung goes into the archive."""
+        from nbsr.expression import Expression, pack
+        from nbsr.simplify import polish
+
+        self.tidied.add(record.tokens)
+        law = Expression(record.tokens, record.constants, self.vocabulary)
+        rungs = polish(law, self.work.inputs, self.work.response, self.work.weights)
+        rungs = [r for r in rungs if self.constraints.allows(r)]
+        if not rungs:
+            return
+        tokens, constants = pack(rungs)
+        self.tidied.update(r.tokens for r in rungs)
+        self.record(tokens, self.value(rungs), record.source, tidy=True)
+        self.evaluations -= len(rungs)
+
+    def value(self, laws: list[Any]) -> Any:
+        """The FVU of laws as they stand, nothing fitted, as Fits."""
+        from nbsr.expression import pack
+
+        tokens, constants = pack(laws)
+        return self.fit(tokens, constants, restarts=0, steps=0, fixed=np.ones(constants.shape, bool))
+
+    # -- showing -------------------------------------------------------------------------------------------------
+
+    def law(self, record: _Record) -> Any:
+        """The record's expression in raw units."""
+        from nbsr.expression import Expression
+
+        key = (record.tokens, record.constants)
+        if key not in self.shown:
+            self.shown[key] = self.raw(Expression(record.tokens, record.constants, self.vocabulary))
+        return self.shown[key]
+
+    def raw(self, law: Any) -> Any:
+        """From the scaled columns of the working table back to the user's units."""
+        table = self.narrow
+        if np.all(table.scale == 1) and table.target_scale == 1:
+            return law
+        from nbsr.expression import Expression
+        from nbsr.simplify import simplify
+
+        column = {
+            name: Expression.apply("*", Expression.constant(float(s), self.vocabulary), Expression.variable(name, self.vocabulary))
+            for name, s in zip(table.names, table.scale, strict=True)
+            if s != 1
+        }
+        law = law.substitute(column)
+        if table.target_scale != 1:
+            law = Expression.apply("*", Expression.constant(1 / table.target_scale, self.vocabulary), law)
+        return simplify(law)
+
+    def candidate(self, record: _Record, errors: tuple[float, ...] | None = None) -> Any:
+        from nbsr.result import Candidate
+        from nbsr.score import score
+
+        law = self.law(record)
+        return Candidate(
+            expression=law, errors=errors or (math.nan,) * len(law.constants), fvu=record.fvu,
+            complexity=law.complexity, score=float(score(record.fvu, law.complexity, self.settings["parsimony"])),
+            source=record.source, elapsed=record.elapsed, order=record.order,
+        )  # fmt: skip
+
+    def snapshot(self, result: Any = None) -> Any:
+        """What there is to see now."""
+        from nbsr.result import Snapshot
+
+        if result is not None:
+            front, picked = tuple(result.front_candidates), result.front_picked
+        else:
+            records = self.archive.front()
+            front = tuple(self.candidate(r) for r in records)
+            picked = self.favourite(records) if records else 0
+        fit = (np.empty(0), np.empty(0))
+        if front:
+            some = self.work.sample(300, seed=0)
+            fit = (some.y, front[picked].expression.predict(some.X))
+        return Snapshot(
+            elapsed=self.elapsed, remaining=max(0.0, self.remaining) if math.isfinite(self.deadline) else math.inf,
+            counts=dict(self.archive.counts), front=front, picked=picked, fit=fit, stage=self.stage,
+            done=result is not None, result=result,
+        )  # fmt: skip
+
+    def result(self) -> Any:
+        """The archive as a Result, the front refitted on all rows when the search saw a sample."""
+        from nbsr.result import Result
+
+        if len(self.work) < len(self.table):
+            self.refit_front()
+        records = self.archive.front()
+        errors = self.standard_errors(records)
+        on_front = {id(r): e for r, e in zip(records, errors, strict=True)}
+        everything = sorted(self.archive.records.values(), key=lambda r: (r.fvu, r.complexity))
+        candidates = tuple(self.candidate(r, on_front.get(id(r))) for r in everything)
+        picked = 0
+        if records:
+            choice = records[self.favourite(records)]
+            picked = next(i for i, r in enumerate(everything) if r is choice)
+        notes = list(self.narrow.notes)
+        if len(self.work) < len(self.table):
+            notes.append(f"The search saw a sample of {len(self.work):,} of {len(self.table):,} rows; the front is fitted on more.")
+        if self.archive.forgotten:
+            notes.append(f"{self.archive.forgotten:,} candidates of large error are not kept.")
+        return Result(
+            table=self.table, candidates_seen=candidates, picked=picked, ended=self.ended,
+            settings=dict(self.settings), seed=self.settings["seed"], elapsed=self.elapsed, notes=tuple(notes),
+        )  # fmt: skip
+
+    def refit_front(self) -> None:
+        """Constants and FVU of the front on many more rows than were searched on."""
+        from nbsr.expression import Expression, pack
+
+        records = self.archive.front()
+        if not records:
+            return
+        self.work, self.problem = self.narrow.sample(_FINAL_ROWS, seed=self.settings["seed"]), None
+        laws = [Expression(r.tokens, r.constants, self.vocabulary) for r in records]
+        tokens, constants = pack(laws)
+        fits = self.fit(tokens, constants, restarts=0, steps=10)
+        self.archive.best.clear()
+        for k, r in enumerate(records):
+            fresh = replace(r, constants=tuple(fits.constants[k, : len(r.constants)].tolist()), fvu=float(fits.fvu[k]))
+            self.archive.records[r.tokens] = fresh
+            self.archive.best[r.complexity] = fresh
+
+    def standard_errors(self, records: list[_Record]) -> list[tuple[float, ...]]:
+        """Standard errors of the constants of each law; NaN where a law was rescaled to raw units."""
+        from nbsr.expression import Expression, pack
+
+        if not records:
+            return []
+        tokens, constants = pack([Expression(r.tokens, r.constants, self.vocabulary) for r in records])
+        fits = self.fit(tokens, constants, restarts=0, steps=0, covariance=True)
+        out = []
+        for k, r in enumerate(records):
+            law = self.law(r)
+            if law.constants == r.constants:
+                with np.errstate(invalid="ignore"):
+                    spread = np.sqrt(np.diagonal(fits.covariance[k]))[: len(r.constants)]
+                out.append(tuple(spread.tolist()))
+            else:
+                out.append((math.nan,) * len(law.constants))
+        return out
+
+
+def _alternate(hunt: Any, breed: Any) -> Iterator[Any]:
+    """All of the first two libraries of the pairs, then one batch of them to three generations of evolution.
+
+    Turns are counted in batches and not in seconds, so that an evaluation budget gives the same candidates anywhere.
+    """
+    batch, turn = next(hunt, None), 0
+    bred = next(breed, None)
+    hunting = True
+    while batch is not None or bred is not None:
+        if batch is not None and (hunting or turn % 4 == 0 or bred is None):
+            fits = yield batch
+            try:
+                batch = hunt.send(fits)
+            except StopIteration:
+                batch = None
+        elif bred is not None:
+            fits = yield bred
+            try:
+                bred = breed.send(fits)
+            except StopIteration:
+                bred = None
+        turn += 1
+        hunting = turn < 120
