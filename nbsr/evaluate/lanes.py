@@ -204,9 +204,9 @@ class Bits:
     def __rshift__(self, other):
         return self._apply("ashr", other)
 
-    def nonzero(self) -> Mask:
-        zero = self.format.splat_integer(0)
-        return Mask(self.builder, self.format, self.builder.icmp_signed("!=", self.value, zero))
+    def compare(self, sign: str, number: int) -> Mask:
+        operand = self.format.splat_integer(number)
+        return Mask(self.builder, self.format, self.builder.icmp_signed(sign, self.value, operand))
 
     def real(self) -> Lanes:
         """The floating-point numbers with these bits."""
