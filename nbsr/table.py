@@ -137,7 +137,7 @@ def _tokens(text: str) -> list[_Token]:
     return tokens
 
 
-def parse_formula(text: str, columns: Sequence[str], reserved: Iterable[str] = ()) -> Formula:
+def parse_formula(text: Any, columns: Sequence[str], reserved: Iterable[str] = ()) -> Formula:
     """Read `target ~ a + b - c` against the names of the columns.
 
     `.` on the right stands for every other column except `reserved` ones (such as the column of weights),
@@ -425,7 +425,7 @@ class _Frame:
                 frame = pd.DataFrame({label: chosen[label].to_numpy() for label in labels})
         return frame if list(frame.columns) == list(names) else frame.set_axis(list(names), axis=1)
 
-    def _arrays(self, labels: list[Any]) -> dict[Any, np.ndarray]:
+    def _arrays(self, labels: list[Any]) -> dict[Any, Any]:
         arrays, length = {}, None
         for label in labels:
             values = self.data[label]
@@ -657,9 +657,7 @@ class Table:
     notes: tuple[str, ...] = ()  # sentences for the user
 
     @staticmethod
-    def from_frame(
-        data: Any, formula: str, weights: Any = None, units: Mapping[str, str] | None = None
-    ) -> "Table":
+    def from_frame(data: Any, formula: Any, weights: Any = None, units: Any = None) -> "Table":
         """A table from a frame (pandas, polars, pyarrow, dict of arrays) and a formula.
 
         Args:
@@ -818,7 +816,7 @@ class Table:
         lost = int(len(keep) - keep.sum())
         return dataclasses.replace(
             self,
-            X=np.asfortranarray(X[keep]),
+            X=np.compress(keep, X.T, axis=1).T,
             y=y[keep],
             weights=None,
             rows=None if not lost else np.flatnonzero(keep),
@@ -832,7 +830,7 @@ class Table:
         before = np.arange(len(self)) if self.rows is None else self.rows
         return dataclasses.replace(
             self,
-            X=self.X.T[:, positions].T,
+            X=np.take(self.X.T, positions, axis=1).T,
             y=self.y[positions],
             weights=None if self.weights is None else self.weights[positions],
             rows=before[positions],
@@ -845,7 +843,7 @@ class Table:
         rng = np.random.default_rng(seed)
         return self.take(np.sort(rng.choice(len(self), size=n_rows, replace=False, shuffle=False)))
 
-    def split(self, test: float | np.ndarray = 0.2, seed: int = 0) -> "tuple[Table, Table]":
+    def split(self, test: Any = 0.2, seed: int = 0) -> "tuple[Table, Table]":
         """Two tables, to learn from and to test on. `test` is the share of rows to be drawn for the test, or
         a mask of them over the rows of the frame."""
         if np.ndim(test) == 0:
@@ -1036,7 +1034,7 @@ def _build(
         notes.append(
             f"{kept:,} of {_count(n_rows, 'row')} are used; the others are left out: {reasons}{more}."
         )
-        X, y = X.T[:, keep].T, y[keep]
+        X, y = np.compress(keep, X.T, axis=1).T, y[keep]
         weights = None if weights is None else weights[keep]
     y = np.ascontiguousarray(y)
     lowest, highest = y.min(), y.max()
