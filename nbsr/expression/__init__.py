@@ -2,6 +2,8 @@
 
 from nbsr.expression.constants import Exact, exact_constants, exact_form
 from nbsr.expression.constraints import Constraints, legal_next
+from nbsr.expression.custom import register, unregister
+from nbsr.expression.numeric import definition, operator_function
 from nbsr.expression.tree import FREE, Expression, pack, unpack
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary, fold, is_complete, subtree_end
 
@@ -14,12 +16,16 @@ __all__ = [
     "Exact",
     "Expression",
     "Vocabulary",
+    "definition",
     "exact_constants",
     "exact_form",
     "fold",
     "is_complete",
     "legal_next",
+    "operator_function",
     "pack",
+    "register",
     "subtree_end",
     "unpack",
+    "unregister",
 ]

@@ -1,10 +1,8 @@
 """What a search may propose, checked while it proposes.
 
-Forbidden and required sub-expressions are patterns with wildcards. All of them together become one bottom-up
-tree automaton: the state of a sub-expression says which pieces of the patterns it matches and which required
-patterns it holds, and the state of a node follows from its operator and its operands' states by one look-up.
-So a whole expression is judged in one pass over its tokens, and for an unfinished one the cheapest legal
-completion can be computed exactly: a mask made from it never leads into a dead end.
+A whole expression is judged in one pass over its tokens. For an unfinished one the cheapest legal completion is
+computed, over the states of the automaton that knows the patterns, so a mask made from it never leads into a
+dead end.
 """
 
 import math
@@ -16,94 +14,12 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from nbsr.errors import UsageError
+from nbsr.expression.patterns import REJECTED, PatternAutomaton
 from nbsr.expression.tree import Expression
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary
 from nbsr.operators import GROUPS, OPERATORS, resolve, resolve_all
 
-REJECTED = -1
 Tokens = Expression | Sequence[int] | np.ndarray
-
-
-class PatternAutomaton:
-    """Finds patterns in expressions; a number in a pattern stands for any constant, `?` for anything.
-
-    Arguments:
-        forbid: patterns; a sub-expression that matches one has the state REJECTED.
-        require: patterns; `has_required` tells whether a state holds them all.
-    """
-
-    def __init__(self, vocabulary: Vocabulary, forbid: Sequence[Expression], require: Sequence[Expression]):
-        self.commutative = {
-            token for token, row in enumerate(vocabulary.rows, start=2) if row.commutative
-        }  # fmt: skip
-        self.pieces: list[tuple[int, ...]] = [(WILDCARD,)]  # token, then the numbers of the operands' pieces
-        numbers: dict[tuple[int, ...], int] = {(WILDCARD,): 0}
-
-        def number(pattern: Expression) -> int:
-            piece = (pattern.root, *(number(child) for child in pattern.children()))
-            if piece not in numbers:
-                numbers[piece] = len(self.pieces)
-                self.pieces.append(piece)
-            return numbers[piece]
-
-        forbidden = {number(pattern.to(vocabulary)) for pattern in forbid}
-        required = sorted({number(pattern.to(vocabulary)) for pattern in require})
-        self.forbidden = sum(1 << i for i in forbidden)
-        self.required = required
-        self.matched = (1 << len(self.pieces)) - 1
-        self.all_required = ((1 << len(required)) - 1) << len(self.pieces)
-        self.by_token: dict[int, list[int]] = {}
-        for i, piece in enumerate(self.pieces):
-            self.by_token.setdefault(piece[0], []).append(i)
-        self.memo: dict[tuple[int, ...], int] = {}
-
-    def step(self, *key: int) -> int:
-        """The state of a node: key is its token, then its operands' states."""
-        state = self.memo.get(key)
-        if state is None:
-            state = self.memo[key] = self._step(key)
-        return state
-
-    def _step(self, key: tuple[int, ...]) -> int:
-        token, operands = key[0], key[1:]
-        if REJECTED in operands:
-            return REJECTED
-        matches = 1
-        for i in self.by_token.get(token, ()):
-            wanted = self.pieces[i][1:]
-            orders = [wanted, wanted[::-1]] if token in self.commutative else [wanted]
-            if any(all(state >> w & 1 for state, w in zip(operands, order)) for order in orders):
-                matches |= 1 << i
-        if matches & self.forbidden:
-            return REJECTED
-        state = matches
-        for operand in operands:
-            state |= operand & self.all_required
-        for place, i in enumerate(self.required):
-            state |= (matches >> i & 1) << (len(self.pieces) + place)
-        return state
-
-    def run(self, tokens: Sequence[int], arities: Sequence[int]) -> int:
-        """The state of a whole prefix expression."""
-        memo, stack = self.memo, []
-        for token in reversed(tokens):
-            arity = arities[token]
-            if arity == 0:
-                key = (token,)
-            elif arity == 1:
-                key = (token, stack.pop())
-            else:
-                key = (token, stack.pop(), stack.pop())
-            state = memo.get(key)
-            if state is None:
-                state = self.step(*key)
-            if state == REJECTED:
-                return REJECTED
-            stack.append(state)
-        return stack[0]
-
-    def has_required(self, state: int) -> bool:
-        return state != REJECTED and state & self.all_required == self.all_required
 
 
 @dataclass(frozen=True)
@@ -259,7 +175,8 @@ class Constraints:
 
     @cached_property
     def _automaton(self) -> PatternAutomaton:
-        return PatternAutomaton(self.vocabulary, self.forbid, self.require)
+        forbid, require = ([p.to(self.vocabulary).tokens for p in side] for side in (self.forbid, self.require))
+        return PatternAutomaton(self.vocabulary, forbid, require)
 
     @cached_property
     def _classes(self) -> list[tuple[int, list[int]]]:

@@ -1,18 +1,28 @@
 """The expression itself: a row of tokens in prefix order, its constants, and what can be made of them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Integer, Num
 
 from nbsr.errors import UsageError, did_you_mean
+from nbsr.expression.code import BACKENDS, code
 from nbsr.expression.infix import infix
+from nbsr.expression.latex import latex
 from nbsr.expression.numeric import evaluate
 from nbsr.expression.parse import parse
+from nbsr.expression.patterns import PatternAutomaton
+from nbsr.expression.symbolic import from_sympy, to_sympy
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary, fold, is_complete, subtree_end
+
+if TYPE_CHECKING:
+    import sympy
+
+    from nbsr.expression.module import ExpressionModule
 
 # A constant that still has to be fitted. One object, so that equal expressions compare equal.
 FREE = math.nan
@@ -67,6 +77,16 @@ class Expression:
             UsageError: it cannot be read; with the position, and a suggestion where one is near.
         """
         tokens, constants = parse(text, vocabulary, free_constants, pattern)
+        return cls(tokens, constants, vocabulary)
+
+    @classmethod
+    def from_sympy(cls, expression: "sympy.Expr", vocabulary: Vocabulary) -> "Expression":
+        """From a SymPy expression whose symbols are called like the columns.
+
+        Raises:
+            UsageError: it has a symbol or a function that the vocabulary lacks.
+        """
+        tokens, constants = from_sympy(expression, vocabulary)
         return cls(tokens, constants, vocabulary)
 
     @classmethod
@@ -172,6 +192,19 @@ class Expression:
         """Every sub-expression, itself first, in prefix order."""
         return (self.part(start) for start in range(len(self.tokens)))
 
+    def matches(self, pattern: "Expression") -> bool:
+        """Whether the whole expression is like the pattern: `?` stands for anything, a number for any constant.
+
+        Operands of `+`, `*`, `max` and `min` may come in either order; nothing else is rearranged.
+        """
+        automaton = _automaton(self.vocabulary, pattern.to(self.vocabulary).tokens)
+        return automaton.matches_required(automaton.run(self.tokens, self.vocabulary.arities))
+
+    def contains(self, pattern: "Expression") -> bool:
+        """Whether it or some sub-expression matches the pattern."""
+        automaton = _automaton(self.vocabulary, pattern.to(self.vocabulary).tokens)
+        return automaton.has_required(automaton.run(self.tokens, self.vocabulary.arities))
+
     def substitute(self, mapping: Mapping[str, "Expression | float"]) -> "Expression":
         """Put expressions or numbers in the place of columns.
 
@@ -207,7 +240,70 @@ class Expression:
         values = evaluate(self.tokens, self.constants, self.vocabulary, columns, "numpy")
         return np.array(np.broadcast_to(values, len(X)), dtype=np.float64)
 
+    def callable(self, backend: str = "numpy") -> Callable[..., Any]:
+        """A function of the columns that occur, in the data's order or by name, as `code` writes it.
+
+        Unlike that text it keeps to the operators' domains: where 1/0 gives infinity there, it is NaN here.
+
+        Arguments:
+            backend: "numpy" (arrays or numbers in, array out) or "torch" (tensors in and out).
+        """
+        if backend not in BACKENDS:
+            raise UsageError(f"There is no function for '{backend}'; known are: {', '.join(BACKENDS)}.")
+        names, vocabulary = self.variables, self.vocabulary
+
+        def f(*columns: Any, **named: Any) -> Any:
+            given = dict(zip(names, columns)) | named
+            if set(given) != set(names) or len(columns) > len(names):
+                raise UsageError(f"The columns {', '.join(names)} are needed, but {', '.join(given)} came.")
+            constants: Sequence[Any] = self.constants
+            if backend == "torch":
+                import torch
+
+                like = next(iter(given.values()), torch.zeros((), dtype=torch.float64))
+                constants = [like.new_tensor(value) for value in self.constants]
+            else:
+                given = {name: np.asarray(column, dtype=np.float64) for name, column in given.items()}
+            return evaluate(
+                self.tokens, constants, vocabulary, [given.get(name) for name in vocabulary.variables], backend
+            )
+
+        return f
+
+    def torch(self) -> "ExpressionModule":
+        """A torch module: X `[N, D]` in, values `[N]` out; its constants are trainable parameters."""
+        from nbsr.expression.module import ExpressionModule
+
+        return ExpressionModule(self)
+
     # -- printing
+
+    def latex(self, digits: int | None = 4) -> str:
+        """LaTeX for math mode; constants that are exactly 2/3, pi/2 and the like are written so.
+
+        Arguments:
+            digits: significant digits of the other constants; None prints them in full.
+        """
+        return latex(self.tokens, self.constants, self.vocabulary, digits)
+
+    def sympy(self, rational: bool = False) -> "sympy.Expr":
+        """SymPy's form, over real symbols called like the columns; users' operators are expanded.
+
+        Arguments:
+            rational: write constants as the exact fractions that the floats are, for computing with many digits.
+        """
+        return to_sympy(self.tokens, self.constants, self.vocabulary, rational=rational)
+
+    def code(self, backend: str = "numpy") -> str:
+        """Source text of a function `f` of the columns that occur (and of the free constants).
+
+        The text is plain NumPy or torch for people to paste: at a pole it gives infinity where our own value is
+        NaN; everywhere else the values agree.
+
+        Arguments:
+            backend: "numpy" or "torch".
+        """
+        return code(self.tokens, self.constants, self.vocabulary, backend)
 
     def infix(self, digits: int | None = None) -> str:
         """The formula as text.
@@ -223,6 +319,11 @@ class Expression:
 
     def __repr__(self) -> str:
         return f"Expression({self.infix()!r})"
+
+
+@lru_cache(maxsize=256)
+def _automaton(vocabulary: Vocabulary, pattern: tuple[int, ...]) -> PatternAutomaton:
+    return PatternAutomaton(vocabulary, (), (pattern,))
 
 
 def pack(

@@ -1,0 +1,194 @@
+"""To SymPy and back, always by our own mapping: nothing that a user typed is ever evaluated as code."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from nbsr.errors import UsageError, did_you_mean
+from nbsr.expression.constants import exact_form
+from nbsr.expression.infix import free_names
+from nbsr.expression.numeric import definition
+from nbsr.expression.vocabulary import CONST, Vocabulary, fold
+from nbsr.operators import OPERATORS, Operator
+
+if TYPE_CHECKING:
+    import sympy
+
+# Whole numbers beyond this become floats below a power, which SymPy would otherwise write out in full.
+_LARGEST_BASE = 1000
+
+
+@cache
+def _operator_function(row: Operator) -> Any:
+    import sympy
+
+    names = ("Abs", "Rational", "sign", "sqrt", "exp", "log", "erf", "Max", "Min", "sin", "cos", "tan", "asin",
+             "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh")  # fmt: skip
+    return eval(f"lambda a, b=None: {row.sympy}", {name: getattr(sympy, name) for name in names})
+
+
+def symbols(vocabulary: Vocabulary) -> "tuple[sympy.Symbol, ...]":
+    """A real symbol for every column, called exactly as the column is."""
+    import sympy
+
+    return tuple(sympy.Symbol(name, real=True) for name in vocabulary.variables)
+
+
+def to_sympy(
+    tokens: Sequence[int],
+    constants: Sequence[float],
+    vocabulary: Vocabulary,
+    operands: "Sequence[sympy.Basic] | None" = None,
+    rational: bool = False,
+) -> "sympy.Expr":
+    """The SymPy form of a prefix expression; see `Expression.sympy`."""
+    import sympy
+
+    columns = symbols(vocabulary) if operands is None else operands
+    free = iter(free_names(vocabulary, len(constants)))
+
+    def number(value: float) -> Any:
+        if value != value:
+            return sympy.Symbol(next(free), real=True)
+        exact = exact_form(value)
+        if rational:
+            return sympy.Rational(value)
+        if exact is None:
+            return sympy.Float(value)
+        # the text comes from our own catalogue
+        return sympy.sympify(exact.text, {"e": sympy.E}, rational=True)
+
+    numbers = [number(value) for value in constants]
+
+    def leaf(token: int, index: int) -> Any:
+        if token == CONST:
+            return numbers[index]
+        return columns[token - vocabulary.first_variable]
+
+    def node(token: int, values: tuple[Any, ...]) -> Any:
+        row = vocabulary.operator(token)
+        if row.definition is not None:
+            return to_sympy(*definition(row, vocabulary.operators), operands=values, rational=rational)
+        if row.name.startswith("pow"):
+            values = tuple(sympy.Float(v) if v.is_Rational and abs(v) > _LARGEST_BASE else v for v in values)
+        return _operator_function(row)(*values)
+
+    return fold(tokens, vocabulary.arities, leaf, node)
+
+
+class Reader:
+    """From SymPy to tokens."""
+
+    def __init__(self, vocabulary: Vocabulary):
+        import sympy
+
+        self.sympy = sympy
+        self.vocabulary = vocabulary
+        same = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+                "exp", "log", "erf", "sign")  # fmt: skip
+        self.functions = {getattr(sympy, name): name for name in same} | {sympy.Abs: "abs"}
+
+    def number(self, value: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        return (CONST,), (float(value),)
+
+    def join(self, name: str, *operands: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        token = self.vocabulary.operator_ids.get(name)
+        if token is None:
+            raise UsageError(f"The operator {name} is not part of the vocabulary.")
+        tokens = (token, *(t for operand in operands for t in operand[0]))
+        return tokens, tuple(c for operand in operands for c in operand[1])
+
+    def read(self, e: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        sympy = self.sympy
+        if e.is_Symbol:
+            token = self.vocabulary.variable_ids.get(e.name)
+            if token is None:
+                raise UsageError(f"There is no column '{e.name}'.{did_you_mean(e.name, self.vocabulary.variables)}")
+            return (token,), ()
+        if not e.free_symbols and e.is_number and e.is_real and e.is_finite:
+            return self.number(float(e))
+        if e.is_Add:
+            return self.sum(e)
+        if e.is_Mul:
+            return self.product(e)
+        if e.is_Pow:
+            return self.power(*e.as_base_exp()) if e.base != sympy.E else self.join("exp", self.read(e.exp))
+        if isinstance(e, (sympy.Max, sympy.Min)):
+            name = "max" if isinstance(e, sympy.Max) else "min"
+            return self.chain(name, [self.read(argument) for argument in e.args])
+        name = self.functions.get(e.func)
+        if name is None and e.func.__name__ in OPERATORS:
+            name = e.func.__name__
+        if name is None:
+            raise UsageError(f"SymPy's {e.func.__name__} has no operator here.")
+        return self.join(name, *(self.read(argument) for argument in e.args))
+
+    def chain(self, name: str, parts: list[Any]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = self.join(name, whole, part)
+        return whole
+
+    def sum(self, e: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        terms = list(e.as_ordered_terms())
+        terms.sort(key=lambda term: term.could_extract_minus_sign())
+        whole = self.read(terms[0])
+        for term in terms[1:]:
+            minus = term.could_extract_minus_sign()
+            whole = self.join("-" if minus else "+", whole, self.read(-term if minus else term))
+        return whole
+
+    def product(self, e: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        coefficient, rest = e.as_coeff_Mul()
+        if coefficient == -1:
+            return self.join("neg", self.read(rest))
+        above, below = [], []
+        rest, roots = self.odd_roots(rest)
+        for factor in self.sympy.Mul.make_args(rest):
+            base, exponent = factor.as_base_exp()
+            if exponent.is_number and exponent.is_negative:
+                below.append(base**-exponent)
+            else:
+                above.append(factor)
+        if coefficient.is_Rational and coefficient.q != 1 and above:
+            above, below = ([coefficient.p] if coefficient.p != 1 else []) + above, [coefficient.q, *below]
+        elif coefficient != 1 or not (above or roots):
+            above = [coefficient, *above]
+        whole = self.chain("*", [*(self.read(self.sympy.sympify(factor)) for factor in above if factor != 1), *roots])
+        if below:
+            whole = self.join("/", whole, self.chain("*", [self.read(self.sympy.sympify(f)) for f in below]))
+        return whole
+
+    def odd_roots(self, product: Any) -> tuple[Any, list[Any]]:
+        """Take sign(t)*|t|**(1/3) and the like, as `to_sympy` writes real odd roots, out of a product."""
+        sympy, roots = self.sympy, []
+        for factor in sympy.Mul.make_args(product):
+            if factor.func is sympy.sign:
+                inside = factor.args[0]
+                for q in (3, 5):
+                    size = sympy.Abs(inside) ** sympy.Rational(1, q)
+                    if size in sympy.Mul.make_args(product):
+                        product = product / factor / size
+                        roots.append(self.join(f"pow1_{q}", self.read(inside)))
+        return product, roots
+
+    def power(self, base: Any, exponent: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        inner = self.read(base)
+        if exponent.is_Rational:
+            size = abs(exponent)
+            plain = None
+            if size == 1:
+                plain = inner
+            elif size.q == 1 and 2 <= size.p <= 5:
+                plain = self.join(f"pow{size.p}", inner)
+            # odd roots of SymPy are not real for negative operands, ours are
+            elif size.p == 1 and (size.q in (2, 4) or (size.q in (3, 5) and base.is_nonnegative)):
+                plain = self.join(f"pow1_{size.q}", inner)
+            if plain is not None:
+                return plain if exponent > 0 else self.join("inv", plain)
+        return self.join("pow", inner, self.read(exponent))
+
+
+def from_sympy(expression: "sympy.Expr", vocabulary: Vocabulary) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Tokens and constants of a SymPy expression; see `Expression.from_sympy`."""
+    return Reader(vocabulary).read(expression)
