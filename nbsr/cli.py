@@ -115,7 +115,7 @@ def _bench(options: argparse.Namespace) -> None:
     from nbsr.benchmark.peers import PEERS
     from nbsr.benchmark.problems import suites
     from nbsr.benchmark.runner import Settings, run_suite
-    from nbsr.evaluate import warm
+    from nbsr.refine import warm
 
     known = [*suites(), *_EXTRA_BENCHES]
     if options.suite not in known:
@@ -143,7 +143,7 @@ def _doctor(options: argparse.Namespace) -> None:
 
     import torch
 
-    from nbsr.evaluate import ready
+    from nbsr.refine import ready
 
     print(f"nbsr {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in (
@@ -169,7 +169,7 @@ def _doctor(options: argparse.Namespace) -> None:
 def _warm(options: argparse.Namespace) -> None:
     import time
 
-    from nbsr.evaluate import warm
+    from nbsr.refine import warm
 
     start = time.perf_counter()
     warm(background=False)
