@@ -1,0 +1,7 @@
+"""What a search found, and every way to show it, use it and keep it."""
+
+from nbsr.result.core import ENDED, Candidate, Result, Snapshot
+from nbsr.result.digits import rounded, spoken_error, spoken_fvu
+from nbsr.result.plot import Plot
+
+__all__ = ["ENDED", "Candidate", "Plot", "Result", "Snapshot", "rounded", "spoken_error", "spoken_fvu"]

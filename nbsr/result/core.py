@@ -1,0 +1,414 @@
+"""What a search found: every law it saw, the front, the pick; and all the ways to show, use and keep them.
+
+A `Candidate` is one law with its numbers, a `Snapshot` is a search in mid-flight, a `Result` is the whole
+search when it is over, however it ended. A result is a table that draws itself: its `repr` is the front with
+the picked row marked. A row of the front can be named wherever a method takes `pick`.
+
+Two promises. A printed law has as many digits as it takes to reproduce the FVU beside it, and no more. And a
+saved result is plain JSON: reading one back never runs code from the file.
+"""
+
+import dataclasses
+import functools
+import math
+import numbers
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from nbsr import score as scoring
+from nbsr.errors import UsageError
+from nbsr.expression import Expression, Vocabulary
+from nbsr.result.digits import around, fitted_constants, rounded, spoken_seconds, values, with_names
+from nbsr.result.plot import Plot, chart
+from nbsr.result.show import as_html, as_markdown, as_text
+from nbsr.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDED = {
+    "finished": "The search finished after {elapsed}",
+    "exact": "The search ended after {elapsed}, the fit being exact",
+    "stopped": "The search was stopped after {elapsed}; nothing found until then is lost",
+    "interrupted": "The search was interrupted after {elapsed}; nothing found until then is lost",
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One law, with its constants in the raw units of the data.
+
+    `errors` are the standard errors of the constants, in the order of `expression.constants`; NaN where a
+    constant was not fitted (it is a simple number such as 2 or pi) or its error is not known.
+    """
+
+    expression: Expression
+    errors: tuple[float, ...]
+    fvu: float
+    complexity: int
+    score: float
+    source: str  # the method that proposed it
+    elapsed: float  # seconds after the start of the search
+    order: int  # how many distinct laws were seen before it
+
+    def __str__(self) -> str:
+        return str(self.expression)
+
+    @property
+    def n_constants(self) -> int:
+        """Constants that had to be fitted: those that are not numbers with a name (2, 1/3, pi)."""
+        return len(fitted_constants(self.expression))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A search at one moment."""
+
+    elapsed: float
+    remaining: float
+    counts: Mapping[str, int]  # proposals by status
+    front: tuple[Candidate, ...]  # shortest first
+    picked: int  # position in `front`
+    fit: tuple[np.ndarray, np.ndarray]  # at most 300 rows: the target, and what the pick predicts
+    stage: str  # what the search is doing, in words
+    done: bool = False
+    tree: Any = None  # what a tree search added since the snapshot before
+    result: "Result | None" = None  # with the last snapshot
+
+    @property
+    def best(self) -> Candidate | None:
+        return self.front[self.picked] if self.front else None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A search that is over.
+
+    `candidates_seen` are all distinct laws it saw; there are none where it was ended before it saw any.
+    `picked` is the position of the best of them; `ended` is a key of ENDED.
+    """
+
+    table: Table
+    candidates_seen: tuple[Candidate, ...]
+    picked: int
+    ended: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    elapsed: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    # ---- what was found
+
+    @property
+    def best(self) -> Candidate:
+        """The law to believe."""
+        if not self.candidates_seen:
+            raise UsageError("The search was ended before it found a law; let it run longer.")
+        return self.candidates_seen[self.picked]
+
+    @functools.cached_property
+    def front_candidates(self) -> tuple[Candidate, ...]:
+        """The candidates of the front, shortest first; their positions are the rows of `front`."""
+        seen = self.candidates_seen
+        fvu = np.array([c.fvu for c in seen], dtype=float)
+        complexity = np.array([c.complexity for c in seen], dtype=int)
+        rows = set(scoring.pareto_front(fvu, complexity).tolist())
+        if seen:
+            rows.add(self.picked)
+        return tuple(seen[i] for i in sorted(rows, key=lambda i: (complexity[i], -fvu[i])))
+
+    @property
+    def front_picked(self) -> int:
+        """Which of `front_candidates` is the best."""
+        return next(i for i, law in enumerate(self.front_candidates) if law is self.best)
+
+    @property
+    def front(self) -> "pd.DataFrame":
+        """The laws that no other beats in both accuracy and length, shortest first; `pick` marks the best."""
+        import pandas as pd
+
+        best = self.best if self.candidates_seen else None
+        return pd.DataFrame(
+            {
+                "pick": [">>>" if law is best else "" for law in self.front_candidates],
+                "complexity": [law.complexity for law in self.front_candidates],
+                "fvu": [law.fvu for law in self.front_candidates],
+                "score": [law.score for law in self.front_candidates],
+                "law": [str(law) for law in self.front_candidates],
+                "source": [law.source for law in self.front_candidates],
+            }
+        )
+
+    @functools.cached_property
+    def candidates(self) -> "pd.DataFrame":
+        """Every distinct law the search saw, to be queried: `.query("fvu < 1e-3 and complexity < 8")`.
+
+        Row i describes `candidates_seen[i]`; `operators` and `variables` are names with a space between.
+        """
+        import pandas as pd
+
+        seen = self.candidates_seen
+        return pd.DataFrame(
+            {
+                "complexity": [c.complexity for c in seen],
+                "fvu": [c.fvu for c in seen],
+                "score": [c.score for c in seen],
+                "law": [str(c) for c in seen],
+                "constants": [len(c.expression.constants) for c in seen],
+                "operators": [" ".join(c.expression.operators) for c in seen],
+                "variables": [" ".join(c.expression.variables) for c in seen],
+                "found_at": [c.elapsed for c in seen],
+                "source": [c.source for c in seen],
+            }
+        )
+
+    @property
+    def ending(self) -> str:
+        """How the run ended, in one sentence."""
+        sentence = ENDED[self.ended].format(elapsed=spoken_seconds(self.elapsed))
+        count = len(self.candidates_seen)
+        return f"{sentence}; {count:,} distinct law{'s' * (count != 1)} seen."
+
+    def candidate(self, pick: "int | str | Candidate | Expression | None" = None) -> Candidate:
+        """The law that `pick` names: a row of the front, a law as text, or None for the best.
+
+        Raises UsageError for a row that the front does not have, or a text that is no law.
+        """
+        if pick is None:
+            return self.best
+        if isinstance(pick, Candidate):
+            return pick
+        if isinstance(pick, Expression):
+            return self._judged(pick, "given")
+        if isinstance(pick, str):
+            return self._judged(self._parsed(pick), "given")
+        if isinstance(pick, numbers.Integral) and not isinstance(pick, bool):
+            if not 0 <= pick < len(self.front_candidates):
+                raise UsageError(
+                    f"The front has rows 0 to {len(self.front_candidates) - 1}; there is no row {pick}."
+                )
+            return self.front_candidates[int(pick)]
+        raise UsageError(f"A pick is a row of the front or a law as text; got {type(pick).__name__}.")
+
+    def choose(self, pick: "int | str | Candidate") -> "Result":
+        """This result with another law as its best: a row of the front, or a rule ("mdl", "pareto", ...)."""
+        seen = self.candidates_seen
+        if isinstance(pick, str):
+            if pick not in scoring.RULES:
+                raise UsageError(f"There is no rule {pick!r}; the rules are {', '.join(scoring.RULES)}.")
+            position = scoring.pick(
+                np.array([c.fvu for c in seen], dtype=float),
+                np.array([c.complexity for c in seen], dtype=int),
+                scoring.effective_rows(len(self.table), self.table.weights),
+                np.array([c.n_constants for c in seen], dtype=int),
+                pick,
+                self._parsimony,
+            )
+        else:
+            chosen = self.candidate(pick)
+            position = next((i for i, c in enumerate(seen) if c is chosen), -1)
+            if position < 0:
+                raise UsageError("Only a law that this search saw can be its pick.")
+        return dataclasses.replace(self, picked=position)
+
+    # ---- the law in other tongues
+
+    @property
+    def equation(self) -> str:
+        """The best law with the target on its left, as typed: "period = 1.0002*a**1.5"."""
+        return f"{self.table.target} = {self.text()}"
+
+    def text(self, pick: "int | str | Candidate | None" = None) -> str:
+        """The right side, with the fewest digits that reproduce its FVU."""
+        law, digits = self._printed(self.candidate(pick))
+        return law.infix(digits)
+
+    def latex(self, pick: "int | str | Candidate | None" = None, digits: int | None = None) -> str:
+        """The law as LaTeX; the fewest digits that reproduce its FVU unless `digits` are given."""
+        chosen = self.candidate(pick)
+        law = chosen.expression
+        if digits is None:
+            law, digits = self._printed(chosen)
+        return f"{self._target_latex} = {law.latex(digits=digits)}"
+
+    def sympy(self, pick: "int | str | Candidate | None" = None) -> Any:
+        """The right side as a SymPy expression, at full precision."""
+        return self.candidate(pick).expression.sympy()
+
+    def code(self, kind: str = "numpy", pick: "int | str | Candidate | None" = None) -> str:
+        """Source of a function of the columns, for "numpy" or "torch", at full precision."""
+        if kind not in ("numpy", "torch"):
+            raise UsageError(f"Code comes for 'numpy' or 'torch'; got {kind!r}.")
+        return self.candidate(pick).expression.code(kind)
+
+    def torch(self, pick: "int | str | Candidate | None" = None) -> Any:
+        """The right side as a torch module with the constants as parameters."""
+        return self.candidate(pick).expression.torch()
+
+    @property
+    def constants(self) -> "pd.DataFrame":
+        """The constants of the best law: value, standard error, and the part of the law where each stands."""
+        return self.constants_of(None)
+
+    def constants_of(self, pick: "int | str | Candidate | None") -> "pd.DataFrame":
+        """`constants` of another law."""
+        import pandas as pd
+
+        chosen = self.candidate(pick)
+        names, named = with_names(chosen.expression, list(range(len(chosen.expression.constants))))
+        return pd.DataFrame(
+            {
+                "value": list(chosen.expression.constants),
+                "standard_error": list(chosen.errors),
+                "part": [around(named, name) for name in names],
+            },
+            index=pd.Index(names, name="constant"),
+        )
+
+    # ---- the law at work
+
+    def predict(
+        self, data: Any, pick: "int | str | Candidate | None" = None, undo: bool = False
+    ) -> Float[np.ndarray, " rows"]:
+        """What the law says about other rows; NaN where it is not defined or an input is missing.
+
+        data: a frame that has the columns by name (more do no harm), or an array with the columns in the
+        order of the formula. For a transformed target such as log(price) the prediction is of log(price);
+        with `undo` it is of price. Raises UsageError where a column is missing.
+        """
+        prediction = values(self.candidate(pick).expression, self.table.inputs_of(data), self.table.names)
+        return self.table.undo(prediction) if undo else prediction
+
+    def fvu(self, data: Any = None, pick: "int | str | Candidate | None" = None) -> float:
+        """FVU of the law on other rows, such as held-out ones; on the search's own where none are given."""
+        chosen = self.candidate(pick)
+        if data is None:
+            return chosen.fvu
+        table = self.table.like(data)
+        return float(
+            scoring.fvu(table.y, values(chosen.expression, table.X, self.table.names), table.weights)
+        )
+
+    def compare(self, *others: "str | Candidate | Expression | Result", data: Any = None) -> "pd.DataFrame":
+        """The best law beside others, on the same rows: laws as text, or results of other searches.
+
+        The FVU is of the target as this search saw it; where another result has transformed the target
+        otherwise, all are compared on the target itself. `data`: other rows to compare on.
+        """
+        import pandas as pd
+
+        table = self.table if data is None else self.table.like(data)
+        mixed = any(isinstance(o, Result) and o.table.target != self.table.target for o in others)
+        rows = []
+        for other in (self, *others):
+            law, prediction = self._compared(other, table)
+            if mixed:
+                source = other.table if isinstance(other, Result) else self.table
+                prediction = source.undo(prediction)
+            truth = self.table.undo(table.y) if mixed else table.y
+            fvu = float(scoring.fvu(truth, prediction, table.weights))
+            score = float(scoring.score(fvu, law.complexity, self._parsimony))
+            name = other.equation if isinstance(other, Result) else str(law)
+            rows.append((name, law.complexity, len(law.constants), fvu, score))
+        return pd.DataFrame(rows, columns=["law", "complexity", "constants", "fvu", "score"])
+
+    def plot(self, pick: "int | str | Candidate | None" = None) -> "Plot":
+        """The fit, its residuals, and the front, drawn by altair; shows itself without a network."""
+        return Plot(chart(self, self.candidate(pick)))
+
+    # ---- keeping it
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the result, its table included, as JSON. The file appears whole or not at all."""
+        from nbsr.result.saved import write
+
+        write(self, Path(path))
+        return Path(path)
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "Result":
+        """Read what `save` wrote. Raises UsageError for a damaged or foreign file, or one from the future."""
+        from nbsr.result.saved import read
+
+        return read(Path(path))
+
+    # ---- how it shows itself
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def _repr_markdown_(self) -> str:
+        return as_markdown(self)
+
+    def _repr_latex_(self) -> str | None:
+        return f"$\\displaystyle {self.latex()}$" if self.candidates_seen else None
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        bundle = {
+            "text/plain": repr(self),
+            "text/html": self._repr_html_(),
+            "text/latex": self._repr_latex_(),
+            "text/markdown": self._repr_markdown_(),
+        }
+        return {kind: text for kind, text in bundle.items() if text is not None}
+
+    # ---- within
+
+    @functools.cached_property
+    def _printed_laws(self) -> dict[tuple, tuple[Expression, int]]:
+        return {}
+
+    def _printed(self, candidate: Candidate) -> tuple[Expression, int]:
+        """`rounded`, remembered."""
+        law = candidate.expression
+        key = law.tokens, law.constants, candidate.errors
+        if key not in self._printed_laws:
+            self._printed_laws[key] = rounded(law, candidate.errors, self.table)
+        return self._printed_laws[key]
+
+    @property
+    def _target_latex(self) -> str:
+        table = self.table
+        return Expression.parse(table.target, Vocabulary((table.target_column,))).latex()
+
+    @property
+    def _parsimony(self) -> float:
+        value = self.settings.get("parsimony")
+        return 0.05 if value is None else float(value)
+
+    def _judged(self, expression: Expression, source: str) -> Candidate:
+        fvu = float(
+            scoring.fvu(self.table.y, values(expression, self.table.X, self.table.names), self.table.weights)
+        )
+        score = float(scoring.score(fvu, expression.complexity, self._parsimony))
+        errors = (math.nan,) * len(expression.constants)
+        return Candidate(expression, errors, fvu, expression.complexity, score, source, self.elapsed, -1)
+
+    def _parsed(self, text: str) -> Expression:
+        """A law as text; "target = law" is welcome too."""
+        left, equals, right = text.partition("=")
+        law = right if equals and left.strip() in (self.table.target, self.table.target_column) else text
+        return Expression.parse(law, Vocabulary(self.table.names))
+
+    def _compared(self, other: Any, table: Table) -> tuple[Expression, np.ndarray]:
+        """A law to compare, and what it says about the rows of `table`."""
+        if isinstance(other, Result):
+            law = other.best.expression
+            missing = sorted(set(law.variables) - set(table.names))
+            if missing:
+                raise UsageError(
+                    f"'{other.equation}' needs the column '{missing[0]}', which this search did not have; "
+                    f"its columns are {', '.join(table.names)}."
+                )
+            return law, values(law, table.X, self.table.names)
+        law = self.candidate(other).expression
+        return law, values(law, table.X, self.table.names)

@@ -1,0 +1,123 @@
+"""Numbers and constants as a person reads them: as many digits as carry meaning, errors beside values."""
+
+import itertools
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from nbsr import score as scoring
+from nbsr.expression import CONST, Expression, Vocabulary, exact_form
+from nbsr.table import Table
+
+ROWS_FOR_DIGITS = 20_000  # of a larger table only so many rows decide how many digits are printed
+
+
+def values(
+    law: Expression, X: Float[np.ndarray, "rows columns"], names: tuple[str, ...]
+) -> Float[np.ndarray, " rows"]:
+    """A law on columns of these names, found by name; those that it does not use need not be there."""
+    own = law.vocabulary.variables
+    if own != names:
+        place = {name: i for i, name in enumerate(names)}
+        X = X[:, [place.get(name, 0) for name in own]] if own else X
+    with np.errstate(all="ignore"):
+        return law.predict(X)
+
+
+def fitted_constants(law: Expression) -> list[int]:
+    """Which constants are measured: those without a name such as 2, 1/3 or pi."""
+    return [i for i, value in enumerate(law.constants) if exact_form(value) is None]
+
+
+def spoken_fvu(fvu: float) -> str:
+    """Three digits; what lies below the rounding of the evaluation is "<1e-25"."""
+    if fvu < scoring.ROUNDING_FVU:
+        return f"<{scoring.ROUNDING_FVU:.0e}"
+    return f"{fvu:.3g}" if 1e-3 <= fvu < 1e4 else f"{fvu:.2e}"
+
+
+def spoken_error(value: float, error: float) -> str:
+    """A value and its standard error, the latter with two digits: "1.0002 ± 0.0031"."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{value:.10g}"
+    size = math.floor(math.log10(max(abs(value), error)))
+    exponent = size if not -4 <= size < 6 else 0
+    unit = float(f"1e{exponent}")
+    decimals = exponent - math.floor(math.log10(error)) + 1
+    # Beyond 16 digits there is nothing to be known about a float64.
+    decimals = max(0, min(decimals, 16 - (size - exponent)))
+    text = f"{value / unit:.{decimals}f} ± {error / unit:.{decimals}f}"
+    return f"({text})e{exponent:+03d}" if exponent else text
+
+
+def rounded(law: Expression, errors: tuple[float, ...], table: Table) -> tuple[Expression, int]:
+    """The law with the fewest digits in its constants that leave its FVU on the table as it is, and how many
+    digits to print them with.
+
+    "As it is": to three significant digits, or better, or below 1e-25. No measured constant gets fewer than
+    three digits, or fewer than its standard error supports. First the least common number of digits is
+    found, then each constant is shortened alone. Numbers that print as a word (pi/4) stay.
+    """
+    fitted = [i for i in fitted_constants(law) if math.isfinite(law.constants[i])]
+    if not fitted:
+        return law, 15
+    rows = slice(None, None, -(-len(table) // ROWS_FOR_DIGITS))
+    X, y = table.X[rows], table.y[rows]
+    weights = None if table.weights is None else table.weights[rows]
+
+    def shortened(digits: list[int]) -> Expression:
+        constants = list(law.constants)
+        for i, count in zip(fitted, digits):
+            constants[i] = float(f"{constants[i]:.{count - 1}e}")
+        return law.with_constants(constants)
+
+    def error(digits: list[int]) -> float:
+        return float(scoring.fvu(y, values(shortened(digits), X, table.names), weights))
+
+    full = error([17] * len(fitted))
+    limit = max(full * 1.0005, scoring.ROUNDING_FVU)
+    fewest = [
+        3 if full < scoring.ROUNDING_FVU else _digits_known(law.constants[i], errors[i]) for i in fitted
+    ]
+    common = next((d for d in range(3, 16) if error([max(d, f) for f in fewest]) <= limit), 17)
+    counts = [max(common, least) for least in fewest]
+    for position, least in enumerate(fewest):
+        while counts[position] > least:
+            fewer = [*counts[:position], counts[position] - 1, *counts[position + 1 :]]
+            if not error(fewer) <= limit:
+                break
+            counts = fewer
+    return shortened(counts), max(counts)
+
+
+def _digits_known(value: float, error: float) -> int:
+    """Significant digits down to the first digit of the standard error, between 3 and 15."""
+    if not (math.isfinite(error) and error > 0 and value):
+        return 3
+    return min(max(3, 1 + math.floor(math.log10(abs(value))) - math.floor(math.log10(error))), 15)
+
+
+def spoken_seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def with_names(law: Expression, which: list[int]) -> tuple[list[str], Expression]:
+    """Names c0, c1, ... for these constants, and the law with the names, as if they were columns."""
+    vocabulary = law.vocabulary
+    free = (f"c{i}" for i in itertools.count() if f"c{i}" not in vocabulary.variables)
+    names = list(itertools.islice(free, len(which)))
+    wider = Vocabulary((*vocabulary.variables, *names), vocabulary.operators)
+    tokens, position = list(law.tokens), -1
+    for place, token in enumerate(law.tokens):
+        position += token == CONST
+        if token == CONST and position in which:
+            tokens[place] = wider.variable(len(vocabulary.variables) + which.index(position))
+    kept = tuple(value for i, value in enumerate(law.constants) if i not in which)
+    return names, Expression(tuple(tokens), kept, wider)
+
+
+def around(named: Expression, name: str) -> str:
+    """The smallest part of the law that holds the constant and something else."""
+    parts = [part for part in named.subexpressions() if name in part.variables and len(part.tokens) > 1]
+    return min(parts, key=lambda part: len(part.tokens)).infix(digits=4) if parts else name

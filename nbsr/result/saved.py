@@ -1,0 +1,256 @@
+"""A result as a file: JSON, from which nothing is ever executed.
+
+Laws are kept as prefix lists with their constants to the last bit, the table's arrays as compressed bytes, a
+user's own operators by their definitions.
+"""
+
+import base64
+import dataclasses
+import json
+import math
+import numbers
+import os
+import tempfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nbsr.errors import UsageError
+from nbsr.expression import CONST, Expression, Vocabulary
+from nbsr.operators import OPERATORS, Operator, register
+from nbsr.result.core import ENDED, Candidate, Result
+from nbsr.table import Dropped, Table
+
+FORMAT, VERSION = "nbsr result", 1
+
+
+def write(result: Result, path: Path) -> None:
+    """Write the file; it appears whole or not at all."""
+    text = json.dumps(_to_json(result), allow_nan=False, separators=(",", ":"))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes a file that only its owner may read
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise UsageError(f"The result cannot be written to '{path}': {error.strerror}.") from None
+
+
+def read(path: Path) -> Result:
+    """Read the file, or say in words what is wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"The result '{path}' cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"'{path}' is not a saved result: it is not a text.") from None
+    return _from_text(text, str(path))
+
+
+def _to_json(result: Result) -> dict[str, Any]:
+    seen = result.candidates_seen
+    used = {name for c in seen for name in c.expression.operators}
+    vocabularies = list({c.expression.vocabulary.variables: None for c in seen})
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "equation": None if not result.candidates_seen else result.equation,
+        "ended": result.ended,
+        "seed": result.seed,
+        "elapsed": result.elapsed,
+        "notes": list(result.notes),
+        "settings": _plain(result.settings),
+        "picked": result.picked,
+        "table": _table_to_json(result.table),
+        "operators": {
+            name: _own_operator(OPERATORS[name]) for name in sorted(used) if OPERATORS[name].definition
+        },
+        "variables": [list(variables) for variables in vocabularies],
+        "candidates": [
+            {
+                "law": str(c),
+                "variables": vocabularies.index(c.expression.vocabulary.variables),
+                "prefix": _prefix(c.expression),
+                "constants": _plain(c.expression.constants),
+                "errors": _plain(c.errors),
+                "fvu": _plain(c.fvu),
+                "complexity": c.complexity,
+                "score": _plain(c.score),
+                "source": c.source,
+                "elapsed": c.elapsed,
+                "order": c.order,
+            }
+            for c in seen
+        ],
+    }
+
+
+def _own_operator(row: Operator) -> dict[str, Any]:
+    return {"definition": row.definition, "latex": row.latex, "complexity": row.complexity}
+
+
+def _prefix(expression: Expression) -> list[str | int]:
+    """Operators by name, columns by number, constants as "#"."""
+    vocabulary = expression.vocabulary
+    place = {vocabulary.variable(i): i for i in range(len(vocabulary.variables))}
+    return [
+        "#" if token == CONST else place[token] if token in place else vocabulary.name(token)
+        for token in expression.tokens
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; floats that JSON lacks become texts that `float` reads."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+_ARRAYS = ("X", "y", "weights", "scale", "rows")
+
+
+def _table_to_json(table: Table) -> dict[str, Any]:
+    told = {f.name: getattr(table, f.name) for f in dataclasses.fields(table) if f.name not in _ARRAYS}
+    told["dropped"] = [[entry.count, entry.reason] for entry in table.dropped]
+    told["labels"] = [[name, _plain(label)] for name, label in table.labels.items()]
+    told = {name: value if name == "labels" else _plain(value) for name, value in told.items()}
+    for name in _ARRAYS:
+        values = getattr(table, name)
+        told[name] = None if values is None else _packed(np.asarray(values))
+    return told
+
+
+def _packed(array: np.ndarray) -> dict[str, Any]:
+    kind = "<i8" if array.dtype.kind == "i" else "<f8"
+    data = zlib.compress(array.astype(kind).tobytes(), 1)
+    return {"type": kind, "shape": list(array.shape), "data": base64.b64encode(data).decode()}
+
+
+def _unpacked(told: Mapping[str, Any]) -> np.ndarray:
+    shape = tuple(int(n) for n in told["shape"])
+    if told["type"] not in ("<f8", "<i8") or any(n < 0 for n in shape):
+        raise ValueError("not an array of numbers")
+    size = 8 * math.prod(shape)
+    # One byte more than expected is enough to see that there is more.
+    data = zlib.decompressobj().decompress(base64.b64decode(told["data"], validate=True), size + 1)
+    if len(data) != size:
+        raise ValueError("an array of another size than told")
+    native = np.int64 if told["type"] == "<i8" else np.float64
+    return np.frombuffer(data, told["type"]).reshape(shape).astype(native)
+
+
+def _from_text(text: str, name: str) -> Result:
+    """Whatever is wrong with the text, the error says so in words."""
+    try:
+        told = json.loads(text, parse_constant=lambda word: _refuse_constant(word))
+    except (ValueError, RecursionError):
+        raise UsageError(
+            f"'{name}' is not a saved result, or it was cut short: it is not whole JSON."
+        ) from None
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise UsageError(f"'{name}' is not a result that nbsr saved; files that `Result.save` wrote are.")
+    version = told.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise UsageError(
+            f"'{name}' was saved in format {version} by a later nbsr; this one reads up to {VERSION}, so "
+            "upgrade nbsr."
+        )
+    try:
+        return _from_json(told)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"'{name}' is a saved result, but it is damaged ({error}).") from None
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _from_json(told: Mapping[str, Any]) -> Result:
+    for name, row in told["operators"].items():
+        if name not in OPERATORS:
+            register(name, row["definition"], latex=row["latex"], complexity=row["complexity"])
+        elif OPERATORS[name].definition != row["definition"]:
+            raise UsageError(
+                f"The saved result uses an operator '{name}' that means {row['definition']}, but here "
+                f"'{name}' means something else; load it in a fresh session."
+            )
+    vocabularies = [Vocabulary(tuple(variables)) for variables in told["variables"]]
+    seen = tuple(_candidate(entry, vocabularies) for entry in told["candidates"])
+    picked = told["picked"]
+    if not isinstance(picked, int) or not 0 <= picked < max(len(seen), 1):
+        raise ValueError("its pick is none of its candidates")
+    if told["ended"] not in ENDED:
+        raise ValueError(f"it ended in an unknown way: {told['ended']}")
+    return Result(
+        table=_table_from_json(told["table"]),
+        candidates_seen=seen,
+        picked=picked,
+        ended=told["ended"],
+        settings=told["settings"],
+        seed=told["seed"],
+        elapsed=float(told["elapsed"]),
+        notes=tuple(told["notes"]),
+    )
+
+
+def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candidate:
+    vocabulary = vocabularies[told["variables"]]
+    tokens = tuple(
+        CONST if word == "#" else vocabulary.variable(word) if isinstance(word, int) else vocabulary.id(word)
+        for word in told["prefix"]
+    )
+    constants = tuple(float(value) for value in told["constants"])
+    return Candidate(
+        expression=Expression(tokens, constants, vocabulary),
+        errors=tuple(float(value) for value in told["errors"]),
+        fvu=float(told["fvu"]),
+        complexity=int(told["complexity"]),
+        score=float(told["score"]),
+        source=str(told["source"]),
+        elapsed=float(told["elapsed"]),
+        order=int(told["order"]),
+    )
+
+
+def _table_from_json(told: Mapping[str, Any]) -> Table:
+    fields = dict(told)
+    for name in _ARRAYS:
+        fields[name] = None if told[name] is None else _unpacked(told[name])
+    fields["X"] = np.asfortranarray(fields["X"])
+    fields["dropped"] = tuple(Dropped(int(count), str(reason)) for count, reason in told["dropped"])
+    fields["labels"] = dict(told["labels"])
+    for name in ("names", "given", "notes"):
+        fields[name] = tuple(told[name])
+    table = Table(**fields)
+    if table.X.shape != (len(table.y), len(table.names)):
+        raise ValueError("its table has another shape than told")
+    return table
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,121 @@
+"""A result as text, Markdown and HTML: the law, the front with the picked row marked, how the run ended."""
+
+import html
+import math
+from typing import TYPE_CHECKING
+
+from nbsr.result.digits import spoken_error, spoken_fvu, with_names
+
+if TYPE_CHECKING:
+    from nbsr.result.core import Result
+
+SHOWN_LAWS = 25  # rows of the front that are shown at most
+SHOWN_CHARACTERS = 400  # of a law within a table
+
+
+def as_text(result: "Result") -> str:
+    if not result.candidates_seen:
+        return f"No law for {result.table.formula}. {result.ending}"
+    lines = [_shortened(result.equation), ""]
+    for mark, *cells, law in [("", "row", "complexity", "fvu", "score", "law"), *_rows(result)]:
+        row, complexity, fvu, score = cells
+        lines.append(f"{mark:3}  {row:>3}  {complexity:>10}  {fvu:>9}  {score:>7}  {law}")
+    if len(result.front_candidates) > SHOWN_LAWS:
+        lines.append(f"     ... and {len(result.front_candidates) - SHOWN_LAWS} more in .front")
+    return "\n".join([*lines, "", result.ending, *result.notes])
+
+
+def as_markdown(result: "Result") -> str:
+    if not result.candidates_seen:
+        return as_text(result)
+    lines = [
+        f"$$ {result.latex()} $$",
+        "",
+        "| | row | complexity | FVU | score | law |",
+        "|:-|-:|-:|-:|-:|:-|",
+    ]
+    for mark, row, complexity, fvu, score, law in _rows(result):
+        code = "`` " + law.replace("|", "\\|") + " ``"
+        lines.append(f"| {mark and '**>>>**'} | {row} | {complexity} | {fvu} | {score} | {code} |")
+    return "\n".join([*lines, "", result.ending])
+
+
+def _rows(result: "Result") -> list[tuple[str, int, int, str, str, str]]:
+    """What every form of the table shows: mark, row, complexity, FVU, score, law. The picked row is always
+    among them."""
+    laws, picked = result.front_candidates, result.front_picked
+    start = min(max(0, picked - SHOWN_LAWS // 2), max(0, len(laws) - SHOWN_LAWS))
+    return [
+        (
+            ">>>" if i == picked else "",
+            i,
+            laws[i].complexity,
+            spoken_fvu(laws[i].fvu),
+            f"{laws[i].score:.2f}",
+            _shortened(result.text(i)),
+        )
+        for i in range(start, min(start + SHOWN_LAWS, len(laws)))
+    ]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 4]} ..."
+
+
+_QUIET = "color:var(--jp-content-font-color2,inherit)"
+_LINE = "border:none;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35))"
+_MARKED = "background:var(--jp-layout-color2,rgba(128,128,128,.15))"
+_CODE = "font-family:var(--jp-code-font-family,monospace)"
+
+
+def as_html(result: "Result") -> str:
+    """The law typeset, its constants, the front as a table; no script, and styles of the page's own theme.
+
+    Front-ends typeset the LaTeX between dollars in HTML as they do in Markdown; dollars elsewhere are
+    written so that they do not.
+    """
+    if not result.candidates_seen:
+        return f'<div class="nbsr-result">{_escaped(as_text(result))}</div>'
+    parts = [f"<div>$$ {html.escape(result.latex())} $$</div>", _html_constants(result)]
+    parts.append('<table style="border-collapse:collapse;margin:.5em 0;color:inherit"><thead><tr>')
+    for title, side in (("", "left"), ("row", "right"), ("complexity", "right"), ("FVU", "right"),
+                        ("score", "right"), ("law", "left")):  # fmt: skip
+        parts.append(f'<th style="text-align:{side};padding:.2em .7em;{_LINE}">{title}</th>')
+    parts.append("</tr></thead><tbody>")
+    for mark, row, complexity, fvu, score, law in _rows(result):
+        style = _MARKED + ";font-weight:600" if mark else "background:transparent"
+        cells = [f'<td style="text-align:left;padding:.2em .7em;{_LINE}">{html.escape(mark)}</td>']
+        for value in (row, complexity, html.escape(fvu), score):
+            cells.append(f'<td style="text-align:right;padding:.2em .7em;{_LINE}">{value}</td>')
+        wrap = "white-space:normal;overflow-wrap:anywhere"
+        cells.append(
+            f'<td style="text-align:left;padding:.2em .7em;{_LINE};{_CODE};{wrap}">{_escaped(law)}</td>'
+        )
+        parts.append(f'<tr style="{style}">{"".join(cells)}</tr>')
+    parts.append("</tbody></table>")
+    hidden = len(result.front_candidates) - SHOWN_LAWS
+    notes = [*([f"{hidden} more laws in .front"] if hidden > 0 else []), result.ending, *result.notes[:10]]
+    parts += [f'<div style="{_QUIET}">{_escaped(_shortened(note))}</div>' for note in notes]
+    return (
+        f'<div class="nbsr-result" style="color:var(--jp-content-font-color1,inherit)">{"".join(parts)}</div>'
+    )
+
+
+def _html_constants(result: "Result") -> str:
+    """ "y = a**c0, with c0 = 1.5000 ± 0.0002", for the constants whose errors are known."""
+    best = result.best
+    which = [i for i, error in enumerate(best.errors) if math.isfinite(error)]
+    if not which:
+        return ""
+    names, named = with_names(best.expression, which)
+    said = [
+        f"{name} = {spoken_error(best.expression.constants[i], best.errors[i])}"
+        for name, i in zip(names, which)
+    ]
+    law = _shortened(f"{result.table.target} = {named.infix(digits=6)}")
+    return f'<div style="{_CODE}">{_escaped(law)}, with {_escaped(_shortened(", ".join(said)))}</div>'
+
+
+def _escaped(text: str) -> str:
+    """Text for HTML in which no dollar starts a formula, and no newline is lost."""
+    return html.escape(text).replace("$", "<span>&#36;</span>").replace("\n", "<br>")
