@@ -99,15 +99,28 @@ def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
                     wider.append((cost + price, (*factors_, (column, exponent))))
         wider.sort(key=lambda item: item[0])
         level = wider[: 4 * limit]
+    roots = [
+        (cost + 0.7, tuple((c, e / 2) for c, e in parts))
+        for cost, parts in level
+        if 1 < len(parts) <= 3 and cost <= 3.6 and all(abs(e) in (1, 3) for _, e in parts)
+    ]
+    level = sorted({parts: (cost, parts) for cost, parts in level[1:] + roots}.values(), key=lambda item: item[0])
     heap = _Heap(X.shape[0])
     phrase_of = dict(writer.variables)
     with np.errstate(all="ignore"):
-        powers = {(c, e): X[:, c] ** e for c, _ in writer.variables for e, _ in _EXPONENTS}
-        for cost, parts in level[1 : limit + 1]:
-            phrase = writer.product(*[(phrase_of[c], e) for c, e in parts])
+        powers = {(c, e): X[:, c] ** e for c, _ in writer.variables for e in (*(e for e, _ in _EXPONENTS), -1.5)}
+        for cost, parts in level[: int(1.2 * limit)]:
+            phrase = _root_of_product(writer, phrase_of, parts) or writer.product(*[(phrase_of[c], e) for c, e in parts])
             if phrase is not None:
                 heap.add(phrase, np.prod([powers[p] for p in parts], axis=0), cost)
     return heap.bricks(offset_free=False, limit=limit)
+
+
+def _root_of_product(writer: Writer, phrase_of: dict[int, Phrase], parts: tuple) -> Phrase | None:
+    """`sqrt(x1*x2)` for what is all half powers, the way people write it."""
+    if len(parts) > 1 and all(e % 1 for _, e in parts):
+        return writer.power(writer.product(*[(phrase_of[c], 2 * e) for c, e in parts]), 0.5)
+    return None
 
 
 def _sums(writer: Writer, X: np.ndarray, monomials_: Bricks, limit: int) -> Bricks:
@@ -152,11 +165,14 @@ def _applied(writer: Writer, arguments: Bricks, dearest: float) -> list[tuple[Ph
     made = []
     with np.errstate(all="ignore"):
         for phrase, u, bare in zip(arguments.phrases, arguments.values, arguments.cost, strict=True):
+            # a phase is often a difference of two angles
+            angle = len(phrase.tokens) == 3 and bare <= 2.3
             cost = bare if len(phrase.tokens) == 1 else bare + 0.3
             scale = np.median(np.abs(u))
             for name, function, price in _FUNCTIONS:
                 if not writer.may(name) or cost + price > dearest:
                     continue
+                price = price - 0.7 if angle and name in ("sin", "cos") else price
                 if np.max(np.abs(u)) <= 700:
                     for factor in _FACTORS.get(name, (1,)):
                         inner = writer.scaled(phrase, factor) if factor != -1 else writer.first(

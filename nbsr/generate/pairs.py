@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nbsr.expression import CONST
 from nbsr.generate.base import Method, Phrase, Proposals, Task, Writer, pack_phrases
 from nbsr.generate.bricks import factors, monomials, terms
 
@@ -230,7 +231,7 @@ class Pairs:
     """One run of the method: the sampled rows, the library, and the screenings over it."""
 
     def __init__(self, task: Task, library: int):
-        self.task = task
+        self.task, self.library = task, library
         self.writer = Writer(task.vocabulary, task.constraints)
         rows = np.arange(len(task.response))
         if len(rows) > _ROWS:
@@ -257,6 +258,29 @@ class Pairs:
         if row not in self.spelled:
             self.spelled[row] = self.terms.phrase(row)
         return self.spelled[row]
+
+    def screen(self, most: int, denominators: int, weighted: bool) -> Iterator[Proposals]:
+        """One and two terms in every view of the target; then quotients, products, and longer sums where it pays."""
+        open_views = []
+        for peel, peel_values in self.peels(6):
+            for outer in _OUTER:
+                seen = view(self.y, outer, peel, peel_values, weighted)
+                if seen is None or outer.phrase(self.writer, Phrase((CONST,), (1.0,), 1)) is None:
+                    continue
+                H = standardised(self.terms.values[:, seen.rows], seen.weight)
+                found, sets = self.sums(seen, H, keep=40, most=most)
+                yield from self.propose(found, "pairs")
+                if peel is None and outer.name in ("y", "1/y", "y^2"):
+                    yield from self.propose(self.products(seen, min(most, 1500), keep=40), "pairs")
+                    yield from self.propose(self.quotients(seen, H, most // 3, denominators, keep=40), "quotients")
+                if sets:
+                    plain = outer.name == "y" and peel is None
+                    open_views.append((-1.0 if plain else min(sets)[0], len(open_views), seen, sets))
+        for rank, (_, _, seen, sets) in enumerate(sorted(open_views, key=lambda v: v[:2])[:12]):
+            H = standardised(self.terms.values[:, seen.rows], seen.weight)
+            width, longest = (24, 7) if rank == 0 else (12, 4)
+            for longer in self.grow(seen, H, sets, keep=12, width=width, longest=longest):
+                yield from self.propose(longer, "pairs")
 
     # -- sums ----------------------------------------------------------------------------------------------------
 
@@ -508,28 +532,21 @@ def simple_exponents(exponents: np.ndarray) -> np.ndarray:
     return grid[np.argmin(np.abs(exponents[:, None] - grid) + weight, axis=1)]
 
 
+_PLAN = (  # library, shortlist, denominators of quotients, weighted by the error in y
+    (1_500, 500, 24, False),
+    (12_000, 1500, 60, False),
+    (12_000, 1500, 60, True),
+    (40_000, 3000, 0, False),
+    (40_000, 3000, 0, True),
+)
+
+
 def pairs(task: Task) -> Method:
-    """Small libraries first, then larger ones, until the time is up: exact hunt, then weighted by the error in y."""
-    for library, most in ((1500, 500), (12_000, 1500), (40_000, 3000)):
-        run = Pairs(task, library)
-        for weighted in (False, True):
-            yield from run.propose(run.powers(weighted, keep=40), "powers")
-        peels = run.peels(6)
-        for weighted in (False, True):
-            for peel, peel_values in peels:
-                for outer in _OUTER:
-                    seen = view(run.y, outer, peel, peel_values, weighted)
-                    if seen is None:
-                        continue
-                    if outer.phrase(run.writer, Phrase((1,), (1.0,), 1)) is None:
-                        continue
-                    H = standardised(run.terms.values[:, seen.rows], seen.weight)
-                    found, sets = run.sums(seen, H, keep=40, most=most)
-                    yield from run.propose(found, "pairs")
-                    if peel is None and outer.name in ("y", "1/y", "y^2"):
-                        yield from run.propose(run.products(seen, min(most, 1500), keep=40), "pairs")
-                    if outer.name in ("y", "y^2", "1/y") and library < 40_000:
-                        yield from run.propose(run.quotients(seen, H, most // 3, 24 if library < 5000 else 60, keep=40), "quotients")
-                    width, longest = (12, 4) if outer.name != "y" else (24, 7)
-                    for longer in run.grow(seen, H, sets, keep=12, width=width, longest=longest):
-                        yield from run.propose(longer, "pairs")
+    """Small libraries first, then larger ones; exact laws are hunted first, then weighted for noise."""
+    run = None
+    for library, most, denominators, weighted in _PLAN:
+        if run is None or run.library != library:
+            run = Pairs(task, library)
+            yield from run.propose(run.powers(False, keep=40), "powers")
+            yield from run.propose(run.powers(True, keep=40), "powers")
+        yield from run.screen(most, denominators, weighted)
