@@ -1,0 +1,14 @@
+"""Refinement: candidates in, their best constants out.
+
+    fits = refine(tokens, (X, y, weights), vocabulary, covariance=True)     # -> Fits
+    problem = Problem.of(X, y)                                              # a table made ready once,
+    constants, fvu, status, passes = fit_batch(programs, starts, problem)   # for thousands of fits a call
+
+`structure` finds the linear constants, `kernels` holds the compiled Levenberg-Marquardt, `batch` the race of many
+starts, `scipy_methods` the refiners that SciPy offers.
+"""
+
+from nbsr.refine.batch import METHODS, Fits, Problem, Status, covariance, fit_batch, refine
+from nbsr.refine.warming import ready, warm
+
+__all__ = ["METHODS", "Fits", "Problem", "Status", "covariance", "fit_batch", "ready", "refine", "warm"]

@@ -1,0 +1,666 @@
+"""Refinement of many candidates at once: starts, racing, threads, statuses.
+
+Every candidate gets several starts.  All of them take a few steps on a small sample of the rows, the better part
+goes on, and the best two of each candidate end on all rows (successive halving); a start that fits exactly ends its
+candidate's race.  A candidate's result depends on its tokens, the data and the seed, not on what else is in the
+batch nor on the number of threads.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from nbsr.errors import UsageError, did_you_mean
+from nbsr.evaluate import BLOCK, Programs, aligned, as_columns, compile_programs, cores, jacobian
+from nbsr.expression import PAD, Vocabulary
+from nbsr.refine.structure import current_tables
+from nbsr.refine.warming import ready
+
+EXACT_FVU = 1e-20
+TOLERANCE = 1e-12
+SAMPLE = 256  # rows on which starts race: one block of the compiled machine
+PEEK = 64  # rows that the drawing of starts looks at
+_MANY = 4096  # candidates in flight at once
+
+
+class Status(IntEnum):
+    """How a candidate's refinement ended."""
+
+    CONVERGED = 0
+    EXACT = 1
+    NO_CONSTANTS = 2
+    UNFINISHED = 3
+    STALLED = 4
+    NOT_FINITE = 5
+    NOT_REACHED = 6
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the constants and the FVU may be relied on as far as they go."""
+        return self < Status.NOT_FINITE
+
+
+_SENTENCES = {
+    Status.CONVERGED: "No small change of the constants fits better.",
+    Status.EXACT: "The formula fits the data to rounding error.",
+    Status.NO_CONSTANTS: "There was nothing to fit; the formula was scored as it is.",
+    Status.UNFINISHED: "The steps or the time ran out while the fit was still improving.",
+    Status.STALLED: "No step led downhill, though the slope is not zero.",
+    Status.NOT_FINITE: "The formula is not finite on every row, from any start.",
+    Status.NOT_REACHED: "The time ran out before this formula's turn.",
+}
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What refinement found, one row a candidate.
+
+    constants: best found, in prefix order, NaN padded; NaN throughout where nothing finite was found.
+    covariance: s^2 (J^T W J)^-1 with s^2 = SSE / (rows - free constants): NaN for a constant that the data do
+        not determine, 0 for a fixed one; None if it was not asked for.
+    fvu: weighted sum of squared residuals over that about the weighted mean of y; inf where not finite.  For a y
+        without variance: 0 where the formula gives y to rounding, else inf.
+    status: `Status` values.
+    evaluations: passes over the data, all candidates together.
+    """
+
+    tokens: Integer[np.ndarray, "candidates tokens"]
+    constants: Float[np.ndarray, "candidates constants"]
+    covariance: Float[np.ndarray, "candidates constants constants"] | None
+    fvu: Float[np.ndarray, " candidates"]
+    status: Integer[np.ndarray, " candidates"]
+    evaluations: int
+
+    def __len__(self) -> int:
+        return len(self.fvu)
+
+    @property
+    def errors(self) -> Float[np.ndarray, "candidates constants"]:
+        """Standard errors of the constants, NaN where unknown."""
+        if self.covariance is None:
+            return np.full_like(self.constants, np.nan)
+        return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A table made ready to be fitted many times: `Problem.of(X, y, weights)`.
+
+    targets = y * unit, with unit a power of two that brings the largest |y| near 1; root_weights = sqrt(weights),
+    scaled to at most 1, or of no columns; spread: the misfit of the mean of y.
+    """
+
+    columns: Float[np.ndarray, "inputs rows"]
+    targets: Float[np.ndarray, "1 rows"]
+    root_weights: Float[np.ndarray, "1 weighted_rows"]
+    unit: float
+    spread: float
+
+    @classmethod
+    def of(cls, X, y, weights=None) -> "Problem":
+        X = np.asarray(X, float)
+        y = np.asarray(y, float)
+        if X.ndim != 2 or y.shape != X.shape[:1] or not len(y):
+            raise UsageError(
+                f"X has the shape {X.shape} and y the shape {y.shape}; X must have one row for each number of y."
+            )
+        unit = _unit(y)
+        target = y * unit
+        if weights is None:
+            root, w = np.empty(0), np.ones_like(target)
+        else:
+            w = np.asarray(weights, float)
+            if w.shape != y.shape or not (np.isfinite(w).all() and (w >= 0).all() and w.any()):
+                raise UsageError("Weights must be finite numbers from 0 up, one for each row, and not all 0.")
+            w = w / w.max()
+            root = np.sqrt(w)
+        centred = target - np.average(target, weights=w)
+        spread = float(w @ (centred - np.average(centred, weights=w)) ** 2)
+        if spread <= len(y) * (4 * np.finfo(float).eps) ** 2 * np.square(target).max(initial=0.0):
+            spread = 0.0
+        return cls(as_columns(X), target[None], root[None], unit, spread)
+
+    @property
+    def rows(self) -> int:
+        return self.columns.shape[1]
+
+    @property
+    def X(self) -> Float[np.ndarray, "rows inputs"]:
+        return self.columns.T
+
+    def sample(self, rows: int) -> "Problem":
+        """`rows` of the rows, spread evenly over a fixed random order."""
+        if rows >= self.rows:
+            return self
+        chosen = np.sort(np.random.default_rng(0).choice(self.rows, rows, replace=False))
+        weighted = self.root_weights.shape[1] > 0
+        root = self.root_weights[:, chosen] if weighted else self.root_weights
+        target = np.ascontiguousarray(self.targets[:, chosen])
+        w = root[0] ** 2 if weighted else np.ones(rows)
+        mean = np.average(target[0], weights=w) if w.any() else 0.0
+        spread = float(w @ (target[0] - mean) ** 2)
+        return Problem(as_columns(self.X[chosen]), target, np.ascontiguousarray(root), self.unit, spread)
+
+    def fvu(self, misfit):
+        """FVU of sums of squared scaled residuals."""
+        misfit = np.asarray(misfit, float)
+        if self.spread > 0.0:
+            return misfit / self.spread
+        return np.where(misfit <= self.floor, 0.0, np.inf)
+
+    @property
+    def floor(self) -> float:
+        """The misfit that rounding alone makes."""
+        return self.rows * (8 * np.finfo(float).eps) ** 2 * float(np.square(self.targets).max(initial=0.0))
+
+
+def _unit(y: np.ndarray) -> float:
+    largest = np.abs(y).max(initial=0.0)
+    if not (0.0 < largest < np.inf):
+        return 1.0
+    return float(2.0 ** np.clip(-np.ceil(np.log2(largest)), -1020, 1020))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# jobs
+
+
+@dataclass
+class _Jobs:
+    """Fits under way, one row for each (candidate, start); the compiled kernels change the arrays in place."""
+
+    owner: np.ndarray  # [J] row of the candidate
+    theta: np.ndarray  # [J, C]
+    damping: np.ndarray  # [J]
+    misfit: np.ndarray  # [J]
+    state: np.ndarray  # [J] FRESH .. NOT_FINITE
+    passes: np.ndarray  # [J]
+
+    @classmethod
+    def begin(cls, owner: np.ndarray, theta: np.ndarray) -> "_Jobs":
+        n = len(owner)
+        return cls(
+            np.ascontiguousarray(owner, np.int64), np.ascontiguousarray(theta, float), np.zeros(n),
+            np.full(n, np.inf), np.zeros(n, np.int8), np.zeros(n, np.int64),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def __getitem__(self, rows) -> "_Jobs":
+        return _Jobs(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def join(self, other: "_Jobs") -> "_Jobs":
+        return _Jobs(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
+        )
+
+    def reopen(self) -> None:
+        """Let every job that found something finite go on."""
+        from nbsr.refine.kernels import NOT_FINITE, RUNNING
+
+        self.state[self.state != NOT_FINITE] = RUNNING
+
+    def best(self, count: int, keep_all_below: float) -> "_Jobs":
+        """Each candidate's `count` best jobs that differ; only one where its misfit is below `keep_all_below`."""
+        order = np.lexsort((np.arange(len(self)), self.misfit, self.owner))
+        owner, misfit = self.owner[order], self.misfit[order]
+        first = np.r_[True, owner[1:] != owner[:-1]]
+        with np.errstate(invalid="ignore"):
+            same = np.r_[False, misfit[1:] - misfit[:-1] <= 1e-7 * misfit[1:]]
+        kept = first | ~same & np.isfinite(misfit)
+        start = np.maximum.accumulate(np.where(first, np.arange(len(owner)), 0))
+        rank = np.cumsum(kept) - np.cumsum(kept)[start]
+        done = misfit[start] <= keep_all_below
+        return self[order[kept & (rank < np.where(done, 1, count))]]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Candidates as the kernels take them."""
+
+    code: np.ndarray
+    length: np.ndarray
+    n_constants: np.ndarray
+    n_columns: int
+    role: np.ndarray  # [K, C]
+    threads: int
+    deadline: float | None
+
+    @classmethod
+    def of(cls, programs: Programs, width: int, fixed, threads, deadline) -> "_Batch":
+        from nbsr.refine.kernels import find_roles
+
+        role = np.zeros((len(programs), width), np.int8)
+        fixed = np.zeros(role.shape, bool) if fixed is None else np.ascontiguousarray(fixed, bool)
+        code = np.ascontiguousarray(programs.code, np.int32)
+        length = np.ascontiguousarray(programs.length, np.int32)
+        n_constants = np.ascontiguousarray(programs.n_constants, np.int32)
+        find_roles(code, length, n_constants, programs.n_columns, current_tables()[0], fixed, role)
+        return cls(code, length, n_constants, programs.n_columns, role, threads or cores(), deadline)
+
+    @property
+    def late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def advance(self, jobs: _Jobs, problem: Problem, max_steps: int, tolerance: float, free_exponents=True) -> np.ndarray:
+        """Steps for all jobs on all rows of the problem; which jobs were reached before the deadline."""
+        one = np.zeros(len(jobs), np.int64)
+        spread = problem.spread if problem.spread > 0 else problem.floor / EXACT_FVU
+        return self.advance_on(
+            jobs, self.length[jobs.owner], problem.columns, problem.targets, problem.root_weights,
+            np.array([problem.unit]), np.array([spread]), one, max_steps, tolerance, free_exponents,
+        )  # fmt: skip
+
+    def advance_on(self, jobs, length, columns, targets, root_weights, units, spreads, target, max_steps, tolerance,
+                   free_exponents=True) -> np.ndarray:  # fmt: skip
+        from nbsr.refine import kernels
+
+        cost = columns.shape[1] * self.code.shape[1]  # of one pass
+        steps = max(1, min(max_steps, 20_000_000 // cost))
+
+        def work(first: int, last: int) -> None:
+            part = jobs[first:last]
+            room, adjoint = aligned((self.code.shape[1], BLOCK)), aligned((self.code.shape[1], BLOCK))
+            out = aligned((part.theta.shape[1], BLOCK))
+            for _ in range(0, max_steps, steps):
+                kernels.advance(
+                    self.code, length[first:last], columns, targets, root_weights, units, spreads, part.owner,
+                    target[first:last], self.role, free_exponents, steps, tolerance, EXACT_FVU, room, adjoint, out,
+                    part.theta, part.damping, part.misfit, part.state, part.passes,
+                )  # fmt: skip
+                if self.late or (part.state > kernels.RUNNING).all():
+                    break
+
+        return self.share(work, len(jobs), max(1, 10_000_000 // (cost * min(steps, 8))))
+
+    def share(self, work, n: int, grain: int) -> np.ndarray:
+        """Call work(first, last) on parts of at most `grain` of range(n), in threads; which parts were reached."""
+        reached = np.zeros(n, bool)
+        parts = max(-(-n // grain), min(n, self.threads) if n * 4 > grain else 1)
+        edges = [n * i // parts for i in range(parts + 1)]
+
+        def one(first: int, last: int) -> None:
+            if not self.late:
+                work(first, last)
+                reached[first:last] = True
+
+        if parts == 1 or self.threads == 1:
+            for first, last in zip(edges[:-1], edges[1:]):
+                one(first, last)
+        else:
+            with ThreadPoolExecutor(self.threads, thread_name_prefix="nbsr-refine") as pool:
+                list(pool.map(one, edges[:-1], edges[1:]))
+        return reached
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# racing
+
+
+def _keys(tokens: np.ndarray, seed: int) -> np.ndarray:
+    """A number for each candidate that depends on its tokens and the seed alone."""
+    key = np.full(len(tokens), (seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) % 2**64, np.uint64)
+    for column in np.asarray(tokens).T:
+        mixed = (key ^ column.astype(np.uint64)) * np.uint64(0x100000001B3)
+        key = np.where(column == PAD, key, mixed ^ (mixed >> np.uint64(29)))
+    return key
+
+
+def _plan(batch: _Batch, kinds: np.ndarray, given: int, restarts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Owner and number of every start; numbers below 0 stand for the starts that were given, -1 the first.
+
+    One start is enough for a candidate whose free constants are all linear; one with a frequency gets many more.
+    """
+    from nbsr.refine.structure import EXPONENT, NONLINEAR, PERIODIC
+
+    curved = ((batch.role == NONLINEAR) | (batch.role == EXPONENT)).any(axis=1)
+    drawn = np.where(curved, max(restarts - given, 0), 0 if given else 1)
+    if restarts >= 4:
+        in_use = np.arange(batch.code.shape[1]) < batch.length[:, None]
+        waves = ((kinds[batch.code[:, :, 0]] == PERIODIC) & in_use).any(axis=1)
+        drawn = np.where(curved & waves, drawn + 8 * restarts, drawn)
+    count = drawn + np.where(curved, given, min(given, 1))
+    owner = np.repeat(np.arange(len(count)), count)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    first_drawn = np.where(curved, given, min(given, 1))[owner]
+    return owner, np.where(place < first_drawn, -1 - place, place - first_drawn)
+
+
+def _race(batch: _Batch, keys: np.ndarray, problem: Problem, starts, restarts: int, max_steps: int) -> tuple[_Jobs, np.ndarray]:
+    """The best job of every candidate, and which candidates were reached."""
+    from nbsr.refine import kernels
+
+    kinds, _ = current_tables()
+    given = 0 if starts is None else starts.shape[1]
+    owner, number = _plan(batch, kinds, given, restarts)
+    theta = np.full((len(owner), batch.role.shape[1]), np.nan)
+    if starts is not None:
+        told = number < 0
+        theta[told] = starts[owner[told], -1 - number[told]]
+    peek = problem.sample(PEEK)
+    room = aligned((batch.code.shape[1], BLOCK))
+    kernels.draw(
+        batch.code, batch.length, peek.columns, kinds, batch.role, keys, owner, np.where(number < 0, 1, number), room,
+        theta,
+    )  # fmt: skip
+    jobs = _Jobs.begin(owner, theta)
+    alone = np.bincount(owner, minlength=len(batch.length))[owner] == 1
+    reached = np.zeros(len(batch.length), bool)
+    finalists = jobs[alone]
+    racing = jobs[~alone]
+    if len(racing):
+        sample = problem.sample(SAMPLE)
+        racing = racing.join(_from_inside(batch, sample, np.unique(racing.owner), keys))
+        enough = EXACT_FVU * sample.spread
+        for count, steps, free in ((max(3, -(-restarts // 4)), 4, False), (2, 12, True)):
+            batch.advance(racing, sample, steps, 1e-6, free)
+            spent = np.bincount(racing.owner, racing.passes, len(batch.length))
+            racing = racing.best(count, enough)
+            racing.reopen()
+            firsts = np.r_[True, racing.owner[1:] != racing.owner[:-1]]
+            racing.passes[:] = np.where(firsts, spent[racing.owner], 0)
+        finalists = finalists.join(racing)
+    done = batch.advance(finalists, problem, max_steps, TOLERANCE)
+    reached[finalists.owner[done]] = True
+    spent = np.bincount(finalists.owner, finalists.passes, len(batch.length))
+    winners = finalists.best(1, 0.0)
+    winners.passes[:] = spent[winners.owner]
+    return winners, reached
+
+
+def _from_inside(batch: _Batch, sample: Problem, candidates: np.ndarray, keys: np.ndarray) -> _Jobs:
+    """Starts found by undoing the outer layers of a formula and fitting its inner part (see `kernels.peel`)."""
+    from nbsr.refine import kernels
+
+    kinds, inverses = current_tables()
+    theta = np.full((len(candidates), batch.role.shape[1]), np.nan)
+    room = aligned((batch.code.shape[1], BLOCK))
+    peek = sample.sample(PEEK)
+    kernels.draw(
+        batch.code, batch.length, peek.columns, kinds, batch.role, keys, candidates,
+        np.ones(len(candidates), np.int64), room, theta,
+    )  # fmt: skip
+    inner = np.zeros(len(candidates), np.int32)
+    targets = np.empty((len(candidates), sample.rows))
+    weights = np.empty_like(targets)
+    kernels.peel(
+        batch.code, batch.length, sample.columns, sample.targets[0] / sample.unit, kinds, inverses, batch.role,
+        candidates, theta, room, inner, targets, weights,
+    )  # fmt: skip
+    use = (inner > 0) & (weights.sum(axis=1) > 0.5 * sample.rows)
+    candidates, theta, inner, targets, weights = (a[use] for a in (candidates, theta, inner, targets, weights))
+    role = np.zeros((len(candidates), batch.role.shape[1]), np.int8)
+    kernels.find_roles(
+        batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, kinds,
+        batch.role[candidates] == kernels.FIXED, role,
+    )  # fmt: skip
+    units = np.array([_unit(row) for row in targets])
+    inside = _Batch(
+        batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, role, batch.threads,
+        batch.deadline,
+    )  # fmt: skip
+    rows = np.arange(len(candidates))
+    jobs = _Jobs.begin(rows, theta)
+    spreads = np.full(len(rows), float(sample.rows))
+    targets *= units[:, None]
+    inside.advance_on(
+        jobs, inner, sample.columns, targets, weights, units, spreads, rows, 6, 1e-6, True
+    )
+    fresh = _Jobs.begin(candidates, jobs.theta)
+    fresh.passes[:] = jobs.passes
+    return fresh[np.isfinite(jobs.misfit)]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# the doors
+
+METHODS = {
+    "lm": "Levenberg-Marquardt in compiled batches, linear constants solved exactly",
+    "trf": "trust region reflective (SciPy)",
+    "dogbox": "dogleg in rectangular trust regions (SciPy)",
+    "bfgs": "BFGS (SciPy)",
+    "lbfgsb": "limited-memory BFGS (SciPy)",
+    "neldermead": "Nelder-Mead simplex, without derivatives (SciPy)",
+    "powell": "Powell's directions, without derivatives (SciPy)",
+}
+
+
+def refine(
+    tokens: Integer[np.ndarray, "candidates tokens"],
+    data: Any,
+    vocabulary: Vocabulary,
+    *,
+    starts: np.ndarray | None = None,
+    restarts: int = 8,
+    method: str = "lm",
+    fixed: np.ndarray | None = None,
+    max_steps: int = 50,
+    seed: int = 0,
+    deadline: float | None = None,
+    threads: int | None = None,
+    covariance: bool = False,
+) -> Fits:
+    """Find the constants of many candidates that fit the data best.
+
+    Each candidate is started from `starts`, then from all ones and from points that look at the data, `restarts` in
+    all; exponents are held at small powers first and set free later. Linear constants are always solved for.
+
+    Args:
+        tokens: [K, L] prefix tokens, padded with PAD.
+        data: a Table, a `Problem`, or (X [N, D], y [N], weights [N] or None).
+        vocabulary: what the tokens mean; its variables are the columns of X.
+        starts: [K, S, C] or [K, C] constants to start from; where NaN, one is chosen.
+        restarts: how many starts a candidate gets.
+        method: a name in `METHODS`.
+        fixed: [K, C] constants that keep the value of the first start.
+        max_steps: trial points of the last and longest climb.
+        seed: of the random starts.
+        deadline: `time.monotonic()` after which nothing more is begun; what was not reached says so in its status.
+        threads: all cores by default; has no influence on the results.
+        covariance: whether to return the covariance of the constants.
+
+    Raises:
+        UsageError: an unknown method, or arrays that do not fit together.
+
+    Sources: Golub and Pereyra (1973) and Kaufman (1975) on variable projection; Kronberger (2022), arXiv 2209.00942,
+    on rank-deficient Jacobians in symbolic regression.
+    """
+    if method not in METHODS:
+        raise UsageError(
+            f"There is no refiner '{method}'.{did_you_mean(method, METHODS)}", hint=f"Known are: {', '.join(METHODS)}."
+        )
+    tokens = np.atleast_2d(tokens)
+    problem = _problem(data)
+    programs = compile_programs(tokens, vocabulary)
+    starts, fixed = _checked(programs, starts, fixed)
+    width = starts.shape[2] if starts is not None else max(1, int(programs.n_constants.max(initial=1)))
+    if method == "lm" and ready():
+        found = _refine_compiled(
+            programs, _keys(tokens, seed), problem, starts, restarts, fixed, max_steps, deadline, threads, width
+        )
+    else:
+        from nbsr.refine.scipy_methods import refine_one_by_one
+
+        found = refine_one_by_one(
+            programs, _keys(tokens, seed), problem, starts, restarts, fixed, max_steps, deadline, width, method
+        )
+    return _fits(tokens, programs, problem, fixed, *found, covariance)
+
+
+def fit_batch(
+    programs: Programs,
+    starts: Float[np.ndarray, "candidates starts constants"],
+    problem: Problem,
+    *,
+    fixed: np.ndarray | None = None,
+    max_steps: int = 12,
+    tolerance: float = 1e-8,
+    threads: int | None = None,
+    deadline: float | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """The bare machine for a search that fits thousands of small candidates at a time: no race, no drawn starts.
+
+    Every start runs on all rows. Takes compiled programs and a `Problem`, so that what can be kept between calls is.
+
+    Returns:
+        constants [K, C] of the best start, fvu [K], status [K], and the number of passes over the data.
+    """
+    n_starts, width = starts.shape[1:]
+    batch = _Batch.of(programs, width, fixed, threads, deadline)
+    owner = np.repeat(np.arange(len(starts)), n_starts)
+    jobs = _Jobs.begin(owner, starts.reshape(-1, width).copy())
+    reached = batch.advance(jobs, problem, max_steps, tolerance)
+    passes = int(jobs.passes.sum())
+    if n_starts > 1:
+        jobs, reached = jobs.best(1, 0.0), reached.reshape(-1, n_starts).any(axis=1)
+    return jobs.theta, *_judge(jobs, problem, reached, programs.n_constants), passes
+
+
+def _judge(jobs: _Jobs, problem: Problem, reached: np.ndarray, n_constants: np.ndarray):
+    """FVU and status of every candidate's best job; constants without meaning become NaN."""
+    from nbsr.refine import kernels
+
+    translate = np.zeros(6, np.int8)
+    for state, status in (
+        (kernels.FRESH, Status.UNFINISHED), (kernels.RUNNING, Status.UNFINISHED),
+        (kernels.CONVERGED, Status.CONVERGED), (kernels.EXACT, Status.EXACT), (kernels.STALLED, Status.STALLED),
+        (kernels.NOT_FINITE, Status.NOT_FINITE),
+    ):  # fmt: skip
+        translate[state] = status
+    status = translate[jobs.state]
+    fvu = problem.fvu(jobs.misfit)
+    finite = np.isfinite(jobs.misfit)
+    fvu[~finite] = np.inf
+    status[finite & (fvu <= EXACT_FVU)] = Status.EXACT
+    status[finite & (n_constants == 0)] = Status.NO_CONSTANTS
+    status[~finite] = Status.NOT_FINITE
+    status[~reached] = Status.NOT_REACHED
+    beyond = np.arange(jobs.theta.shape[1]) >= n_constants[:, None]
+    jobs.theta[beyond | ~finite[:, None]] = np.nan
+    return fvu, status
+
+
+def _refine_compiled(programs, keys, problem, starts, restarts, fixed, max_steps, deadline, threads, width):
+    """constants, fvu, status, passes: the race, some thousand candidates at a time."""
+    n = len(programs)
+    constants, fvu = np.full((n, width), np.nan), np.full(n, np.inf)
+    status, passes = np.full(n, Status.NOT_REACHED, np.int8), 0
+    for first in range(0, n, _MANY):
+        some = slice(first, min(first + _MANY, n))
+        if deadline is not None and time.monotonic() >= deadline:
+            break
+        batch = _Batch.of(programs[some], width, None if fixed is None else fixed[some], threads, deadline)
+        winners, reached = _race(
+            batch, keys[some], problem, None if starts is None else starts[some], restarts, max_steps
+        )
+        passes += int(winners.passes.sum())
+        fvu[some], status[some] = _judge(winners, problem, reached, programs.n_constants[some])
+        constants[some] = winners.theta
+    return constants, fvu, status, passes
+
+
+def _fits(tokens, programs, problem, fixed, constants, fvu, status, passes, with_covariance) -> Fits:
+    spread = covariance(programs, constants, problem, fixed) if with_covariance else None
+    return Fits(tokens, constants, spread, fvu, status, passes)
+
+
+def _problem(data: Any) -> Problem:
+    if isinstance(data, Problem):
+        return data
+    if isinstance(data, tuple):
+        return Problem.of(*data)
+    return Problem.of(data.inputs, data.response, data.weights)
+
+
+def _checked(programs: Programs, starts, fixed):
+    """Starts as [K, S, C] and fixed as [K, C], both wide enough, or None."""
+    width = max(1, int(programs.n_constants.max(initial=1)))
+    if starts is not None:
+        starts = np.asarray(starts, float)
+        starts = starts[:, None, :] if starts.ndim == 2 else starts
+        if starts.ndim != 3 or len(starts) != len(programs) or starts.shape[2] < int(programs.n_constants.max(initial=0)):
+            raise UsageError(
+                f"The starts have the shape {starts.shape}; expected {len(programs)} candidates x starts x {width} constants."
+            )
+        width = max(width, starts.shape[2])
+        if starts.shape[2] < width:
+            starts = np.concatenate([starts, np.ones((*starts.shape[:2], width - starts.shape[2]))], axis=2)
+        if starts.shape[1] == 0:
+            starts = None
+    if fixed is not None:
+        given = np.asarray(fixed, bool)
+        if given.ndim != 2 or len(given) != len(programs):
+            raise UsageError(f"`fixed` has the shape {given.shape}; expected {len(programs)} candidates x constants.")
+        fixed = np.zeros((len(programs), width), bool)
+        fixed[:, : given.shape[1]] = given[:, :width]
+    return starts, fixed
+
+
+def covariance(
+    programs: Programs,
+    constants: Float[np.ndarray, "candidates constants"],
+    problem: Problem,
+    fixed: np.ndarray | None = None,
+) -> Float[np.ndarray, "candidates constants constants"]:
+    """s^2 (J^T W J)^-1 at the given constants, with s^2 = weighted SSE / (rows of weight - constants determined).
+
+    A constant that the data do not determine (it moves along a direction in which the fit does not change) is NaN,
+    as is everything when there are no more rows than constants; a fixed constant has variance 0.
+    """
+    answer = np.full((*constants.shape, constants.shape[1]), np.nan)
+    for k in range(len(programs)):
+        n = int(programs.n_constants[k])
+        theta = constants[k : k + 1]
+        free = np.arange(n) if fixed is None else np.flatnonzero(~fixed[k, :n])
+        if not np.isfinite(theta[0, :n]).all():
+            continue
+        held = np.setdiff1d(np.arange(n), free)
+        answer[k, held, :n] = answer[k, :n, held] = 0.0
+        values, derivatives = jacobian(programs[k : k + 1], np.nan_to_num(theta), problem.X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            residual = problem.targets[0] - values[0] * problem.unit
+            J = derivatives[0, free].T
+        answer[k][np.ix_(free, free)] = _covariance(J, residual, problem)
+    return answer
+
+
+def _covariance(J: np.ndarray, residual: np.ndarray, problem: Problem) -> np.ndarray:
+    """Covariance of the columns' coefficients; J [N, p] in units of y, residual [N] in units of the target."""
+    p = J.shape[1]
+    unknown = np.full((p, p), np.nan)
+    largest = np.abs(J).max(axis=0, initial=0.0)
+    if not np.isfinite(largest).all() or not np.isfinite(residual).all():
+        return unknown
+    scale = np.exp2(np.round(np.log2(np.where(largest > 0, largest, 1.0))))
+    J = J / scale
+    rows = len(residual)
+    if problem.root_weights.shape[1]:
+        J, residual = J * problem.root_weights[0][:, None], residual * problem.root_weights[0]
+        rows = int(np.count_nonzero(problem.root_weights))
+    norms = np.sqrt(np.square(J).sum(axis=0))
+    norms[norms == 0] = 1.0
+    _, singular, V = np.linalg.svd(np.linalg.qr(J / norms, mode="r"))
+    seen = singular > 1e-11 * max(singular.max(initial=0.0), 1e-300)
+    rank = int(seen.sum())
+    if rows <= rank:
+        return unknown
+    V_seen = V[: len(singular)][seen] / singular[seen][:, None]
+    blind = np.vstack([V[: len(singular)][~seen], V[len(singular) :]])
+    inverse = V_seen.T @ V_seen * (residual @ residual / (rows - rank))
+    lost = (np.abs(blind) > 1e-7).any(axis=0)
+    inverse[lost, :] = inverse[:, lost] = np.nan
+    # one factor at a time: the product of the scales may overflow where the quotient does not
+    unit = 1.0 / norms
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        per = unit / problem.unit / scale
+        return inverse * per[:, None] * per[None, :]
