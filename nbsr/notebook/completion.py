@@ -100,7 +100,7 @@ def _formula(text: str, columns: list[str]) -> Offer:
     return _offer(fragment, words, "column")
 
 
-def _value(key: str, text: str, columns: list[str], scope: Scope) -> Offer | None:
+def _value(key: str, text: str, columns: list[str], scope: Scope) -> Offer:
     if key == "operators":
         fragment = re.split(r"[\s,;]", text)[-1]
         spoken = [name for name in ALIASES if name.isidentifier()]
@@ -123,7 +123,7 @@ def _name_at_end(text: str) -> str:
     """The name that is being typed, an open backtick included."""
     if text.count("`") % 2:
         return text[text.rindex("`") :]
-    return re.search(r"\w*$", text).group()
+    return text[len(text.rstrip("_" + "".join(filter(str.isalnum, set(text))))) :]
 
 
 def _columns(line: str, body: str, scope: Scope) -> list[str]:
@@ -138,8 +138,8 @@ def _columns(line: str, body: str, scope: Scope) -> list[str]:
             break
     if data is None and len(frames) == 1:
         data = next(iter(frames.values()))
-    names = data.columns if hasattr(data, "columns") else data or ()
-    return [str(name) for name in list(names)[:_MOST]]
+    names = getattr(data, "columns", data)
+    return [str(name) for name in list(names if names is not None else ())[:_MOST]]
 
 
 class Completer:

@@ -4,6 +4,7 @@ The cell's thread never runs the search, so an interrupt of the kernel cannot la
 waits, and an interrupt asks the search to stop, exactly as `Job.stop()` does.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from .task import Task
 
 if TYPE_CHECKING:
     from ..expression import Expression
-    from ..result import Candidate, Result, Snapshot
+    from ..result import Candidate, Result
     from ..search import Control
     from ..table import Table
 
@@ -28,7 +29,7 @@ class Rival:
     text: str
     expression: "Expression"
     fvu: float
-    test_fvu: float | None
+    test_fvu: float  # NaN without test rows
 
 
 class Job:
@@ -45,9 +46,9 @@ class Job:
     def __init__(self, task: Task, number: int, on_end: Callable[["Job"], None] = lambda job: None):
         self.task = task
         self.number = number
-        self.snapshot: Snapshot | None = None
-        self.table: Table | None = None
-        self.test_table: Table | None = None
+        self.snapshot: Any = None  # the last Snapshot, None before the first
+        self.table: Any = None  # the Table, as soon as it is built
+        self.test_table: Any = None  # a Table of the rows kept aside
         self.rivals: tuple[Rival, ...] = ()
         self.error: BaseException | None = None
         self.interrupted = False
@@ -99,7 +100,7 @@ class Job:
     @property
     def finding(self) -> "Result | None":
         """The Result, where there is one and it holds a law."""
-        return self._result if self._result is not None and self._result.picked is not None else None
+        return self._result if self._result is not None and self._result.candidates_seen else None
 
     @property
     def result(self) -> "Result | None":
@@ -208,8 +209,9 @@ class Job:
         from ..result import rounded
 
         law = _fitted(given, self.table)
-        test = None if self.test_table is None else _fvu(law, self.test_table)
-        return Rival(label, str(rounded(law, self.table)), law, _fvu(law, self.table), test)
+        test = math.nan if self.test_table is None else _fvu(law, self.test_table)
+        printed, digits = rounded(law, (math.nan,) * len(law.constants), self.table)
+        return Rival(label, printed.infix(digits=digits), law, _fvu(law, self.table), test)
 
     def test_fvu(self, candidate: "Candidate") -> float:
         """What share of the variance of the test rows a candidate leaves unexplained."""
@@ -217,13 +219,10 @@ class Job:
 
 
 def _fvu(expression: "Expression", table: "Table") -> float:
-    import numpy as np
-
+    from ..result.digits import values
     from ..score import fvu
 
-    with np.errstate(all="ignore"):
-        prediction = np.broadcast_to(expression.predict(table.X), len(table)).astype(float)
-    return float(fvu(table.y, prediction, table.weights))
+    return float(fvu(table.y, values(expression, table.X, table.names), table.weights))
 
 
 def _fitted(expression: "Expression", table: "Table") -> "Expression":

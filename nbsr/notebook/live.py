@@ -1,8 +1,8 @@
 """The picture of a search in a cell: while it runs, and what is left of it for good.
 
-`render` draws a job as it stands now, as plain HTML with inline styles and one inline SVG: no script, so the last
-picture stays readable when the notebook is opened without a kernel, converted, or shown on a web page. Colours
-are JupyterLab's own variables with fallbacks, and text inherits its colour, so light and dark both work.
+`render` draws a job as it stands now, as plain HTML with inline styles and one inline SVG: no script, so the
+last picture stays readable when the notebook is opened without a kernel, converted, or shown on a web page.
+Colours are JupyterLab's own variables with fallbacks, and text inherits its colour: light and dark both work.
 `View` puts the picture into the cell and refreshes it there.
 """
 
@@ -115,18 +115,22 @@ def _judgement(job: Job, best: "Candidate") -> list[str]:
     return said
 
 
-def _constants(job: Job, best: "Candidate") -> list[str]:
-    """`c0 = 1.5000 ± 0.0002 in a**c0`, for the constants whose standard error is known."""
+def _constants(job: Job, best: "Candidate") -> str:
+    """`a**c0 with c0 = 1.5000 ± 0.0002`, for the constants whose standard errors are known."""
     from ..result import spoken_error
+    from ..result.digits import with_names
 
-    if job.finding is None or not any(error > 0 for error in best.errors):
-        return []
-    told = job.finding.constants_of(best)
-    return [
-        f"{name} = {spoken_error(value, error)} in {part}"
-        for name, value, error, part in zip(told.index, told["value"], told["standard_error"], told["part"])
-        if error > 0
+    known = (
+        [i for i, error in enumerate(best.errors) if math.isfinite(error)] if job.finding is not None else []
+    )
+    if not known:
+        return ""
+    names, named = with_names(best.expression, known)
+    told = [
+        f"{name} = {spoken_error(best.expression.constants[i], best.errors[i])}"
+        for name, i in zip(names, known)
     ]
+    return f"{job.table.target} = {named.infix(digits=6)}  with  {', '.join(told)}"
 
 
 def _rows(job: Job) -> tuple[list[str], list[tuple[bool, list[str], str, str]], int]:
@@ -158,8 +162,7 @@ def _rows(job: Job) -> tuple[list[str], list[tuple[bool, list[str], str, str]], 
 def _front(job: Job) -> "tuple[Sequence[Candidate], int]":
     """The front as it stands, and the position of the pick in it."""
     if job.finding is not None:
-        laws = job.finding.laws
-        return laws, next((i for i, one in enumerate(laws) if one is job.finding.best), 0)
+        return job.finding.front_candidates, job.finding.front_picked
     return job.snapshot.front, job.snapshot.picked
 
 
@@ -220,7 +223,7 @@ def _law(job: Job, best: "Candidate") -> str:
     )
     text = _tag("div", f"{_CODE}; overflow-wrap: anywhere", _escape(f"{job.table.target} = {law(job, best)}"))
     judged = _tag("div", _SMALL, _escape(" · ".join(_judgement(job, best))))
-    constants = "".join(_tag("div", f"{_SMALL}; {_MUTED}", _escape(told)) for told in _constants(job, best))
+    constants = _tag("div", f"{_SMALL}; {_MUTED}", _escape(_cut(_constants(job, best))))
     return shown + _tag("div", "text-align: center", text, judged, constants)
 
 
@@ -322,8 +325,8 @@ def python_equivalent(task: Task) -> str:
     weights = [setting for setting in told if setting.startswith("weights=")]
     table = f"nbsr.Table.from_frame({', '.join([task.source, repr(task.formula), *weights])})"
     told = [setting for setting in told if setting not in weights]
-    seed = settings["seed"]
-    return f"learn, test = {table}.split({task.test!r}, seed={seed})\nnbsr.regress({', '.join(['learn', *told])})"
+    split = f"learn, test = {table}.split({task.test!r}, seed={settings['seed']})"
+    return f"{split}\nnbsr.regress({', '.join(['learn', *told])})"
 
 
 def versions(task: Task) -> str:
@@ -348,9 +351,9 @@ def plain(job: Job) -> str:
     lines = [
         f"{job.table.target} = {law(job, best)}",
         ", ".join(_judgement(job, best)),
-        *_constants(job, best),
-        headline,
+        _constants(job, best),
     ]
+    lines = [*filter(None, lines), headline]
     if not (job.done.is_set() and job.task.silent):
         titles, rows, hidden = _rows(job)
         lines.append("    " + "  ".join(f"{title:>10}" for title in titles[:-1]) + "  law")
@@ -380,7 +383,7 @@ class View:
         self._put(update=False)
 
     def refresh(self) -> None:
-        """Redraw, at most every REFRESH seconds and only for something new; the clock alone moves every TICK."""
+        """Redraw, at most every REFRESH seconds; when nothing is new but the clock, every TICK."""
         now = time.monotonic()
         pause = TICK if self.job.snapshot is self._snapshot else REFRESH
         if now - self._at >= pause:

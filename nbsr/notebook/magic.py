@@ -51,6 +51,7 @@ class RegressMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
+        self.shell: Any
         self.jobs: list[Job] = []
         self._views: dict[Job, live.View] = {}
         self._drawn: list[object] = []  # what the running cell shows already

@@ -1,12 +1,13 @@
 """What `%%regress` is asked to do: a line and a body, evaluated in the names of the notebook, as a `Task`.
 
-DATA and every `{expr}` are looked up in a `Scope`; a slip in them is a `UsageError` that points at them, like a
-slip in the grammar. `Task.settings` are keyword arguments of `nbsr.search`; nothing else of it is known here.
+DATA and every `{expr}` are looked up in a `Scope`; a slip in them is a `UsageError` that points at them, like
+a slip in the grammar. `Task.settings` are keyword arguments of `nbsr.search`.
 """
 
 import keyword
 import math
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,6 +120,7 @@ def _number(value: Any, phrase: Phrase, what: str) -> float:
     return number
 
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _UNITS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -126,7 +128,8 @@ def read_seconds(value: Any, phrase: Phrase) -> float:
     """`20`, `20s`, `1.5min`, `1h`, or a number, as positive seconds."""
     unit = ""
     if isinstance(value, str):
-        value, unit = re.fullmatch(r"\s*(.*?)([A-Za-z]*)\s*", value, re.DOTALL).groups()
+        unit = value.strip()[len(value.strip().rstrip(_LETTERS)) :]
+        value = value.strip().removesuffix(unit)
         if unit and (unit not in _UNITS or not value):
             raise phrase.error(f"A time such as 20, 20s or 1.5min is expected, not {short(value + unit)!r}.")
     seconds = _number(value, phrase, "The time") * _UNITS[unit or "s"]
@@ -216,7 +219,7 @@ class Task:
 
     def located(self, error: UsageError) -> UsageError:
         """The error, pointing into the line as it was typed instead of into the piece that a parser saw."""
-        piece = getattr(error, "text", None)
+        piece = error.text or ""
         for phrase in self.phrases if piece else ():
             at = phrase.line.find(piece, phrase.start)
             if at >= 0:
@@ -437,15 +440,21 @@ def _test(body: Body, scope: Scope) -> Any:
     return value
 
 
+def _is_result(value: object) -> bool:
+    """Whether it is a Result; where that module was never loaded, there is none."""
+    module = sys.modules.get("nbsr.result")
+    return module is not None and isinstance(value, module.Result)
+
+
 def _compare(body: Body, scope: Scope) -> tuple[Any, ...]:
     """Laws to compare with: Results by name (or `{expr}`), and formulas as text."""
     laws: list[Any] = []
     for phrase in body.entries.get("compare", ()):
         for item in items(phrase, ",;"):
             text = item.text
-            if text.isidentifier() and text in scope and hasattr(scope[text], "predict"):
+            if text.isidentifier() and text in scope and _is_result(scope[text]):
                 laws.append((text, scope[text]))
                 continue
             value = interpolate(item, scope)
-            laws.append((text, value) if hasattr(value, "predict") else (str(value), _unquoted(str(value))))
+            laws.append((text, value) if _is_result(value) else (str(value), _unquoted(str(value))))
     return tuple(laws)
