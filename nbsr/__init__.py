@@ -29,7 +29,7 @@ _HOMES = {
     "Expression": "expression",
     "Vocabulary": "expression",
     "UsageError": "errors",
-    "register": "operators",
+    "register": "expression",
     "load_ipython_extension": "notebook",
     "unload_ipython_extension": "notebook",
 }

@@ -21,7 +21,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def _number(kind: type, least: float, strictly: bool, what: str) -> Callable[[str], float | int]:
+def _number(kind: type, least: int, strictly: bool, what: str) -> Callable[[str], float | int]:
     """A reader of a bounded number, whose complaint says what was expected."""
 
     def read(text: str) -> float | int:

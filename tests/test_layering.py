@@ -25,7 +25,7 @@ ALLOWED = {
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
     # the methods: they, alone among the modules of a package, never import each other
     "generate": {"generate.base", "generate.bricks", "operators", "expression", "evaluate"},
-    "result": {"expression", "evaluate", "simplify", "refine", "score", "table"},
+    "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
     "search": {
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",

@@ -110,7 +110,7 @@ def run_problem(problem: Problem, settings: Settings, solve: Solver | None = Non
     try:
         law, text, predict = solve(X, y, settings)
     except Exception as failure:
-        error = f"{type(failure).__name__}: {failure}"
+        error = " ".join(f"{type(failure).__name__}: {failure}".split())
     elapsed = time.perf_counter() - start
     peak = peak_megabytes()
     prediction = np.full(len(test_y), np.nan) if predict is None else predict(test_X)
