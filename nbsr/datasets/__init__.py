@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @functools.cache
 def _catalogue() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(resources.files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        resources.files("nbsr.datasets").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    )
 
 
 def names() -> list[str]:
@@ -37,7 +39,7 @@ def load(name: str) -> "pd.DataFrame":
     import pandas as pd
 
     about = _about(name)
-    with resources.files(__package__).joinpath(f"{name}.csv").open(encoding="utf-8") as file:
+    with resources.files("nbsr.datasets").joinpath(f"{name}.csv").open(encoding="utf-8") as file:
         frame = pd.read_csv(file)
     frame.attrs = {"name": name, **{key: about[key] for key in ("title", "law", "noise", "source")}}
     frame.attrs["units"] = dict(about["units"])

@@ -1,0 +1,13 @@
+"""From a DataFrame to a `Table`, the one noun every search works on, and the only place that judges user
+data.
+
+A formula says which column is to be explained by which (`log(price) ~ . - id`); the columns become one
+float64 matrix. What cannot be used is refused in a sentence (`UsageError`), what is left out is counted in
+`Table.dropped` and told in `Table.notes`: nothing is lost silently.
+"""
+
+from nbsr.table.core import Table
+from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted
+from nbsr.table.judge import MIN_ROWS, Dropped
+
+__all__ = ["MIN_ROWS", "TRANSFORMS", "Dropped", "Formula", "Table", "parse_formula", "quoted"]

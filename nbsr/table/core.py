@@ -1,0 +1,347 @@
+"""`Table`: the numbers a search works on, and the record of how they came about."""
+
+import dataclasses
+import functools
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from nbsr.errors import UsageError, did_you_mean
+from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted, transformed
+from nbsr.table.frame import Frame, numbers_of, read_columns, refuse_repeated
+from nbsr.table.judge import (
+    MIN_ROWS,
+    Dropped,
+    as_slice,
+    informative,
+    judge_units,
+    judge_weights,
+    powers_of_two,
+    refuse_few_rows,
+    usable_inputs,
+    usable_rows,
+)
+from nbsr.table.screening import most_relevant
+from nbsr.table.words import counted, list_names
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The numbers a search works on, and the record of how they came about.
+
+    The law is found for `y`, which is the target after its transform. A search works on `inputs` and
+    `response`, which are X and y times powers of two (exact, and 1 unless a magnitude is beyond 1e50 or
+    1e-50)."""
+
+    X: Float[np.ndarray, "rows columns"]  # raw units, columns contiguous
+    y: Float[np.ndarray, " rows"]  # the target, transformed
+    names: tuple[str, ...]  # of the columns of X
+    target: str  # left side of the formula: "y", "log(price)"
+    weights: Float[np.ndarray, " rows"] | None = None  # relative, mean about 1; like 1/variance
+    units: Mapping[str, str] | None = None  # by column, as far as known; the target's by its column
+    scale: Float[np.ndarray, " columns"] = field(default_factory=lambda: np.empty(0))  # powers of two
+    target_scale: float = 1.0  # power of two
+    transform: str | None = None  # key of TRANSFORMS
+    target_column: str = ""  # the column behind `target`
+    given: tuple[str, ...] = ()  # the inputs that were asked for: names, and those that carry no information
+    labels: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the frame's own labels, where they differ from names
+    rows: Int[np.ndarray, " rows"] | None = None  # position of each row in the frame, None when all were kept
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()  # sentences for the user
+
+    @staticmethod
+    def from_frame(data: Any, formula: Any, weights: Any = None, units: Any = None) -> "Table":
+        """A table from a frame (pandas, polars, pyarrow, dict of arrays) and a formula.
+
+        Args:
+            data: the frame; only the columns that the formula names are read.
+            formula: `target ~ a + b - c`, see `parse_formula`.
+            weights: column name, or one number a row, never negative; rows of weight 0 are left out.
+            units: by column name; the frame's `attrs["units"]` unless given.
+
+        Raises:
+            UsageError: whatever stands in the way of a search, in a sentence.
+        """
+        frame = Frame(data)
+        weight_column = weights if isinstance(weights, str) else None
+        if weight_column is not None and weight_column not in frame.labels:
+            hint = did_you_mean(weight_column, frame.labels)
+            raise UsageError(f"There is no column '{weight_column}' to take the weights from.{hint}")
+        reserved = () if weight_column is None else (weight_column,)
+        parsed = parse_formula(formula, list(frame.labels), reserved)
+        if weight_column == parsed.target:
+            raise UsageError(f"Column '{weight_column}' is the target, so it cannot also be the weights.")
+        names = list(dict.fromkeys((*parsed.inputs, parsed.target, *reserved)))
+        refuse_repeated(frame, names)
+        selected = frame.select(names)
+        if not len(selected):
+            raise UsageError("The table has no rows; a law needs at least 3.")
+        values, refusals, notes = read_columns(selected, names)
+        inputs, left_out = usable_inputs(parsed, values, names, refusals)
+        place = {name: i for i, name in enumerate(names)}
+        target = values[:, place[parsed.target]]
+        if weight_column is not None:
+            weights = values[:, place[weight_column]]
+        columns = [place[name] for name in inputs]
+        X = values if columns == list(range(values.shape[1])) else values[:, as_slice(columns)]
+        table = _build(
+            X,
+            target,
+            tuple(inputs),
+            parsed,
+            judge_weights(weights, len(target), weight_column),
+            units=judge_units(
+                units if units is not None else frame.attrs.get("units"), frame, units is not None
+            ),
+            notes=[*frame.renamed(names), *left_out, *notes],
+        )
+        labels = {
+            name: label for name in (*table.names, parsed.target) if (label := frame.labels[name]) != name
+        }
+        return dataclasses.replace(table, labels=labels)
+
+    @staticmethod
+    def from_arrays(X: Any, y: Any, names: Sequence[str] | None = None, weights: Any = None) -> "Table":
+        """A table from `X [N, D]` and `y [N]`; the columns are called x1 .. xD unless `names` are given or X
+        is a frame that has some."""
+        if names is None and hasattr(X, "columns") and not callable(X.columns):
+            names = [str(name) for name in X.columns]
+        X, y = numbers_of(X, "X"), numbers_of(y, "y")
+        if X.ndim != 2 or y.ndim != 1 or len(X) != len(y):
+            raise UsageError(
+                f"X must be [rows, columns] and y [rows], equally long; got shapes {X.shape} and {y.shape}."
+            )
+        names = [f"x{i + 1}" for i in range(X.shape[1])] if names is None else [str(name) for name in names]
+        if len(names) != X.shape[1] or len(set(names)) != len(names):
+            raise UsageError(f"X has {counted(X.shape[1], 'column')}, so it needs as many different names.")
+        if not X.shape[1]:
+            raise UsageError("X has no columns; a law needs at least one input.")
+        target = next(name for name in ("y", "target", "y_") if name not in names)
+        text = f"{target} ~ ." if len(names) > 20 else f"{target} ~ {' + '.join(map(quoted, names))}"
+        formula = Formula(text, target, None, tuple(names), frozenset())
+        return _build(X, y, tuple(names), formula, judge_weights(weights, len(y), None), units=None, notes=[])
+
+    # -- what the search works on
+
+    @functools.cached_property
+    def inputs(self) -> Float[np.ndarray, "rows columns"]:
+        """X times `scale`; X itself when every scale is 1."""
+        return self.X if np.all(self.scale == 1.0) else self.X * self.scale
+
+    @functools.cached_property
+    def response(self) -> Float[np.ndarray, " rows"]:
+        """y times `target_scale`."""
+        return self.y if self.target_scale == 1.0 else self.y * self.target_scale
+
+    @property
+    def formula(self) -> str:
+        """The formula with every kept input spelled out; above 20 of them `.` stands for all."""
+        side = "." if len(self.names) > 20 else " + ".join(map(quoted, self.names))
+        target = quoted(self.target) if self.transform is None else self.target
+        return f"{target} ~ {side}"
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __repr__(self) -> str:
+        dropped = sum(entry.count for entry in self.dropped)
+        left_out = f", {counted(dropped, 'row')} left out" if dropped else ""
+        return f"Table({self.formula!r}, {counted(len(self), 'row')}{left_out})"
+
+    def undo(self, values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Values of the law (for `log(price)`) turned back into the target's own (`price`); NaN where no
+        target has such a value. The square root takes the branch that is not negative."""
+        if self.transform is None:
+            return values
+        with np.errstate(all="ignore"):
+            return TRANSFORMS[self.transform].undo(np.asarray(values, dtype=np.float64))
+
+    # -- other rows, same columns
+
+    def inputs_of(self, data: Any) -> Float[np.ndarray, "others columns"]:
+        """The inputs `[M, D]` of other data: a frame that has the columns (more do no harm), or an array
+        whose columns stand in the order of `given`. Missing values are NaN; nothing is dropped."""
+        if isinstance(data, Table):
+            return data.X
+        if (
+            not isinstance(data, Mapping)
+            and not hasattr(data, "columns")
+            and not hasattr(data, "column_names")
+        ):
+            X = numbers_of(data, "The data")
+            given = self.given or self.names
+            if X.ndim != 2 or X.shape[1] not in (len(given), len(self.names)):
+                raise UsageError(
+                    f"The data must be a frame or an array with one column for each of {list_names(given)}; "
+                    f"got shape {X.shape}."
+                )
+            order = self.names if X.shape[1] == len(self.names) else given
+            return X[:, [order.index(name) for name in self.names]]
+        return self._columns_of(data, self.names)
+
+    def response_of(self, data: Any) -> Float[np.ndarray, " others"]:
+        """The transformed target `[M]` of other data; NaN where it is missing or the transform is not
+        defined."""
+        with np.errstate(all="ignore"):
+            return transformed(self._columns_of(data, (self.target_column,))[:, 0], self.transform)
+
+    def _columns_of(self, data: Any, names: Sequence[str]) -> np.ndarray:
+        frame = Frame(data)
+        absent = [name for name in names if name not in frame.labels]
+        if absent:
+            hint = did_you_mean(absent[0], frame.labels)
+            raise UsageError(f"The data has no column {list_names(absent)}.{hint}")
+        refuse_repeated(frame, names)
+        values, refusals, _ = read_columns(frame.select(names), names)
+        for refusal in refusals.values():
+            raise UsageError(refusal)
+        return values
+
+    def like(self, data: Any) -> "Table":
+        """The rows of other data (say, for a test) as a table with the same inputs, target and scales; rows
+        that lack a value are left out and counted."""
+        X, y = self.inputs_of(data), self.response_of(data)
+        keep = np.isfinite(X).all(axis=1) & np.isfinite(y)
+        if not keep.any():
+            raise UsageError(f"No row of this data has a number in every column of '{self.formula}'.")
+        lost = int(len(keep) - keep.sum())
+        return dataclasses.replace(
+            self,
+            X=np.compress(keep, X.T, axis=1).T,
+            y=y[keep],
+            weights=None,
+            rows=None if not lost else np.flatnonzero(keep),
+            dropped=(Dropped(lost, "a value is missing or infinite"),) if lost else (),
+            notes=(f"{counted(lost, 'row')} without a number in every column are left out.",) if lost else (),
+        )
+
+    def take(self, rows: Bool[np.ndarray, " rows"] | Int[np.ndarray, " some"]) -> "Table":
+        """These rows only (a mask or positions), in the order given."""
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        before = np.arange(len(self)) if self.rows is None else self.rows
+        return dataclasses.replace(
+            self,
+            X=np.take(self.X.T, positions, axis=1).T,
+            y=self.y[positions],
+            weights=None if self.weights is None else self.weights[positions],
+            rows=before[positions],
+        )
+
+    def sample(self, n_rows: int, seed: int = 0) -> "Table":
+        """`n_rows` rows drawn without replacement, in their order; the table itself when it has no more."""
+        if len(self) <= n_rows:
+            return self
+        rng = np.random.default_rng(seed)
+        return self.take(np.sort(rng.choice(len(self), size=n_rows, replace=False, shuffle=False)))
+
+    def split(self, test: Any = 0.2, seed: int = 0) -> "tuple[Table, Table]":
+        """Two tables, to learn from and to test on. `test` is the share of rows to be drawn for the test, or
+        a mask of them over the rows of the frame."""
+        if np.ndim(test) == 0:
+            share = float(test) if isinstance(test, numbers.Real) else np.nan
+            if not 0.0 < share < 1.0:
+                raise UsageError(f"The share of rows to test on lies between 0 and 1; got {test}.")
+            count = min(max(1, round(share * len(self))), len(self) - 1)
+            mask = np.zeros(len(self), dtype=bool)
+            mask[np.random.default_rng(seed).choice(len(self), size=count, replace=False)] = True
+        else:
+            mask = np.asarray(test)
+            if self.rows is not None and len(mask) > self.rows.max(initial=-1):
+                mask = mask[self.rows]
+            if mask.dtype != bool or mask.shape != (len(self),):
+                raise UsageError(f"The rows to test on are a True/False mask of {len(self):,} rows.")
+        learn = len(self) - int(mask.sum())
+        if learn < MIN_ROWS or learn == len(self):
+            raise UsageError(
+                f"At least {MIN_ROWS} rows must be left to learn from and 1 to test on; "
+                f"got {learn:,} and {len(self) - learn:,}."
+            )
+        return self.take(~mask), self.take(mask)
+
+    # -- very many columns
+
+    def screen(self, max_columns: int = 64) -> "Table":
+        """The table with only its `max_columns` most relevant inputs, and a note that says so.
+
+        Relevance is judged without assuming a shape: how much of the variance of the target's rank, of its
+        distance from the middle, and of what the best columns leave unexplained, a column explains when cut
+        into bins of equally many rows (the correlation ratio, less what chance alone would give).
+        Deterministic."""
+        if len(self.names) <= max_columns:
+            return self
+        best = np.sort(most_relevant(self.X, self.y, max_columns))
+        names = tuple(self.names[i] for i in best)
+        note = (
+            f"The search looks at the {len(names)} most relevant of {len(self.names):,} columns "
+            f"({list_names(names, 3)}); name the inputs in the formula to choose others."
+        )
+        return dataclasses.replace(
+            self,
+            X=np.asfortranarray(self.X.T[best].T),
+            names=names,
+            scale=self.scale[best],
+            notes=(*self.notes, note),
+        )
+
+
+def _build(
+    X: np.ndarray,
+    target: np.ndarray,
+    names: tuple[str, ...],
+    formula: Formula,
+    weights: np.ndarray | None,
+    units: Mapping[str, str] | None,
+    notes: list[str],
+) -> Table:
+    """The last judgement, on numbers alone: rows that cannot be used, a target or inputs that say nothing."""
+    y = transformed(target, formula.transform)
+    keep, dropped = usable_rows(X, target, y, names, formula, weights)
+    n_rows, kept = len(y), int(keep.sum())
+    if kept < MIN_ROWS:
+        refuse_few_rows(n_rows, kept, dropped)
+    if kept < n_rows:
+        reasons = ", ".join(f"{entry.reason} ({entry.count:,})" for entry in dropped[:4])
+        more = f" and {len(dropped) - 4} more reasons" if len(dropped) > 4 else ""
+        notes.append(
+            f"{kept:,} of {counted(n_rows, 'row')} are used; the others are left out: {reasons}{more}."
+        )
+        X, y = np.compress(keep, X.T, axis=1).T, y[keep]
+        weights = None if weights is None else weights[keep]
+    y = np.ascontiguousarray(y)
+    lowest, highest = y.min(), y.max()
+    if lowest == highest:
+        raise UsageError(
+            f"The target '{formula.response}' is {lowest:.6g} in every row, so there is nothing to explain; "
+            "choose a column that varies."
+        )
+    columns, smallest, largest = informative(X, y, names, formula, notes)
+    if len(columns) < len(names):
+        X = X[:, as_slice(columns)] if isinstance(as_slice(columns), slice) else X.T[columns].T
+    if len(columns) > kept:
+        notes.append(
+            f"There are more columns ({len(columns):,}) than rows ({kept:,}), so a law can fit by chance; "
+            "test it on other rows."
+        )
+    size = np.maximum(np.abs(smallest), np.abs(largest))[columns]
+    return Table(
+        X=np.asfortranarray(X),
+        y=y,
+        names=tuple(names[i] for i in columns),
+        target=formula.response,
+        weights=weights,
+        units=units,
+        scale=powers_of_two(size),
+        target_scale=float(powers_of_two(np.array([max(abs(lowest), abs(highest))]))[0]),
+        transform=formula.transform,
+        target_column=formula.target,
+        given=names,
+        rows=None if kept == n_rows else np.flatnonzero(keep),
+        dropped=dropped,
+        notes=tuple(notes),
+    )

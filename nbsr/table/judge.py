@@ -1,0 +1,228 @@
+"""What is fit for a search: which inputs, rows and weights; every verdict is a sentence that names the
+column."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbsr.errors import UsageError, did_you_mean
+from nbsr.table.formula import TRANSFORMS, Formula, quoted
+from nbsr.table.frame import Frame, numbers_of
+from nbsr.table.words import counted, list_names, spoken_type
+
+MIN_ROWS = 3  # fewer rows than this say nothing about a law
+LARGEST, SMALLEST = 1e50, 1e-50  # magnitudes beyond these are scaled by a power of two
+MOSTLY_MISSING = 0.5  # a column that only `.` names may lack this share of its values
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Rows that were left out, and why."""
+
+    count: int
+    reason: str
+
+
+def usable_inputs(
+    formula: Formula, values: np.ndarray, names: list[str], refusals: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """The inputs that are numbers, and a note on those that only `.` named and that are not."""
+    for name in names:
+        if name in refusals and name not in formula.by_dot:
+            raise UsageError(refusals[name])
+    notes = [f"Left out: {refusals[name]}" for name in list(refusals)[:5]]
+    if len(refusals) > 5:
+        notes.append(f"Left out, as not numbers either: {list_names(list(refusals)[5:])}.")
+    numeric = [name for name in formula.inputs if name not in refusals]
+    place = {name: i for i, name in enumerate(names)}
+    loose = [place[name] for name in numeric if name in formula.by_dot]
+    missing = np.isnan(values[:, as_slice(loose)]).mean(axis=0) if loose else np.empty(0)
+    sparse = {names[loose[i]] for i in np.flatnonzero(missing > MOSTLY_MISSING)}
+    if sparse:
+        listed = [name for name in numeric if name in sparse]
+        notes.append(
+            f"Left out, since most of their values are missing: {list_names(listed)}; name them in the "
+            f"formula to "
+            "use the rows that have them."
+        )
+    inputs = [name for name in numeric if name not in sparse]
+    if not inputs:
+        reason = next(iter(refusals.values()), "Most of their values are missing.")
+        raise UsageError(f"No column is left to explain '{formula.target}': {reason}")
+    return inputs, notes
+
+
+def judge_weights(weights: Any, n_rows: int, column: str | None) -> np.ndarray | None:
+    if weights is None:
+        return None
+    what = "The weights" if column is None else f"The weights '{column}'"
+    values = numbers_of(weights, what)
+    if values.shape != (n_rows,):
+        raise UsageError(
+            f"{what} must be one number for each of the {n_rows:,} rows; got shape {values.shape}."
+        )
+    for bad, saying in (
+        (np.isnan(values), "missing"),
+        (np.isinf(values), "infinite"),
+        (values < 0, "negative"),
+    ):
+        if bad.any():
+            raise UsageError(
+                f"{what} must be numbers from 0 up; {counted(int(bad.sum()), 'row')} have one that is "
+                f"{saying} "
+                f"(the first is row {int(bad.argmax())}), so leave such rows out."
+            )
+    if not values.any():
+        raise UsageError(
+            f"{what} are all 0, so no row counts; give at least {MIN_ROWS} rows a weight above 0."
+        )
+    largest = values.max()
+    relative = values * 2.0 ** float(np.clip(-np.frexp(largest)[1], -1000, 1000))
+    return relative * 2.0 ** -int(np.frexp(relative.mean())[1])
+
+
+def judge_units(units: Any, frame: Frame, strict: bool) -> dict[str, str] | None:
+    if not units:
+        return None
+    if not isinstance(units, Mapping):
+        raise UsageError(
+            f"Units come as a dict from column to unit, such as {{'x1': 'm'}}; got {spoken_type(units)}."
+        )
+    unknown = [str(name) for name in units if str(name) not in frame.labels]
+    if unknown and strict:
+        hint = did_you_mean(unknown[0], frame.labels)
+        raise UsageError(f"There is no column '{unknown[0]}' to give a unit to.{hint}")
+    return {str(name): str(unit) for name, unit in units.items() if str(name) in frame.labels}
+
+
+def usable_rows(
+    X: np.ndarray,
+    target: np.ndarray,
+    y: np.ndarray,
+    names: tuple[str, ...],
+    formula: Formula,
+    weights: np.ndarray | None,
+) -> tuple[np.ndarray, tuple[Dropped, ...]]:
+    """Which rows have a number everywhere, and for the others one reason each, most frequent first."""
+    keep = np.ones(len(y), dtype=bool)
+    dropped: list[Dropped] = []
+
+    def leave_out(rows: np.ndarray, reason: str) -> None:
+        count = int(np.count_nonzero(rows & keep))
+        if count:
+            dropped.append(Dropped(count, reason))
+            keep[rows] = False
+
+    if not np.isfinite(y).all():
+        leave_out(np.isnan(target), f"'{formula.target}' is missing")
+        leave_out(np.isinf(target), f"'{formula.target}' is infinite")
+    if formula.transform is not None and not np.isfinite(y).all():
+        leave_out(
+            ~np.isfinite(y),
+            f"{formula.response} is not a number, since it needs a '{formula.target}' that "
+            f"{TRANSFORMS[formula.transform].domain}",
+        )
+    complete = np.isfinite(X).all(axis=0)
+    for i in np.flatnonzero(~complete):
+        leave_out(np.isnan(X[:, i]), f"'{names[i]}' is missing")
+        leave_out(np.isinf(X[:, i]), f"'{names[i]}' is infinite")
+    if weights is not None:
+        leave_out(weights == 0, "its weight is 0")
+    return keep, tuple(sorted(dropped, key=lambda entry: -entry.count))
+
+
+def refuse_few_rows(n_rows: int, kept: int, dropped: tuple[Dropped, ...]) -> None:
+    if not dropped:
+        raise UsageError(f"A law needs at least {MIN_ROWS} rows; got {counted(n_rows, 'row')}.")
+    worst = dropped[0]
+    raise UsageError(
+        f"Only {kept} of {counted(n_rows, 'row')} can be used, and a law needs at least {MIN_ROWS}: in "
+        f"{counted(worst.count, 'row')} {worst.reason}; fill such values or leave that column out."
+    )
+
+
+def informative(
+    X: np.ndarray, y: np.ndarray, names: tuple[str, ...], formula: Formula, notes: list[str]
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """The columns that vary and do not repeat an earlier one, with every column's smallest and largest
+    value."""
+    smallest, largest = X.min(axis=0), X.max(axis=0)
+    constant = smallest == largest
+    if constant.any():
+        listed = [names[i] for i in np.flatnonzero(constant)]
+        if len(listed) == len(names):
+            raise UsageError(
+                f"Every input is constant ({list_names(listed)}), so none can explain '{formula.response}'; "
+                "choose columns that vary."
+            )
+        subject = "Column" if len(listed) == 1 else "Columns"
+        notes.append(
+            f"{subject} {list_names(listed)} never change{'s' if len(listed) == 1 else ''}, so the search "
+            f"leaves "
+            f"{'it' if len(listed) == 1 else 'them'} out; a constant of the law stands for such a value."
+        )
+    first_of: dict[tuple, list[int]] = {}
+    columns: list[int] = []
+    middle = len(y) // 2
+    keys = zip(
+        smallest.tolist(), largest.tolist(), X[0].tolist(), X[middle].tolist(), X[-1].tolist(), strict=True
+    )
+    repeats: list[str] = []
+    content: dict[int, bytes] = {}
+    for i, key in enumerate(keys):
+        if constant[i]:
+            continue
+        alike = first_of.setdefault(key, [])
+        twin = _twin(X, i, alike, content)
+        if twin is None:
+            alike.append(i)
+            columns.append(i)
+        elif len(repeats) < 6:
+            repeats.append(f"'{names[i]}' repeats '{names[twin]}'")
+        else:
+            repeats.append("")
+    if repeats:
+        more = f", and {len(repeats) - 6:,} more" if len(repeats) > 6 else ""
+        notes.append(
+            f"The search leaves out columns that repeat another: {', '.join(filter(None, repeats))}{more}."
+        )
+    if formula.transform is None:
+        at_target = first_of.get(
+            (float(y.min()), float(y.max()), float(y[0]), float(y[middle]), float(y[-1])), ()
+        )
+        for i in at_target:
+            if np.array_equal(X[:, i], y):
+                notes.append(
+                    f"Column '{names[i]}' equals the target in every row; leave it out with '- "
+                    f"{quoted(names[i])}' to "
+                    "find another law."
+                )
+    return columns, smallest, largest
+
+
+def _twin(X: np.ndarray, i: int, alike: list[int], content: dict[int, bytes]) -> int | None:
+    """The earlier column with the same values. Hashes are kept only where many columns look alike (say,
+    0/1)."""
+    if not alike:
+        return None
+    if len(X) > 100_000:
+        return next((j for j in alike if np.array_equal(X[:, i], X[:, j])), None)
+    for j in (*alike[:1], i) if len(alike) == 1 else (i,):
+        content[j] = hashlib.blake2b(X[:, j].tobytes(), digest_size=16).digest()
+    return next((j for j in alike if content[j] == content[i]), None)
+
+
+def powers_of_two(size: np.ndarray) -> np.ndarray:
+    """For each largest magnitude the power of two that brings it near 1; 1 unless it is beyond the limits."""
+    exponent = np.clip(np.frexp(size)[1], -1000, 1000)
+    extreme = (size > LARGEST) | ((size < SMALLEST) & (size > 0))
+    return np.where(extreme, np.ldexp(1.0, -exponent), 1.0)
+
+
+def as_slice(columns: list[int]) -> slice | list[int]:
+    """A slice for a run of neighbours, since indexing by a slice copies nothing."""
+    run = columns and columns == list(range(columns[0], columns[0] + len(columns)))
+    return slice(columns[0], columns[-1] + 1) if run else columns
