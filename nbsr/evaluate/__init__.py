@@ -9,9 +9,10 @@
 """
 
 from nbsr.evaluate.cpu import aligned, as_columns, cores, evaluate, jacobian, ready, warm
+from nbsr.evaluate.device import evaluate_torch, jacobian_torch
 from nbsr.evaluate.program import BLOCK, COPY, LITERAL, Programs, compile_programs
 
 __all__ = [
     "BLOCK", "COPY", "LITERAL", "Programs", "aligned", "as_columns", "compile_programs", "cores", "evaluate",
-    "jacobian", "ready", "warm",
+    "evaluate_torch", "jacobian", "jacobian_torch", "ready", "warm",
 ]  # fmt: skip

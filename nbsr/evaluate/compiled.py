@@ -113,7 +113,7 @@ class Kernels:
 
 _SIGNATURES = {
     "forward_block_float32": 12, "forward_block_float64": 12, "reverse_block_float64": 16,
-    "evaluate_float32": 14, "evaluate_float64": 14, "jacobian_float64": 16,
+    "evaluate_float32": 16, "evaluate_float64": 16, "jacobian_float64": 18,
 }  # fmt: skip
 
 _loaded: list[Kernels] = []

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +16,7 @@ from nbsr.evaluate import compiled, elementwise
 from nbsr.evaluate.program import BLOCK, Programs
 
 _LINE = 128  # bytes of a kernel's vector; columns are padded to whole ones
+_TOO_LITTLE = 200_000  # numbers; waking another thread takes longer than computing these
 
 
 def ready() -> bool:
@@ -32,7 +36,10 @@ def warm(background: bool = True) -> None:
     if ready():
         return
     if not any(process.poll() is None for process in _warming):
-        _warming[:] = [subprocess.Popen([sys.executable, "-c", "from nbsr.evaluate import compiled; compiled.store_kernels()"])]
+        script = "from nbsr.evaluate import compiled; compiled.store_kernels()"
+        process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.DEVNULL)
+        _warming[:] = [process]
+        threading.Thread(target=process.wait, daemon=True).start()
     if not background:
         _warming[0].wait()
 
@@ -83,28 +90,18 @@ def evaluate(
     """
     dtype = np.dtype(dtype)
     constants = _checked(programs, constants, X)
-    n_programs, n_rows = len(programs), len(X)
     if not ready():
+        warm()
         return elementwise.evaluate(programs, constants, X, dtype)
-    values = aligned((n_programs, n_rows), dtype)
-    if n_programs == 0 or n_rows == 0:
-        return values
     run = getattr(compiled.kernels(), f"evaluate_{dtype.name}")
-    columns = as_columns(X, dtype)
-    with np.errstate(over="ignore"):
-        constants = np.ascontiguousarray(constants, dtype)
-    code, lengths = np.ascontiguousarray(programs.code, np.int32), np.ascontiguousarray(programs.length, np.int32)
-    depth = code.shape[1]
+    values = aligned((len(programs), len(X)), dtype)
+    batch = _Batch(programs, constants, X, dtype)
 
-    def work(first: int, last: int) -> None:
-        scratch = aligned((depth, BLOCK), dtype)
-        run(
-            first, last, code.ctypes.data, code.strides[0], lengths.ctypes.data, programs.n_columns,
-            constants.ctypes.data, constants.shape[1], columns.ctypes.data, columns.strides[0],
-            n_rows, scratch.ctypes.data, values.ctypes.data, int(stop_early),
-        )  # fmt: skip
+    def work(*part: int) -> None:
+        scratch = aligned((batch.depth, BLOCK), dtype)
+        run(*part, *batch.arguments, scratch.ctypes.data, values.ctypes.data, int(stop_early))
 
-    _share(work, n_programs, threads)
+    batch.share(work, threads)
     return values
 
 
@@ -116,30 +113,66 @@ def jacobian(
     Derivatives by constants that a program has not are 0.
     """
     constants = _checked(programs, constants, X)
-    n_programs, n_rows, n_constants = len(programs), len(X), constants.shape[1]
     if not ready():
+        warm()
         return elementwise.jacobian(programs, constants, X)
-    values = aligned((n_programs, n_rows))
-    derivatives = aligned((n_programs, n_constants, n_rows))
-    if n_programs == 0 or n_rows == 0:
-        return values, derivatives
     run = compiled.kernels().jacobian_float64
-    columns = as_columns(X)
-    constants = np.ascontiguousarray(constants, np.float64)
-    code, lengths = np.ascontiguousarray(programs.code, np.int32), np.ascontiguousarray(programs.length, np.int32)
-    depth = code.shape[1]
+    n_constants = constants.shape[1]
+    values = aligned((len(programs), len(X)))
+    derivatives = aligned((len(programs), n_constants, len(X)))
+    batch = _Batch(programs, constants, X, np.dtype(np.float64))
 
-    def work(first: int, last: int) -> None:
-        scratch, adjoint, rows = aligned((depth, BLOCK)), aligned((depth, BLOCK)), aligned((n_constants, BLOCK))
+    def work(*part: int) -> None:
+        scratch, adjoint = aligned((batch.depth, BLOCK)), aligned((batch.depth, BLOCK))
+        rows = aligned((n_constants, BLOCK))
         run(
-            first, last, code.ctypes.data, code.strides[0], lengths.ctypes.data, programs.n_columns,
-            constants.ctypes.data, n_constants, columns.ctypes.data, columns.strides[0],
-            n_rows, scratch.ctypes.data, values.ctypes.data, adjoint.ctypes.data, rows.ctypes.data,
-            derivatives.ctypes.data,
+            *part, *batch.arguments, scratch.ctypes.data, values.ctypes.data,
+            adjoint.ctypes.data, rows.ctypes.data, derivatives.ctypes.data,
         )  # fmt: skip
 
-    _share(work, n_programs, threads)
+    batch.share(work, threads)
     return values, derivatives
+
+
+class _Batch:
+    """A batch as the machine code takes it: arrays of the right type, and their addresses."""
+
+    def __init__(self, programs: Programs, constants: np.ndarray, X: np.ndarray, dtype: np.dtype):
+        self.n_programs, self.n_rows, self.depth = len(programs), len(X), programs.code.shape[1]
+        with np.errstate(over="ignore"):
+            constants = np.ascontiguousarray(constants, dtype)
+        code = np.ascontiguousarray(programs.code, np.int32)
+        length = np.ascontiguousarray(programs.length, np.int32)
+        columns = as_columns(X, dtype)
+        self._keep = (constants, code, length, columns)
+        self.arguments = (
+            code.ctypes.data, code.strides[0], length.ctypes.data, programs.n_columns,
+            constants.ctypes.data, constants.shape[1], columns.ctypes.data, columns.strides[0], self.n_rows,
+        )  # fmt: skip
+
+    def share(self, work: Callable[[int, int, int, int], None], threads: int | None) -> None:
+        """Call work(first program, last program, first row, last row) on parts of the batch, in several threads."""
+        n, n_rows = self.n_programs, self.n_rows
+        if n == 0 or n_rows == 0:
+            return
+        threads = threads or cores()
+        if threads == 1 or n * n_rows * self.depth < _TOO_LITTLE:
+            work(0, n, 0, n_rows)
+            return
+        # more parts than threads, because programs differ in what they cost
+        parts = min(n, 4 * threads)
+        slices = min(-(-4 * threads // parts), -(-n_rows // BLOCK))
+        rows = [min(n_rows, -(-n_rows * i // slices // BLOCK) * BLOCK) for i in range(slices + 1)]
+        jobs = [
+            (n * i // parts, n * (i + 1) // parts, first, last)
+            for i in range(parts)
+            for first, last in pairwise(rows)
+        ]
+        if threads == cores():
+            list(_pool(os.getpid()).map(work, *zip(*jobs)))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, *zip(*jobs)))
 
 
 def _checked(programs: Programs, constants: np.ndarray, X: np.ndarray) -> np.ndarray:
@@ -163,19 +196,3 @@ def _pool(process: int) -> ThreadPoolExecutor:
 def cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _share(work, n: int, threads: int | None) -> None:
-    """Call work(first, last) on parts of range(n), in several threads."""
-    threads = min(threads or cores(), n)
-    if threads <= 1:
-        work(0, n)
-        return
-    # more parts than threads, because programs differ in what they cost
-    parts = min(n, 4 * threads)
-    edges = [n * i // parts for i in range(parts + 1)]
-    if threads == cores():
-        list(_pool(os.getpid()).map(work, edges[:-1], edges[1:]))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, edges[:-1], edges[1:]))

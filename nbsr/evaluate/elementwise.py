@@ -67,7 +67,7 @@ def _compiled(text: str) -> CodeType:
 
 def apply(text: str, names: dict, **operands):
     """The value of an operator's string for these operands."""
-    return eval(_compiled(text), {"__builtins__": {}, **names}, operands)
+    return eval(_compiled(text), names, operands)
 
 
 def values_of(code: np.ndarray, constants, columns, names: dict) -> list:

@@ -314,16 +314,16 @@ class Writer:
     # -- the machine on a batch --------------------------------------------------------------------------------
 
     BATCH_ARGUMENTS = (
-        "first last code code_stride lengths n_columns constants n_constants columns column_stride n_rows work "
-        "values"
+        "first last first_row last_row code code_stride lengths n_columns constants n_constants columns "
+        "column_stride n_rows work values"
     )
     BATCH_TYPES = (
-        I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64, POINTER, POINTER,
+        I64, I64, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64, POINTER, POINTER,
     )  # fmt: skip
 
     @contextmanager
     def each_block(self, builder, m):
-        """Programs first..last, and for each the blocks of its rows; columns are padded to whole vectors."""
+        """Programs first..last, and for each the blocks of first_row..last_row; columns are padded to whole vectors."""
         with counting(builder, m.first, m.last) as (k, _):
             m.k = k
             m.code_k = self.at(builder, m.code, builder.mul(k, m.code_stride))
@@ -334,10 +334,12 @@ class Writer:
             )
             m.values_k = self.at(builder, m.values, self.elements(builder, builder.mul(k, m.n_rows)))
             m.result = self.at(builder, m.work, builder.mul(builder.sub(m.length, whole(1)), whole(self.row_bytes)))
-            blocks = builder.sdiv(builder.add(m.n_rows, whole(BLOCK - 1)), whole(BLOCK))
+            blocks = builder.sdiv(
+                builder.add(builder.sub(m.last_row, m.first_row), whole(BLOCK - 1)), whole(BLOCK)
+            )
             with counting(builder, whole(0), blocks) as (block, leave):
-                m.start = builder.mul(block, whole(BLOCK))
-                rest = builder.sub(m.n_rows, m.start)
+                m.start = builder.add(m.first_row, builder.mul(block, whole(BLOCK)))
+                rest = builder.sub(m.last_row, m.start)
                 full = builder.icmp_signed(">", rest, whole(BLOCK))
                 m.rows = builder.select(full, whole(BLOCK), rest)
                 m.into = self.at(builder, m.values_k, self.elements(builder, m.start))
