@@ -56,5 +56,5 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
         near = [c for c in choices if c[:1].casefold() == lowered[:1] and abs(len(c) - len(word)) <= 2]
         choices = near[:_MOST_CHOICES]
     same = [c for c in choices if c.casefold() == lowered]
-    close = same or difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    close = same or difflib.get_close_matches(word, choices, n=1, cutoff=0.5 if len(word) <= 3 else 0.6)
     return f" Did you mean '{close[0]}'?" if close else ""

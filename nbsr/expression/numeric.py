@@ -25,6 +25,14 @@ def _erf(a: Any) -> Any:
     return erf(a)
 
 
+def _root(library: Any, a: Any, k: int) -> Any:
+    """The real odd root; one Newton step mends what the float 1/k lacks of 1/k, which counts at 1e300."""
+    size = library.abs(a)
+    root = size ** (1.0 / k)
+    better = root - (root - size / root ** (k - 1)) / k
+    return library.sign(a) * library.where((root > 0.0) & (root < np.inf), better, root)
+
+
 @cache
 def _primitives(backend: str) -> dict[str, Any]:
     """The functions of the table's small language."""
@@ -33,7 +41,7 @@ def _primitives(backend: str) -> dict[str, Any]:
             "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
             "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
             "erf": _erf,
-            "root5": lambda a: np.sign(a) * np.abs(a) ** 0.2,
+            "root5": lambda a: _root(np, a, 5),
             "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
         }  # fmt: skip
         same = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "cbrt", "power", "abs", "sign",
@@ -42,8 +50,8 @@ def _primitives(backend: str) -> dict[str, Any]:
     import torch
 
     own = {
-        "cbrt": lambda a: torch.sign(a) * torch.abs(a) ** (1 / 3),
-        "root5": lambda a: torch.sign(a) * torch.abs(a) ** 0.2,
+        "cbrt": lambda a: _root(torch, a, 3),
+        "root5": lambda a: _root(torch, a, 5),
         "power": torch.pow,
         # torch.sign makes 0 of NaN
         "sign": lambda a: torch.where(torch.isnan(a), a, torch.sign(a)),

@@ -329,13 +329,8 @@ class Parser:
         raise self.unexpected(lexeme)
 
     def unexpected(self, lexeme: Lexeme) -> UsageError:
-        previous = self.text[: lexeme.start].rstrip()
-        hint = "For a product write '*'."
-        if lexeme.kind == "(" and previous and (previous[-1].isalnum() or previous[-1] in "_`"):
-            word = re.search(r"\w*$", previous)
-            hint = did_you_mean(word.group() if word else "", self.vocabulary.operators).strip() or hint
         shown = {"quoted": f"`{lexeme.text}`"}.get(lexeme.kind, lexeme.text)
-        return self.error(f"An operator is missing before '{shown}'.", lexeme.start, hint)
+        return self.error(f"An operator is missing before '{shown}'.", lexeme.start, "For a product write '*'.")
 
     def close(self, frame: Frame) -> None:
         """The operands of a function, or of plain parentheses, are complete."""

@@ -140,8 +140,8 @@ class Reader:
 
     def product(self, e: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
         coefficient, rest = e.as_coeff_Mul()
-        if coefficient == -1:
-            return self.join("neg", self.read(rest))
+        if coefficient == -1 or (coefficient.is_Rational and coefficient.q != 1 and coefficient < 0):
+            return self.join("neg", self.read(-e))
         above, below = [], []
         rest, roots = self.odd_roots(rest)
         for factor in self.sympy.Mul.make_args(rest):
