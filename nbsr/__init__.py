@@ -15,6 +15,17 @@ import types
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what editors and type checkers see
+    from nbsr import datasets, operators
+    from nbsr.errors import UsageError
+    from nbsr.estimator import SymbolicRegressor
+    from nbsr.expression import Expression, Vocabulary, register
+    from nbsr.notebook import load_ipython_extension, unload_ipython_extension
+    from nbsr.result import Candidate, Result, Snapshot
+    from nbsr.search import METHODS, Control, regress, search
+    from nbsr.table import Table
+
 # public name -> the module that holds it; a name that maps to itself is a module
 _HOMES = {
     "regress": "search",
@@ -35,7 +46,7 @@ _HOMES = {
 }
 _MODULES = ("datasets", "operators")
 
-__all__ = ["__version__", *_HOMES, *_MODULES]
+__all__ = ["__version__", *_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str):
