@@ -1,4 +1,7 @@
-"""Two formulas, one skeleton? Keys under which duplicates meet."""
+"""Two formulas, one skeleton? Two rows of numbers, one shape? Keys under which duplicates meet."""
+
+import numpy as np
+from jaxtyping import Float, Int64
 
 from nbsr.expression import Expression
 from nbsr.simplify.normal import (
@@ -80,3 +83,37 @@ def _sum(node: Node, algebra: Algebra) -> str:
 
 def number(value: Number) -> str:
     return "C" if type(value) is float else str(value)
+
+
+def image_hashes(values: Float[np.ndarray, "candidates rows"], digits: int = 7) -> Int64[np.ndarray, " candidates"]:
+    """A key for the values of each candidate on the rows: equal for values that are equal up to scale and offset.
+
+    Each row of values is centred, scaled to one, and seen from four random directions; the views are rounded and
+    mixed into one number. Two functions share a key by chance about once in 1e20; one function computed in two
+    ways is told apart about once in 1e5, when a view falls on the edge of rounding.
+
+    Arguments:
+        values: on the same rows for all candidates.
+        digits: decimals to which the views are rounded; about 3 for values computed in float32.
+
+    Returns:
+        The keys; 0 where a value is not finite, 1 where all values are equal.
+    """
+    with np.errstate(all="ignore"):
+        size = np.max(np.abs(values), axis=1, keepdims=True).astype(float)
+        scaled = values / np.where(size > 0, size, 1.0)
+        centred = scaled - scaled.mean(axis=1, keepdims=True)
+        norm = np.sqrt(np.sum(centred * centred, axis=1, keepdims=True))
+        directions = np.random.default_rng(0).normal(size=(values.shape[1], 4))
+        views = centred / norm @ directions
+        views *= np.where(views[:, :1] < 0, -1.0, 1.0)
+        cells = np.round(views * 10.0**digits)
+    finite = np.isfinite(cells).all(axis=1)
+    steps = np.where(finite[:, None], cells, 0.0).astype(np.int64).view(np.uint64)
+    keys = np.zeros(len(values), np.uint64)
+    for column in steps.T:
+        keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    keys = keys.view(np.int64)
+    constant = np.isfinite(size[:, 0]) & (norm[:, 0] <= 10.0**-digits * 1e-5 * np.sqrt(values.shape[1]))
+    return np.where(constant, 1, np.where(finite, keys, 0))

@@ -7,6 +7,7 @@ where the formula is shortest and its numbers are plainest.
 """
 
 import math
+from collections.abc import Collection
 from fractions import Fraction
 from functools import lru_cache
 
@@ -58,12 +59,21 @@ class Writer:
         algebra: the rules by which the node was made.
         vocabulary: the operators that may be used.
         brief: prefer the fewest tokens over the usual look: log(x**2) to 2*log(x), 0.5/x to 1/(2*x).
+        operators: names of those of the vocabulary that may be used; by default all.
     """
 
-    def __init__(self, algebra: Algebra, vocabulary: Vocabulary, brief: bool = False):
+    def __init__(
+        self,
+        algebra: Algebra,
+        vocabulary: Vocabulary,
+        brief: bool = False,
+        operators: Collection[str] | None = None,
+    ):
         self.algebra = algebra
         self.vocabulary = vocabulary
         self.ids = vocabulary.operator_ids
+        if operators is not None:
+            self.ids = {name: token for name, token in self.ids.items() if name in operators}
         self.brief = brief
 
     def expression(self, node: Node) -> Expression:
@@ -88,9 +98,11 @@ class Writer:
         if name in _WITHOUT:
             other, value = _WITHOUT[name]
             return self.op(other, [value], *operands)
-        if name.startswith("pow") and len(name) > 3 and "pow" in self.ids:
+        if name.startswith("pow") and len(name) > 3:
             top, _, bottom = name[3:].partition("_")
-            if int(bottom or 1) % 2 == 0 or not bottom:
+            if not bottom and len(operands[0]) <= 3:
+                return self._chain([operands[0]] * int(top))
+            if "pow" in self.ids and int(bottom or 1) % 2 != 1 or not bottom:
                 return self.op("pow", *operands, [float(Fraction(int(top), int(bottom or 1)))])
         raise Undefined
 

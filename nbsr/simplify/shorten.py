@@ -1,6 +1,6 @@
 """Algebraic simplification: the same function, never longer, in the order in which a scientist writes."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from nbsr.expression import CONST, Expression
 from nbsr.simplify.emit import Writer
@@ -9,7 +9,9 @@ from nbsr.simplify.normal import Algebra, Undefined
 _SCALINGS = {f"mult{k}": ("*", float(k)) for k in range(2, 6)} | {f"div{k}": ("/", float(k)) for k in range(2, 6)}
 
 
-def simplify(expression: Expression, positive: Iterable[str] = ()) -> Expression:
+def simplify(
+    expression: Expression, positive: Iterable[str] = (), operators: Collection[str] | None = None
+) -> Expression:
     """The same function in a shorter, ordered form.
 
     The value is kept, up to rounding, wherever the expression was defined; the domain may grow (x/x -> 1,
@@ -20,23 +22,26 @@ def simplify(expression: Expression, positive: Iterable[str] = ()) -> Expression
     Arguments:
         expression: any expression.
         positive: names of columns known to be > 0 on the data, for which sqrt(x**2) is x.
+        operators: those that the result may use, besides what the expression has; by default its vocabulary's.
     """
     ids = expression.vocabulary.variable_ids
     algebra = Algebra(positive=[ids[name] for name in positive])
+    if operators is not None:
+        operators = {*operators, *expression.operators, "*", "/"}
     short = without_scalings(expression)
     for _ in range(4):  # what one pass has brought together, the next may simplify
-        before, short = short, rewritten(short, algebra)
+        before, short = short, rewritten(short, algebra, operators)
         if short == before:
             break
     return short
 
 
-def rewritten(expression: Expression, algebra: Algebra) -> Expression:
+def rewritten(expression: Expression, algebra: Algebra, operators: Collection[str] | None) -> Expression:
     """One pass through the normal form; the expression itself where that would be longer."""
     try:
         node = algebra.build(expression)
         for brief in (False, True):
-            short = Writer(algebra, expression.vocabulary, brief).expression(node)
+            short = Writer(algebra, expression.vocabulary, brief, operators).expression(node)
             if len(short.tokens) <= len(expression.tokens):
                 return short
     except (Undefined, OverflowError, RecursionError):

@@ -1,0 +1,160 @@
+"""A small local fit: constants that are nearly right made right, for a handful of expressions at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from nbsr.evaluate import compile_programs, jacobian
+from nbsr.expression import Expression, pack
+
+EPS = float(np.finfo(float).eps)
+# An FVU below this is rounding, whatever the expression.
+ROUNDING_FVU = 1e-27
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An expression with fitted constants.
+
+    Attributes:
+        law: the expression.
+        fvu: weighted share of the variance of y that it leaves; inf where it is not finite on some row.
+        rounding: the FVU that an error of one unit in the last place of each constant makes.
+        errors: standard error of each constant: 0 where it was held, inf where the data do not determine it.
+    """
+
+    law: Expression
+    fvu: float
+    rounding: float
+    errors: tuple[float, ...]
+
+
+class Fitter:
+    """Levenberg-Marquardt from where the constants are; all expressions of a call advance together.
+
+    Arguments:
+        X: [rows, columns] inputs.
+        y: [rows] target.
+        weights: [rows] or None.
+    """
+
+    def __init__(
+        self,
+        X: Float[np.ndarray, "rows columns"],
+        y: Float[np.ndarray, " rows"],
+        weights: Float[np.ndarray, " rows"] | None = None,
+    ):
+        self.X = np.ascontiguousarray(X, dtype=float)
+        largest = float(np.max(np.abs(y), initial=0.0))
+        self.unit = float(np.ldexp(1.0, -int(np.frexp(largest)[1]))) if 0 < largest < np.inf else 1.0
+        self.y = y * self.unit
+        self.root = np.ones(len(y)) if weights is None else np.sqrt(weights / np.max(weights))
+        self.rows = int(np.count_nonzero(self.root))
+        mean = np.average(self.y, weights=self.root**2)
+        self.spread = float(np.sum((self.root * (self.y - mean)) ** 2)) or EPS**2
+
+    def fit(
+        self,
+        laws: Sequence[Expression],
+        held: Sequence[Sequence[bool]] | None = None,
+        steps: int = 12,
+        errors: bool = False,
+    ) -> list[Fitted]:
+        """The expressions with their free constants fitted.
+
+        Arguments:
+            laws: expressions whose constants are good starts.
+            held: for each of them, which constants stay as they are.
+            steps: most trial points.
+            errors: whether standard errors are wanted; without, they are 0.
+        """
+        tokens, constants = pack(laws)
+        width = max(1, constants.shape[1])
+        free = np.zeros((len(laws), width), bool)
+        start = np.ones((len(laws), width))
+        for k, law in enumerate(laws):
+            count = len(law.constants)
+            start[k, :count] = law.constants
+            free[k, :count] = ~np.asarray(held[k], bool) if held is not None else True
+        programs = compile_programs(tokens, laws[0].vocabulary)
+        with np.errstate(all="ignore"):
+            best = self._climb(programs, start, free, steps)
+            return [self._fitted(law, k, free[k], *best, errors) for k, law in enumerate(laws)]
+
+    def _evaluate(self, programs, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Residuals [K, N], derivatives [K, N, C] and sums of squares [K], all in weighted units of y."""
+        values, slopes = jacobian(programs, constants, self.X, threads=1)
+        residuals = (values * self.unit - self.y) * self.root
+        slopes = np.swapaxes(slopes, 1, 2) * (self.unit * self.root)[:, None]
+        misfit = np.sum(residuals * residuals, axis=1)
+        misfit[~np.isfinite(misfit)] = np.inf
+        return residuals, slopes, misfit
+
+    def _climb(self, programs, constants: np.ndarray, free: np.ndarray, steps: int):
+        residuals, slopes, misfit = self._evaluate(programs, constants)
+        damping = np.full(len(constants), 1e-12)
+        active = free.any(axis=1) & np.isfinite(misfit)
+        for _ in range(steps):
+            if not active.any():
+                break
+            trial = constants + self._steps(residuals, slopes, free, damping)
+            trial[~active] = constants[~active]
+            new_residuals, new_slopes, new_misfit = self._evaluate(programs, trial)
+            better = active & (new_misfit < misfit)
+            settled = better & (new_misfit > misfit * (1 - 1e-9)) | (new_misfit <= ROUNDING_FVU * 1e-4 * self.spread)
+            constants = np.where(better[:, None], trial, constants)
+            residuals[better], slopes[better] = new_residuals[better], new_slopes[better]
+            misfit[better] = new_misfit[better]
+            damping = np.where(better, damping / 30, np.maximum(damping, 1e-10) * 100)
+            active &= ~settled & (damping < 1e4)
+        return constants, residuals, slopes, misfit
+
+    def _steps(self, residuals, slopes, free, damping) -> np.ndarray:
+        """The damped Gauss-Newton step of each expression, by QR of its scaled derivatives."""
+        slopes = np.where(free[:, None, :] & np.isfinite(slopes), slopes, 0.0)
+        scale = np.sqrt(np.sum(slopes * slopes, axis=1))
+        scale[~(scale > 0) | ~np.isfinite(scale)] = 1.0
+        width = scale.shape[1]
+        ridge = np.sqrt(damping)[:, None, None] * np.eye(width) + 1e-150 * np.eye(width)
+        stacked = np.concatenate([slopes / scale[:, None, :], ridge], axis=1)
+        q, r = np.linalg.qr(stacked)
+        target = -np.einsum("knc,kn->kc", q[:, : residuals.shape[1]], np.nan_to_num(residuals))
+        diagonal = np.arange(width)
+        tiny = np.abs(r[:, diagonal, diagonal]) < 1e-100
+        r[:, diagonal, diagonal] = np.where(tiny, 1.0, r[:, diagonal, diagonal])
+        step = np.linalg.solve(r, np.where(tiny, 0.0, target)[..., None])[..., 0] / scale
+        return np.where(free & np.isfinite(step), step, 0.0)
+
+    def _fitted(self, law, k, free, constants, residuals, slopes, misfit, errors) -> Fitted:
+        count = len(law.constants)
+        law = law.with_constants(constants[k, :count].tolist())
+        fvu = float(misfit[k]) / self.spread if np.isfinite(misfit[k]) else np.inf
+        lengths = np.sum(slopes[k, :, :count] ** 2, axis=0)
+        rounding = float(np.nansum(lengths * (constants[k, :count] * EPS) ** 2)) / self.spread
+        found = np.zeros(count)
+        if errors and np.isfinite(fvu):
+            found = self._errors(slopes[k, :, :count], free[:count], float(misfit[k]) + rounding * self.spread)
+        return Fitted(law, fvu, max(ROUNDING_FVU, 16 * rounding), tuple(found.tolist()))
+
+    def _errors(self, slopes: np.ndarray, free: np.ndarray, misfit: float) -> np.ndarray:
+        """Standard errors from the singular values of the scaled derivatives."""
+        found = np.zeros(len(free))
+        columns = np.flatnonzero(free)
+        if not len(columns):
+            return found
+        used = slopes[:, columns]
+        scale = np.sqrt(np.sum(used * used, axis=0))
+        if not np.isfinite(scale).all():
+            return found
+        unseen = scale == 0
+        scale[unseen] = 1.0
+        _, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
+        lost = sizes < 1e-11 * sizes[0]
+        variance = np.sum((directions[~lost] / sizes[~lost, None]) ** 2, axis=0)
+        noise = misfit / max(1, self.rows - len(columns))
+        error = np.sqrt(noise * variance) / scale
+        undetermined = unseen | (np.abs(directions[lost]).max(axis=0, initial=0.0) > 1e-3)
+        found[columns] = np.where(undetermined, np.inf, error)
+        return found

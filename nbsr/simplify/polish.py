@@ -1,0 +1,300 @@
+"""From a formula that fits to the law behind it: leftover parts dropped, constants snapped to simple numbers.
+
+Each change is judged by one number, a description length in nats (Rissanen 1983):
+
+    rows/2 * ln(FVU) + the price of every constant + 1.5 * complexity
+
+in which a free constant costs the digits to which the data determine it and a simple number what it costs to
+say (`numbers`). A change that lowers it is made. With exact data rows/2 * ln(FVU) rules, and only what leaves
+the fit exact is accepted; with noisy data a term has to earn its place, and a constant within about two standard
+errors of a plain number becomes that number.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from nbsr.expression import CONST, Expression, subtree_end
+from nbsr.simplify.canonical import canonical
+from nbsr.simplify.fit import Fitted, Fitter
+from nbsr.simplify.numbers import FREE_PRICE, simple_numbers
+from nbsr.simplify.shorten import simplify
+
+NATS_PER_NODE = 1.5
+# More rows do not make a decision better: what limits a law then is systematic error. And a decision costs less.
+MOST_ROWS = 1000
+# Functions that are nearly straight lines over a short range, and so may hide one.
+_NEARLY_LINEAR = frozenset(
+    "sin tan asin atan sinh tanh asinh atanh erf exp log sigmoid pow1_2 pow1_3 cos cosh inv".split()
+)
+
+
+def polish(
+    law: Expression,
+    X: Float[np.ndarray, "rows columns"],
+    y: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, " rows"] | None = None,
+    operators: Collection[str] | None = None,
+) -> list[Expression]:
+    """Simpler forms of a fitted law that the data do not object to: the simplest first, the most faithful last.
+
+    The law is simplified, what is superfluous in it is dropped, its constants are snapped to simple numbers,
+    and what is left is fitted again. Columns that are positive on all rows count as positive: sqrt(x**2) is x.
+
+    Arguments:
+        law: an expression with fitted constants.
+        X: [rows, columns of its vocabulary].
+        y: [rows] target.
+        weights: [rows] or None.
+        operators: those that the result may use; by default all of its vocabulary.
+
+    Returns:
+        Distinct expressions with their constants; none where the law is not finite on every row.
+    """
+    desk = _Desk(law, X, y, weights, operators)
+    whole = desk.fit([desk.shorter(law)])[0]
+    if not math.isfinite(whole.fvu):
+        return []
+    rungs: list[Expression] = []
+    for fitted in desk.dropped(whole):
+        snapped = desk.shorter(desk.snapped(fitted).law)
+        if snapped not in rungs:
+            rungs.append(snapped)
+    return desk.on_all_rows(rungs)
+
+
+def snap_constants(
+    law: Expression,
+    X: Float[np.ndarray, "rows columns"],
+    y: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, " rows"] | None = None,
+) -> Expression:
+    """The law with every constant that may be a simple number made that number, and the others fitted again.
+
+    Whole numbers, small fractions, multiples of pi and its reciprocal, e, roots, powers of ten, short decimals;
+    exponents first. A constant is snapped when the number is more probable than chance: how close it is, in
+    standard errors and against the digits to which the data determine it, has to outweigh what it costs to say.
+
+    Arguments:
+        law: an expression with fitted constants.
+        X, y, weights: the data.
+    """
+    desk = _Desk(law, X, y, weights, None)
+    fitted = desk.fit([law])[0]
+    return desk.snapped(fitted).law if math.isfinite(fitted.fvu) else law
+
+
+def drop_terms(
+    law: Expression,
+    X: Float[np.ndarray, "rows columns"],
+    y: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, " rows"] | None = None,
+) -> Expression:
+    """The law without the terms, factors and functions that the data do not ask for, fitted again.
+
+    Arguments:
+        law: an expression with fitted constants.
+        X, y, weights: the data.
+    """
+    desk = _Desk(law, X, y, weights, None)
+    fitted = desk.fit([desk.shorter(law)])[0]
+    return desk.dropped(fitted)[0].law if math.isfinite(fitted.fvu) else law
+
+
+class _Desk:
+    """The data of one law, and the judgements made on them. Arguments as of `polish`."""
+
+    def __init__(self, law: Expression, X, y, weights, operators: Collection[str] | None):
+        used = slice(None)
+        if len(y) > MOST_ROWS:
+            used = np.linspace(0, len(y) - 1, MOST_ROWS).astype(int)
+        self.data = (X, y, weights)
+        self.X = X[used]
+        self.fitter = Fitter(self.X, y[used], None if weights is None else weights[used])
+        self.reduced = len(y) > MOST_ROWS
+        self.operators = operators
+        self.positive = [
+            name for name, column in zip(law.vocabulary.variables, self.data[0].T) if np.min(column, initial=1) > 0
+        ]
+
+    def shorter(self, law: Expression) -> Expression:
+        return simplify(law, self.positive, self.operators)
+
+    def fit(self, laws: Sequence[Expression], held=None, steps: int = 12) -> list[Fitted]:
+        return self.fitter.fit(laws, held, steps, errors=True)
+
+    # -- judgement -------------------------------------------------------------------------------------------
+
+    def misfit(self, fvu: float, floor: float) -> float:
+        """Half of rows * ln(FVU), where whatever is below the rounding counts as equal."""
+        return self.fitter.rows / 2 * math.log(max(fvu, floor)) if math.isfinite(fvu) else math.inf
+
+    def price(self, fitted: Fitted, held: dict[int, float]) -> float:
+        """What the constants and the nodes cost. `held`: price of each constant that is a simple number."""
+        total = NATS_PER_NODE * fitted.law.complexity
+        for i, (value, error) in enumerate(zip(fitted.law.constants, fitted.errors)):
+            total += held[i] if i in held else self.free_price(value, error)
+        return total
+
+    def free_price(self, value: float, error: float) -> float:
+        error = max(error, abs(value) * 2e-16)
+        return FREE_PRICE + math.log(max(1.0, abs(value) / error)) if value else FREE_PRICE
+
+    # -- dropping --------------------------------------------------------------------------------------------
+
+    def dropped(self, whole: Fitted) -> list[Fitted]:
+        """The law and ever simpler forms of it, each better than the one before; the simplest first."""
+        rungs = [whole]
+        seen = {canonical(whole.law)}
+        for _ in range(8):
+            current = rungs[0]
+            variants = []
+            for variant in self.variants(current.law):
+                key = canonical(variant)
+                if key not in seen and variant.complexity <= current.law.complexity:
+                    seen.add(key)
+                    variants.append(variant)
+            if not variants:
+                break
+            fits = self.fit(variants, steps=8)
+            floor = max(current.rounding, current.fvu if current.fvu < current.rounding else 0.0)
+            now = self.misfit(current.fvu, floor) + self.price(current, {})
+            costs = [self.misfit(f.fvu, floor) + self.price(f, {}) for f in fits]
+            best = int(np.argmin(costs))
+            if not costs[best] < now:
+                break
+            rungs.insert(0, fits[best])
+        return [rungs[0], rungs[-1]] if len(rungs) > 1 else rungs
+
+    def variants(self, law: Expression) -> list[Expression]:
+        """The law with one part left out: a term, a factor, a function, or a part made constant."""
+        tokens, vocabulary = law.tokens, law.vocabulary
+        starts_of_constants = np.cumsum([0, *(t == CONST for t in tokens)])
+        found = []
+
+        def replaced(start: int, end: int, part: Expression) -> None:
+            before, after = starts_of_constants[start], starts_of_constants[end]
+            candidate = Expression(
+                tokens[:start] + part.tokens + tokens[end:],
+                law.constants[:before] + part.constants + law.constants[after:],
+                vocabulary,
+            )
+            found.append(self.shorter(candidate))
+
+        for start, token in enumerate(tokens):
+            if vocabulary.arities[token] == 0:
+                if token != CONST:
+                    mean = self._mean(law.part(start))
+                    if mean is not None:
+                        replaced(start, start + 1, mean)
+                continue
+            end = subtree_end(tokens, start, vocabulary.arities)
+            part = law.part(start)
+            for child in part.children():
+                replaced(start, end, child)
+            name = vocabulary.name(token)
+            if name == "-":
+                replaced(start, end, Expression.apply("neg", part.children()[1]))
+            elif name == "/":
+                replaced(start, end, Expression.apply("inv", part.children()[1]))
+            if start:
+                mean = self._mean(part)
+                if mean is not None:
+                    replaced(start, end, mean)
+            if name in _NEARLY_LINEAR:
+                line = self._line(part)
+                if line is not None:
+                    replaced(start, end, line)
+        return found
+
+    def _mean(self, part: Expression) -> Expression | None:
+        values = part.predict(self.X)
+        mean = float(np.mean(values))
+        return Expression.constant(mean, part.vocabulary) if math.isfinite(mean) else None
+
+    def _line(self, part: Expression) -> Expression | None:
+        """f(a) as c0 + c1*a, fitted to the values that it has."""
+        argument = part.children()[0]
+        a, f = argument.predict(self.X), part.predict(self.X)
+        if argument.is_constant or not (np.isfinite(a).all() and np.isfinite(f).all()) or np.ptp(a) == 0:
+            return None
+        with np.errstate(all="ignore"):
+            centre = np.mean(a)
+            slope = float(np.dot(a - centre, f - np.mean(f)) / np.dot(a - centre, a - centre))
+            offset = float(np.mean(f) - slope * centre)
+        if not (math.isfinite(slope) and math.isfinite(offset)) or slope == 0:
+            return None
+        scaled = Expression.apply("*", Expression.constant(slope, part.vocabulary), argument)
+        return Expression.apply("+", scaled, Expression.constant(offset, part.vocabulary))
+
+    # -- snapping --------------------------------------------------------------------------------------------
+
+    def snapped(self, fitted: Fitted) -> Fitted:
+        """The law with as many constants as possible made simple numbers, one at a time, the surest first."""
+        held: dict[int, float] = {}
+        refused: set[tuple[int, float]] = set()
+        exponents = _exponents(fitted.law)
+        floor = max(fitted.rounding, fitted.fvu if fitted.fvu < fitted.rounding else 0.0)
+        for _ in range(3 * len(fitted.law.constants)):
+            offers = self._offers(fitted, held, refused, exponents, floor)
+            if not offers:
+                break
+            _, i, number, price = max(offers)
+            constants = list(fitted.law.constants)
+            constants[i] = number
+            fixed = [j in held or j == i for j in range(len(constants))]
+            trial = self.fit([fitted.law.with_constants(constants)], [fixed], steps=8)[0]
+            now = self.misfit(fitted.fvu, floor) + self.price(fitted, held)
+            then = self.misfit(trial.fvu, floor) + self.price(trial, {**held, i: price})
+            if then < now:
+                fitted, held = trial, {**held, i: price}
+            else:
+                refused.add((i, number))
+        return fitted
+
+    def _offers(self, fitted: Fitted, held, refused, exponents, floor) -> list[tuple[float, int, float, float]]:
+        """Simple numbers worth a trial: (what would be gained, constant, number, price)."""
+        offers = []
+        for i, (value, error) in enumerate(zip(fitted.law.constants, fitted.errors)):
+            if i in held or value == 0:
+                continue
+            error = max(error, 4e-16 * abs(value), abs(value) * math.sqrt(floor / max(1, self.fitter.rows)) * 1e-2)
+            now = self.free_price(value, error)
+            for number, price in simple_numbers(value, 5 * error)[:4]:
+                if (i, number) in refused:
+                    continue
+                price = max(0.5, price - 2.0) if i in exponents else price
+                far = abs(number - value) / error
+                gain = now - price - (min(far, 3.0) ** 2 / 2 if math.isfinite(far) else 0.0)
+                if gain > 0:
+                    offers.append((gain + 50.0 * (i in exponents), i, number, price))
+        return offers
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def on_all_rows(self, rungs: list[Expression]) -> list[Expression]:
+        """The free constants fitted to all rows, where decisions were made on some."""
+        if not self.reduced:
+            return rungs
+        fitter = Fitter(*self.data)
+        held = [[bool(simple_numbers(c, 0.0)) for c in law.constants] for law in rungs]
+        return [fitter.fit([law], [fixed], steps=4)[0].law for law, fixed in zip(rungs, held)]
+
+
+def _exponents(law: Expression) -> set[int]:
+    """Which constants are exponents of a general power."""
+    power = law.vocabulary.operator_ids.get("pow")
+    found, count = set(), 0
+    ends = {
+        subtree_end(law.tokens, start + 1, law.vocabulary.arities)
+        for start, token in enumerate(law.tokens)
+        if token == power
+    }
+    for position, token in enumerate(law.tokens):
+        if token == CONST:
+            if position in ends:
+                found.add(count)
+            count += 1
+    return found
