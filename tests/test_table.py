@@ -284,7 +284,7 @@ def test_refused_weights(kind):
 # -- data with something to say about it: used, and a note
 
 NOTED = {
-    "booleans": (frame(t=RNG.random(N) > 0.5), "y ~ a + t", ("a", "t"), "'t' hold True and False"),
+    "booleans": (frame(t=RNG.random(N) > 0.5), "y ~ a + t", ("a", "t"), "'t' holds True and False"),
     "nullable booleans": (
         frame(t=pd.array([True, False] * (N // 2), dtype="boolean")),
         "y ~ t",

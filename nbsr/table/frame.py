@@ -152,15 +152,9 @@ def _read_column(name: str, column: Any) -> _Reading:
             f"df['{name}'].dt.total_seconds()."
         )
     if types.is_complex_dtype(dtype):
-        return _Reading(
-            refusal=f"Column '{name}' holds complex numbers ({_example(column)}); use its .real and .imag "
-            f"parts, or "
-            "its absolute value, as columns."
-        )
+        return _Reading(refusal=_refuse_complex(name, _example(column)))
     if types.is_bool_dtype(dtype):
-        return _Reading(
-            _as_float(column), note=f"Column '{name}' holds True and False; they count as 1 and 0."
-        )
+        return _Reading(_as_float(column), note=_note([name], _BOOLEANS))
     if types.is_numeric_dtype(dtype):
         return _Reading(_as_float(column))
     if types.is_string_dtype(dtype) and not types.is_object_dtype(dtype):
@@ -210,36 +204,47 @@ def _refuse_dates(name: str, column: Any) -> str:
     )
 
 
+def _refuse_complex(name: str, example: str) -> str:
+    return (
+        f"Column '{name}' holds complex numbers ({example}); use its .real and .imag parts, or its absolute "
+        "value, as columns."
+    )
+
+
 def _read_objects(name: str, column: Any) -> _Reading:
-    """A column of Python objects: numbers of any exact kind are converted, the first that is none is
-    named."""
-    present = column[column.notna()]
+    """A column of Python objects: numbers of any exact kind are converted, the first that is none is named."""
+    is_present = column.notna().to_numpy()
+    present = column[is_present]
     kinds = set(map(type, present))
+
+    def first(*families: type) -> Any:
+        return present[[isinstance(value, families) for value in present]]
+
     if any(issubclass(kind, (str, bytes)) for kind in kinds):
-        texts = present[[isinstance(value, (str, bytes)) for value in present]]
-        return _Reading(refusal=_refuse_text(name, texts))
+        return _Reading(refusal=_refuse_text(name, first(str, bytes)))
     if any(issubclass(kind, (datetime.date, np.datetime64)) for kind in kinds):
         return _Reading(refusal=_refuse_dates(name, present))
-    allowed = (numbers.Real, Decimal, np.bool_)
-    strange = next((value for value in present if not isinstance(value, allowed)), None)
-    if strange is not None:
-        if isinstance(strange, numbers.Complex):
-            return _Reading(
-                refusal=f"Column '{name}' holds complex numbers ('{strange}'); use its .real and .imag "
-                f"parts, or its "
-                "absolute value, as columns."
-            )
+    strange = [kind for kind in kinds if not issubclass(kind, (numbers.Real, Decimal, np.bool_))]
+    if strange:
+        example = first(*strange).iloc[0]
+        if isinstance(example, numbers.Complex):
+            return _Reading(refusal=_refuse_complex(name, f"'{example}'"))
         return _Reading(
-            refusal=f"Column '{name}' holds {spoken_type(strange)} where a number is needed; leave it out "
-            f"with "
-            f"'- {quoted(name)}', or make a number of each."
+            refusal=f"Column '{name}' holds {spoken_type(example)} where a number is needed; leave it out "
+            f"with '- {quoted(name)}', or make a number of each."
         )
     values = np.full(len(column), np.nan)
-    values[column.notna().to_numpy()] = [_float(value) for value in present]
+    try:
+        values[is_present] = present.to_numpy().astype(np.float64)
+    except OverflowError:
+        values[is_present] = [_float(value) for value in present]
     if kinds and all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
-        return _Reading(values, note=f"Column '{name}' holds True and False; they count as 1 and 0.")
-    large = any(isinstance(v, numbers.Integral) and abs(int(v)) > 2**53 for v in present)
-    return _Reading(values, note=_LARGE_INTEGERS.format(f"'{name}'") if large else None)
+        return _Reading(values, note=_note([name], _BOOLEANS))
+    whole = any(issubclass(kind, numbers.Integral) for kind in kinds)
+    large = whole and any(
+        isinstance(value, numbers.Integral) for value in present[np.abs(values[is_present]) > EXACT_INTEGERS]
+    )
+    return _Reading(values, note=_note([name], _LARGE_INTEGERS) if large else None)
 
 
 def _float(value: Any) -> float:
@@ -249,7 +254,13 @@ def _float(value: Any) -> float:
         return np.inf if value > 0 else -np.inf
 
 
-_LARGE_INTEGERS = "Column {} holds integers beyond 2**53, which keep only about 16 digits."
+_LARGE_INTEGERS = "integers beyond 2**53, which keep only about 16 digits."
+_BOOLEANS = "True and False; they count as 1 and 0."
+
+
+def _note(names: Sequence[str], what: str) -> str:
+    subject = "Column {} holds" if len(names) == 1 else "Columns {} hold"
+    return f"{subject.format(list_names(names))} {what}"
 
 
 def read_columns(frame: Any, names: Sequence[str]) -> tuple[np.ndarray, dict[str, str], list[str]]:
@@ -280,7 +291,7 @@ def read_columns(frame: Any, names: Sequence[str]) -> tuple[np.ndarray, dict[str
             notes.append(reading.note)
     booleans = [names[i] for i in plain if kinds[i] == "b"]
     if booleans:
-        notes.append(f"Columns {list_names(booleans)} hold True and False; they count as 1 and 0.")
+        notes.append(_note(booleans, _BOOLEANS))
     integers = [i for i, dtype in enumerate(dtypes) if dtype.kind in "iu"]
     if integers and len(frame):
         with np.errstate(invalid="ignore"):
@@ -288,7 +299,7 @@ def read_columns(frame: Any, names: Sequence[str]) -> tuple[np.ndarray, dict[str
                 names[i] for i in integers if np.nanmax(np.abs(values[:, i]), initial=0.0) > EXACT_INTEGERS
             ]
         if large:
-            notes.append(_LARGE_INTEGERS.format(list_names(large)))
+            notes.append(_note(large, _LARGE_INTEGERS))
     return values, refusals, notes
 
 
