@@ -284,7 +284,7 @@ class Writer:
                 if type(inverse) is float and exact_form(inverse) is not None and not plain(size):
                     return inverse
                 named = exact_form(size) if type(inverse) is float else None
-                if named is not None and "/(" in named.text and exact_form(inverse) is not None:
+                if named is not None and named.text.startswith("1/") and exact_form(inverse) is not None:
                     return inverse
         return None
 
@@ -324,7 +324,7 @@ class Writer:
     def _short_power(self, exponent: Number) -> bool:
         """Is there an operator for it, or a chain of them?"""
         if type(exponent) is int:
-            return exponent <= 5
+            return 1 <= exponent <= 5
         return type(exponent) is Fraction and (exponent.numerator == 1 and exponent.denominator <= 5)
 
     def power(self, base: Node, exponent: Number) -> Items:
@@ -400,7 +400,7 @@ class Writer:
                     outside = snapped_to_one(coefficient, self.algebra.number_power(option, exponent))
             except Undefined:
                 continue
-            cost = self._numbers_cost(scaled) + (0 if abs(outside) == 1 else 2.0 + 0.3 * (not plain(outside)))
+            cost = self._numbers_cost(scaled) + (0 if abs(outside) == 1 else 2.01 + 0.3 * (not plain(outside)))
             if cost < best - 1e-9:
                 best, chosen = cost, (outside, scaled)
         return chosen
@@ -423,19 +423,19 @@ class Writer:
             if abs(c) != 1:
                 cost += 2 + 0.3 * (not plain(c)) + 0.1 * (type(c) is not int)
         if node[2]:
-            cost += 0.3 * (not plain(node[2])) + 0.1 * (type(node[2]) is not int) + 0.05 * (abs(node[2]) != 1)
+            cost += 0.3 * (not plain(node[2])) + 0.1 * (type(node[2]) is not int) + 0.15 * (abs(node[2]) != 1)
         return cost
 
     def _hide_sign(
         self, coefficient: Number, factors: list[tuple[Node, Number]]
     ) -> tuple[Number, list[tuple[Node, Number]]]:
         """-(x - y) -> y - x, -sin(x - y) -> sin(y - x), -log(x/y) -> log(y/x)."""
-        if coefficient != -1:
-            return coefficient, factors
         for i, (base, exponent) in enumerate(factors):
             if even_root(exponent) or exponent.numerator % 2 == 0:
                 continue
             turned = None
+            if coefficient != -1 and base[0] != SUM:
+                continue
             if base[0] == SUM and mixed(base):
                 turned = self.algebra.scale(base, -1)
             elif base[0] == FUNCTION and base[1] in ODD and base[2][0][0] == SUM and mixed(base[2][0]):
@@ -446,7 +446,7 @@ class Writer:
                     turned = (FUNCTION, "log", ((PRODUCT, tuple((b, -e) for b, e in inner), 1),))
             if turned is not None:
                 factors[i] = (turned, exponent)
-                return 1, factors
+                return -coefficient, factors
         return coefficient, factors
 
 

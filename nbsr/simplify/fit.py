@@ -23,12 +23,14 @@ class Fitted:
         fvu: weighted share of the variance of y that it leaves; inf where it is not finite on some row.
         rounding: the FVU that an error of one unit in the last place of each constant makes.
         errors: standard error of each constant: 0 where it was held, inf where the data do not determine it.
+        digits: nats to which the data determine the free constants together, each relative to its own size.
     """
 
     law: Expression
     fvu: float
     rounding: float
     errors: tuple[float, ...]
+    digits: float
 
 
 class Fitter:
@@ -60,7 +62,6 @@ class Fitter:
         laws: Sequence[Expression],
         held: Sequence[Sequence[bool]] | None = None,
         steps: int = 12,
-        errors: bool = False,
     ) -> list[Fitted]:
         """The expressions with their free constants fitted.
 
@@ -68,7 +69,6 @@ class Fitter:
             laws: expressions whose constants are good starts.
             held: for each of them, which constants stay as they are.
             steps: most trial points.
-            errors: whether standard errors are wanted; without, they are 0.
         """
         tokens, constants = pack(laws)
         width = max(1, constants.shape[1])
@@ -81,7 +81,7 @@ class Fitter:
         programs = compile_programs(tokens, laws[0].vocabulary)
         with np.errstate(all="ignore"):
             best = self._climb(programs, start, free, steps)
-            return [self._fitted(law, k, free[k], *best, errors) for k, law in enumerate(laws)]
+            return [self._fitted(law, k, free[k], *best) for k, law in enumerate(laws)]
 
     def _evaluate(self, programs, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Residuals [K, N], derivatives [K, N, C] and sums of squares [K], all in weighted units of y."""
@@ -127,34 +127,35 @@ class Fitter:
         step = np.linalg.solve(r, np.where(tiny, 0.0, target)[..., None])[..., 0] / scale
         return np.where(free & np.isfinite(step), step, 0.0)
 
-    def _fitted(self, law, k, free, constants, residuals, slopes, misfit, errors) -> Fitted:
+    def _fitted(self, law, k, free, constants, residuals, slopes, misfit) -> Fitted:
         count = len(law.constants)
         law = law.with_constants(constants[k, :count].tolist())
-        fvu = float(misfit[k]) / self.spread if np.isfinite(misfit[k]) else np.inf
-        lengths = np.sum(slopes[k, :, :count] ** 2, axis=0)
+        if not np.isfinite(misfit[k]):
+            return Fitted(law, np.inf, ROUNDING_FVU, (0.0,) * count, 0.0)
+        own = slopes[k, :, :count]
+        lengths = np.sum(own**2, axis=0)
         rounding = float(np.nansum(lengths * (constants[k, :count] * EPS) ** 2)) / self.spread
-        found = np.zeros(count)
-        if errors and np.isfinite(fvu):
-            found = self._errors(slopes[k, :, :count], free[:count], float(misfit[k]) + rounding * self.spread)
-        return Fitted(law, fvu, max(ROUNDING_FVU, 16 * rounding), tuple(found.tolist()))
+        errors, digits = self._precision(own, constants[k, :count], free[:count], float(misfit[k]), rounding)
+        fvu = float(misfit[k]) / self.spread
+        return Fitted(law, fvu, max(ROUNDING_FVU, 16 * rounding), tuple(errors.tolist()), digits)
 
-    def _errors(self, slopes: np.ndarray, free: np.ndarray, misfit: float) -> np.ndarray:
-        """Standard errors from the singular values of the scaled derivatives."""
-        found = np.zeros(len(free))
+    def _precision(self, slopes, constants, free, misfit: float, rounding: float) -> tuple[np.ndarray, float]:
+        """Standard errors, and digits known, from the singular values of the scaled derivatives."""
+        errors = np.zeros(len(free))
         columns = np.flatnonzero(free)
         if not len(columns):
-            return found
+            return errors, 0.0
         used = slopes[:, columns]
         scale = np.sqrt(np.sum(used * used, axis=0))
         if not np.isfinite(scale).all():
-            return found
+            return errors, 0.0
         unseen = scale == 0
         scale[unseen] = 1.0
         _, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
         lost = sizes < 1e-11 * sizes[0]
         variance = np.sum((directions[~lost] / sizes[~lost, None]) ** 2, axis=0)
-        noise = misfit / max(1, self.rows - len(columns))
-        error = np.sqrt(noise * variance) / scale
+        noise = max(misfit, rounding * self.spread, EPS**2 * self.spread) / max(1, self.rows - len(columns))
         undetermined = unseen | (np.abs(directions[lost]).max(axis=0, initial=0.0) > 1e-3)
-        found[columns] = np.where(undetermined, np.inf, error)
-        return found
+        errors[columns] = np.where(undetermined, np.inf, np.sqrt(noise * variance) / scale)
+        known = np.linalg.svd(used * np.abs(constants[columns]), compute_uv=False) / np.sqrt(noise)
+        return errors, float(np.sum(np.log(np.maximum(known, 1.0))))

@@ -123,7 +123,7 @@ class _Desk:
         return simplify(law, self.positive, self.operators)
 
     def fit(self, laws: Sequence[Expression], held=None, steps: int = 12) -> list[Fitted]:
-        return self.fitter.fit(laws, held, steps, errors=True)
+        return self.fitter.fit(laws, held, steps)
 
     # -- judgement -------------------------------------------------------------------------------------------
 
@@ -131,16 +131,10 @@ class _Desk:
         """Half of rows * ln(FVU), where whatever is below the rounding counts as equal."""
         return self.fitter.rows / 2 * math.log(max(fvu, floor)) if math.isfinite(fvu) else math.inf
 
-    def price(self, fitted: Fitted, held: dict[int, float]) -> float:
-        """What the constants and the nodes cost. `held`: price of each constant that is a simple number."""
-        total = NATS_PER_NODE * fitted.law.complexity
-        for i, (value, error) in enumerate(zip(fitted.law.constants, fitted.errors)):
-            total += held[i] if i in held else self.free_price(value, error)
-        return total
-
-    def free_price(self, value: float, error: float) -> float:
-        error = max(error, abs(value) * 2e-16)
-        return FREE_PRICE + math.log(max(1.0, abs(value) / error)) if value else FREE_PRICE
+    def price(self, fitted: Fitted, held: Collection[float] = ()) -> float:
+        """What the nodes and the constants cost. `held`: the prices of those that are simple numbers."""
+        free = len(fitted.law.constants) - len(held)
+        return NATS_PER_NODE * fitted.law.complexity + FREE_PRICE * free + fitted.digits + sum(held)
 
     # -- dropping --------------------------------------------------------------------------------------------
 
@@ -160,13 +154,14 @@ class _Desk:
                 break
             fits = self.fit(variants, steps=8)
             floor = max(current.rounding, current.fvu if current.fvu < current.rounding else 0.0)
-            now = self.misfit(current.fvu, floor) + self.price(current, {})
-            costs = [self.misfit(f.fvu, floor) + self.price(f, {}) for f in fits]
+            now = self.misfit(current.fvu, floor) + self.price(current)
+            costs = [self.misfit(f.fvu, floor) + self.price(f) for f in fits]
             best = int(np.argmin(costs))
             if not costs[best] < now:
                 break
             rungs.insert(0, fits[best])
-        return [rungs[0], rungs[-1]] if len(rungs) > 1 else rungs
+        suffers = self.misfit(whole.fvu, whole.rounding) < self.misfit(rungs[0].fvu, whole.rounding) - 2.0
+        return [rungs[0], whole] if suffers else rungs[:1]
 
     def variants(self, law: Expression) -> list[Expression]:
         """The law with one part left out: a term, a factor, a function, or a part made constant."""
@@ -246,8 +241,8 @@ class _Desk:
             constants[i] = number
             fixed = [j in held or j == i for j in range(len(constants))]
             trial = self.fit([fitted.law.with_constants(constants)], [fixed], steps=8)[0]
-            now = self.misfit(fitted.fvu, floor) + self.price(fitted, held)
-            then = self.misfit(trial.fvu, floor) + self.price(trial, {**held, i: price})
+            now = self.misfit(fitted.fvu, floor) + self.price(fitted, held.values())
+            then = self.misfit(trial.fvu, floor) + self.price(trial, [*held.values(), price])
             if then < now:
                 fitted, held = trial, {**held, i: price}
             else:
@@ -261,7 +256,7 @@ class _Desk:
             if i in held or value == 0:
                 continue
             error = max(error, 4e-16 * abs(value), abs(value) * math.sqrt(floor / max(1, self.fitter.rows)) * 1e-2)
-            now = self.free_price(value, error)
+            now = FREE_PRICE + math.log(max(1.0, abs(value) / error))
             for number, price in simple_numbers(value, 5 * error)[:4]:
                 if (i, number) in refused:
                     continue
