@@ -32,7 +32,14 @@ from nbsr.simplify.normal import (
 # Prefix text under construction: token ids, and constants as floats in their places.
 Items = list
 
-_WITHOUT = {"neg": ("*", -1.0), "inv": ("/", 1.0)}
+
+def ugliness(value: Number) -> float:
+    """How reluctantly a person writes this number: 0 for a whole one."""
+    if type(value) is int:
+        return 0.0
+    if type(value) is Fraction or len(repr(abs(value))) <= 6:
+        return 0.1
+    return 0.25 if exact_form(value) is not None else 0.4
 
 
 def plain(value: Number) -> bool:
@@ -95,9 +102,8 @@ class Writer:
 
     def _substitute(self, name: str, operands: tuple[Items, ...]) -> Items:
         """The same by other operators, where the vocabulary lacks one."""
-        if name in _WITHOUT:
-            other, value = _WITHOUT[name]
-            return self.op(other, [value], *operands)
+        if name == "inv":
+            return self.op("/", [1.0], *operands)
         if name.startswith("pow") and len(name) > 3:
             top, _, bottom = name[3:].partition("_")
             if not bottom and len(operands[0]) <= 3:
@@ -119,7 +125,7 @@ class Writer:
         if kind == SUM:
             return self.sum(node)
         negative, items = self.term(*split(node), alone=True)
-        return self.op("neg", items) if negative else items
+        return self._negative(items) if negative else items
 
     def function(self, node: Node) -> Items:
         name, arguments = node[1], node[2]
@@ -127,6 +133,8 @@ class Writer:
             coefficient, core = split(arguments[0])
             if self.brief and type(coefficient) is int and 2 <= coefficient <= 5:
                 return self.op(f"pow{coefficient}", self.op("exp", self.write(core)))
+            if core[0] == SUM:
+                coefficient, core = self.algebra.content(core)
             if core[0] != NUMBER and type(coefficient) is float and abs(coefficient) < 100:
                 base = rounded(math.exp(coefficient))
                 if plain(base) and not plain(coefficient):
@@ -144,35 +152,30 @@ class Writer:
             written.append((constant < 0, [as_float(abs(constant))]))
         first = next((i for i, (negative, _) in enumerate(written) if not negative), None)
         if first is None:  # all are negative: let a number carry the first sign
-            first = len(written) - 1 if constant else self._numbered(written)
-            lead = written.pop(first)[1]
-            items = self._negative(lead)
+            numbered = [i for i, (_, items) in enumerate(written) if type(items[self._leading(items)]) is float]
+            items = self._negative(written.pop(numbered[0] if numbered else 0)[1])
         else:
             items = written.pop(first)[1]
         for negative, term_items in written:
             items = self.op("-" if negative else "+", items, term_items)
         return items
 
-    def _numbered(self, written: list[tuple[bool, Items]]) -> int:
-        for i, (_, items) in enumerate(written):
-            if len(items) > 1 and self._leading(items) is not None:
-                return i
-        return 0
-
-    def _leading(self, items: Items) -> int | None:
-        """Where the number stands with which a chain of products begins."""
+    def _leading(self, items: Items) -> int:
+        """Where the first operand of a chain of products and quotients stands."""
         chain = (self.ids.get("*"), self.ids.get("/"))
         i = 0
         while type(items[i]) is int and items[i] in chain:
             i += 1
-        return i if type(items[i]) is float else None
+        return i
 
     def _negative(self, items: Items) -> Items:
         """The items with the opposite sign, in the leading number if there is one."""
         i = self._leading(items)
-        if i is None:
-            return self.op("neg", items)
-        return [*items[:i], -items[i], *items[i + 1 :]]
+        if type(items[i]) is float:
+            return [*items[:i], -items[i], *items[i + 1 :]]
+        if "neg" not in self.ids:
+            return self.op("*", [-1.0], items)
+        return [*items[:i], self.ids["neg"], *items[i:]]
 
     def _absorb_into_logarithm(
         self, terms: list[tuple[Node, Number]], constant: Number
@@ -262,8 +265,6 @@ class Writer:
         denominator = self._factors(below, divisor or 1)
         if not numerator and not denominator:
             numerator = [[as_float(size)]]
-        if negative and alone and numerator and type(numerator[0][0]) is float and len(numerator[0]) == 1:
-            negative, numerator[0] = False, [-numerator[0][0]]
         top = self._chain(numerator)
         if not denominator:
             return negative, top
@@ -400,7 +401,7 @@ class Writer:
                     outside = snapped_to_one(coefficient, self.algebra.number_power(option, exponent))
             except Undefined:
                 continue
-            cost = self._numbers_cost(scaled) + (0 if abs(outside) == 1 else 2.01 + 0.3 * (not plain(outside)))
+            cost = self._numbers_cost(scaled) + (0 if abs(outside) == 1 else 2.01 + ugliness(outside))
             if cost < best - 1e-9:
                 best, chosen = cost, (outside, scaled)
         return chosen
@@ -421,9 +422,9 @@ class Writer:
         cost = 0.0
         for _, c in node[1]:
             if abs(c) != 1:
-                cost += 2 + 0.3 * (not plain(c)) + 0.1 * (type(c) is not int)
+                cost += 2 + ugliness(c)
         if node[2]:
-            cost += 0.3 * (not plain(node[2])) + 0.1 * (type(node[2]) is not int) + 0.15 * (abs(node[2]) != 1)
+            cost += ugliness(node[2]) + 0.15 * (abs(node[2]) != 1)
         return cost
 
     def _hide_sign(
@@ -438,7 +439,7 @@ class Writer:
                 continue
             if base[0] == SUM and mixed(base):
                 turned = self.algebra.scale(base, -1)
-            elif base[0] == FUNCTION and base[1] in ODD and base[2][0][0] == SUM and mixed(base[2][0]):
+            elif base[0] == FUNCTION and base[1] in ODD and self._takes_sign(base[2][0]):
                 turned = (FUNCTION, base[1], (self.algebra.scale(base[2][0], -1),))
             elif base[0] == FUNCTION and base[1] == "log" and base[2][0][0] == PRODUCT and base[2][0][2] == 1:
                 inner = base[2][0][1]
@@ -448,6 +449,13 @@ class Writer:
                 factors[i] = (turned, exponent)
                 return -coefficient, factors
         return coefficient, factors
+
+
+    def _takes_sign(self, argument: Node) -> bool:
+        """Can a minus vanish in the argument of an odd function?"""
+        if argument[0] == SUM:
+            return mixed(argument)
+        return self.brief and argument[0] == PRODUCT and argument[2] != 1
 
 
 # -- reading order and numbers --------------------------------------------------------------------------------
