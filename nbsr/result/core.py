@@ -175,8 +175,8 @@ class Result:
         count = len(self.candidates_seen)
         return f"{sentence}; {count:,} distinct law{'s' * (count != 1)} seen."
 
-    def candidate(self, pick: "int | str | Candidate | Expression | None" = None) -> Candidate:
-        """The law that `pick` names: a row of the front, a law as text, or None for the best.
+    def candidate(self, pick: Any = None) -> Candidate:
+        """The law that `pick` names: a row of the front, a law as text or `Expression`, or None for the best.
 
         Raises UsageError for a row that the front does not have, or a text that is no law.
         """

@@ -11,6 +11,7 @@ from nbsr.expression import CONST, Expression, Vocabulary, exact_form
 from nbsr.table import Table
 
 ROWS_FOR_DIGITS = 20_000  # of a larger table only so many rows decide how many digits are printed
+SHORTENED_ALONE = 12  # constants; those after them have the number of digits that all need
 
 
 def values(
@@ -45,8 +46,8 @@ def spoken_error(value: float, error: float) -> str:
     exponent = size if not -4 <= size < 6 else 0
     unit = float(f"1e{exponent}")
     decimals = exponent - math.floor(math.log10(error)) + 1
-    # Beyond 16 digits there is nothing to be known about a float64.
-    decimals = max(0, min(decimals, 16 - (size - exponent)))
+    # A float64 holds no more than 16 digits.
+    decimals = max(0, min(decimals, 15 - (size - exponent)))
     text = f"{value / unit:.{decimals}f} ± {error / unit:.{decimals}f}"
     return f"({text})e{exponent:+03d}" if exponent else text
 
@@ -82,7 +83,7 @@ def rounded(law: Expression, errors: tuple[float, ...], table: Table) -> tuple[E
     ]
     common = next((d for d in range(3, 16) if error([max(d, f) for f in fewest]) <= limit), 17)
     counts = [max(common, least) for least in fewest]
-    for position, least in enumerate(fewest):
+    for position, least in enumerate(fewest[:SHORTENED_ALONE]):
         while counts[position] > least:
             fewer = [*counts[:position], counts[position] - 1, *counts[position + 1 :]]
             if not error(fewer) <= limit:

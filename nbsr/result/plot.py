@@ -104,12 +104,13 @@ def chart(result: "Result", candidate: "Candidate") -> Any:
 def _front_chart(result: "Result", candidate: "Candidate") -> Any:
     import altair as alt
 
-    fvu = np.array([law.fvu for law in result.front_candidates])
-    rows = _records(complexity=np.array([float(law.complexity) for law in result.front_candidates]),
-                    fvu=np.maximum(fvu, scoring.ROUNDING_FVU))  # fmt: skip
-    for row, law in zip(rows, result.front_candidates):
-        row["picked"] = law is candidate
-    lowest, highest = (math.floor(math.log10(row["fvu"])) for row in (rows[-1], rows[0]))
+    laws = [law for law in result.front_candidates if math.isfinite(law.fvu)]
+    rows = [
+        {"complexity": law.complexity, "fvu": max(law.fvu, scoring.ROUNDING_FVU), "picked": law is candidate}
+        for law in laws
+    ]
+    exponents = [math.floor(math.log10(row["fvu"])) for row in rows] or [0]
+    lowest, highest = min(exponents), max(exponents)
     decades = [10.0**k for k in range(lowest, highest + 2, 1 + (highest - lowest) // 10)]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("complexity:Q", scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickMinStep=1)),
