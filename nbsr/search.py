@@ -633,7 +633,7 @@ class _Run:
         if not records:
             return []
         tokens, constants = pack([Expression(r.tokens, r.constants, self.vocabulary) for r in records])
-        fits = self.fit(tokens, constants, restarts=0, steps=0, covariance=True)
+        fits = self.fit(tokens, constants, restarts=0, steps=1, covariance=True)
         out = []
         for k, r in enumerate(records):
             law = self.law(r)
@@ -647,7 +647,7 @@ class _Run:
 
 
 def _alternate(hunt: Any, breed: Any) -> Iterator[Any]:
-    """All of the first two libraries of the pairs, then one batch of them to three generations of evolution.
+    """Pairs alone for sixty batches, then one batch of them to two generations of evolution.
 
     Turns are counted in batches and not in seconds, so that an evaluation budget gives the same candidates anywhere.
     """
@@ -655,7 +655,7 @@ def _alternate(hunt: Any, breed: Any) -> Iterator[Any]:
     bred = next(breed, None)
     hunting = True
     while batch is not None or bred is not None:
-        if batch is not None and (hunting or turn % 4 == 0 or bred is None):
+        if batch is not None and (hunting or turn % 3 == 0 or bred is None):
             fits = yield batch
             try:
                 batch = hunt.send(fits)
@@ -668,4 +668,4 @@ def _alternate(hunt: Any, breed: Any) -> Iterator[Any]:
             except StopIteration:
                 bred = None
         turn += 1
-        hunting = turn < 120
+        hunting = turn < 60

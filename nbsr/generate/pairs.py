@@ -264,6 +264,8 @@ class Pairs:
         open_views = []
         for peel, peel_values in self.peels(6):
             for outer in _OUTER:
+                if self.task.remaining <= 0:
+                    return
                 seen = view(self.y, outer, peel, peel_values, weighted)
                 if seen is None or outer.phrase(self.writer, Phrase((CONST,), (1.0,), 1)) is None:
                     continue
@@ -277,6 +279,8 @@ class Pairs:
                     plain = outer.name == "y" and peel is None
                     open_views.append((-1.0 if plain else min(sets)[0], len(open_views), seen, sets))
         for rank, (_, _, seen, sets) in enumerate(sorted(open_views, key=lambda v: v[:2])[:12]):
+            if self.task.remaining <= 0:
+                return
             H = standardised(self.terms.values[:, seen.rows], seen.weight)
             width, longest = (24, 7) if rank == 0 else (12, 4)
             for longer in self.grow(seen, H, sets, keep=12, width=width, longest=longest):
@@ -361,6 +365,8 @@ class Pairs:
         values = self.terms.values
         found = []
         for d in range(min(denominators, len(self.terms))):
+            if self.task.remaining <= 0:
+                break
             times = -values[d] * 1.0
             column = np.zeros(len(self.y))
             column[seen.rows] = times[seen.rows] * seen.z
@@ -451,6 +457,8 @@ class Pairs:
             norm = np.sqrt(z @ z)
             if norm > 0 and len(unit):
                 for i, j in best_sums(unit, (z / norm).astype(np.float32), 300):
+                    if self.task.remaining <= 0:
+                        break
                     chosen = [usable[i]] if i == j else [usable[i], usable[j]]
                     found.append(
                         self.power_phrase(rows, weight, columns, logs, target, self.parts.values[chosen], chosen)
@@ -545,6 +553,8 @@ def pairs(task: Task) -> Method:
     """Small libraries first, then larger ones; exact laws are hunted first, then weighted for noise."""
     run = None
     for library, most, denominators, weighted in _PLAN:
+        if task.remaining <= 0:
+            return
         if run is None or run.library != library:
             run = Pairs(task, library)
             yield from run.propose(run.powers(False, keep=40), "powers")
