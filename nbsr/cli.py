@@ -196,9 +196,15 @@ def _laws(options: argparse.Namespace) -> None:
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
         raise UsageError(f"{str(options.notebook)!r} is not a notebook.") from None
     notebook.cells.append(nbformat.v4.new_code_cell(_PRINT_LAWS))
-    where = {"metadata": {"path": str(options.notebook.parent)}}
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(options.notebook.parent)}},
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
+    )
     try:
-        NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
+        client.execute()
     except CellExecutionError as failure:
         raise UsageError(f"a cell of {options.notebook} failed: {failure.ename}: {failure.evalue}") from None
     for output in notebook.cells[-1].outputs:

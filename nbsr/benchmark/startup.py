@@ -67,7 +67,11 @@ def _first_candidate(**environment: str) -> tuple[float, float, float]:
     the kernel's resident memory in MB."""
     from jupyter_client.manager import start_new_kernel
 
-    manager, client = start_new_kernel(kernel_name="python3", env={**os.environ, **environment})
+    manager, client = start_new_kernel(
+        kernel_name="python3",
+        env={**os.environ, **environment},
+        extra_arguments=["--IPKernelApp.log_level=40"],
+    )
     try:
         client.execute_interactive(_DATA, output_hook=_raise_on_error)
         first, again = _seconds_to_a_law(client), _seconds_to_a_law(client)
