@@ -40,9 +40,7 @@ def object_path() -> Path:
     for source in ("lanes.py", "functions.py", "coefficients.py", "machine.py", "program.py", "compiled.py"):
         if (_HERE / source).exists():
             digest.update((_HERE / source).read_bytes())
-    rows = [
-        (row.name, row.value, row.partials) for row in OPERATORS.values() if row.definition is None
-    ]
+    rows = [(row.name, row.value, row.partials) for row in OPERATORS.values() if row.definition is None]
     facts = (rows, llvmlite.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     digest.update(repr(facts).encode())
     name = f"kernels-{digest.hexdigest()[:24]}.o"
@@ -86,7 +84,9 @@ def store_kernels() -> None:
     path = object_path()
     if path.exists():
         return
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix="kernels-", suffix=".part", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix="kernels-", suffix=".part", delete=False
+    ) as file:
         file.write(compile_kernels())
     os.replace(file.name, path)
 
@@ -131,4 +131,3 @@ def kernels() -> Kernels:
                 store_kernels()
                 _loaded.append(Kernels(object_path().read_bytes()))
     return _loaded[0]
-

@@ -99,9 +99,9 @@ class _Run:
             (earlier, lambda k, o: self.values[o - n_columns, k]),
         ):
             if kind.any():
-                found[self.index(np.flatnonzero(kind))] = read(self.index(rows[kind]), self.index(operands[kind])).expand(
-                    int(kind.sum()), -1
-                )
+                found[self.index(np.flatnonzero(kind))] = read(
+                    self.index(rows[kind]), self.index(operands[kind])
+                ).expand(int(kind.sum()), -1)
         return found
 
     def forward(self) -> "torch.Tensor":
@@ -161,6 +161,8 @@ class _Run:
         for t in range(len(depends)):
             for opcode, rows, operands in self.groups(t):
                 if opcode != LITERAL:
-                    through = (operands >= n_columns) & depends[np.maximum(operands - n_columns, 0), rows[:, None]]
+                    through = (operands >= n_columns) & depends[
+                        np.maximum(operands - n_columns, 0), rows[:, None]
+                    ]
                     depends[t, rows] = ((operands < 0) | through).any(axis=1)
         return depends

@@ -53,9 +53,8 @@ def torch_names() -> dict:
     def sign(x):
         return torch.where(torch.isnan(x), x, torch.sign(x))
 
-    names = (
-        "exp log sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sqrt abs maximum minimum erf sigmoid where"
-    )
+    names = "exp log sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
+    names += " sqrt abs maximum minimum erf sigmoid where"
     table = {name: getattr(torch, name) for name in names.split()}
     return {**table, "power": torch.pow, "cbrt": cbrt, "root5": root5, "sign": sign, "nan": math.nan}
 

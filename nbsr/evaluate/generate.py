@@ -63,7 +63,13 @@ def _cbrt(m):
 # name: function, interval, number of coefficients in float32 and in float64, and what it is
 POLYNOMIALS = {
     "EXP": (_exp, (-0.3466, 0.3466), 5, 10, "exp(r) = 1 + r + r^2 P(r), |r| <= log(2)/2"),
-    "LOG": (_log, (0.0, 0.02945), 4, 7, "log((1 + s)/(1 - s)) = 2 s + s z P(z), z = s^2, for a ratio up to sqrt(2)"),
+    "LOG": (
+        _log,
+        (0.0, 0.02945),
+        4,
+        7,
+        "log((1 + s)/(1 - s)) = 2 s + s z P(z), z = s^2, for a ratio up to sqrt(2)",
+    ),
     "SIN_HALF": (_sin, (0.0, 2.4675), 4, 8, "sin(x) = x + x z P(z), z = x^2, |x| <= pi/2"),
     "SIN": (_sin, (0.0, 0.6169), 3, 6, "the same for |x| <= pi/4"),
     "COS": (_cos, (0.0, 0.6169), 3, 6, "cos(x) = 1 - z/2 + z^2 P(z), |x| <= pi/4"),
@@ -78,7 +84,10 @@ POLYNOMIALS = {
 def fit(function, interval, count: int) -> list:
     """Coefficients, lowest power first."""
     with mp.workdps(50):
-        return [mp.mpf(c) for c in reversed(mp.chebyfit(function, [mp.mpf(str(edge)) for edge in interval], count))]
+        return [
+            mp.mpf(c)
+            for c in reversed(mp.chebyfit(function, [mp.mpf(str(edge)) for edge in interval], count))
+        ]
 
 
 def single(number) -> float:

@@ -36,7 +36,7 @@ def whole(number: int) -> ir.Constant:
 
 @contextmanager
 def counting(builder: ir.IRBuilder, start, stop, down: bool = False):
-    """A loop over start <= i < stop (from above where `down`); yields i and the block to branch to in order to leave."""
+    """A loop over start <= i < stop (from above where `down`); yields i and the block to branch to for leaving it."""
     counter = room(builder, I64)
     head, body, leave = (builder.append_basic_block(name) for name in ("head", "body", "leave"))
     builder.store(stop if down else start, counter)
@@ -63,14 +63,14 @@ class Writer:
     def __init__(self, module: ir.Module, format: Format):
         self.module, self.format = module, format
         self.operators = [
-            (row, operator)
-            for row, operator in enumerate(OPERATORS.values())
-            if operator.definition is None
+            (row, operator) for row, operator in enumerate(OPERATORS.values()) if operator.definition is None
         ]
 
     # -- small steps -------------------------------------------------------------------------------------------
 
-    def function(self, name: str, type: ir.FunctionType, arguments: str, visible: bool = False) -> ir.IRBuilder:
+    def function(
+        self, name: str, type: ir.FunctionType, arguments: str, visible: bool = False
+    ) -> ir.IRBuilder:
         function = ir.Function(self.module, type, f"{name}_{self.format.name}")
         function.linkage = "external" if visible else "internal"
         for argument, word in zip(function.args, arguments.split(), strict=True):
@@ -87,7 +87,9 @@ class Writer:
 
     def load(self, builder, pointer) -> Lanes:
         # rows of other people's arrays start at any multiple of the number's size
-        return Lanes(builder, self.format, builder.load(pointer, align=self.format.bytes, typ=self.format.vector))
+        return Lanes(
+            builder, self.format, builder.load(pointer, align=self.format.bytes, typ=self.format.vector)
+        )
 
     def store(self, builder, lanes, pointer):
         builder.store(lanes.value, pointer, align=self.format.bytes)
@@ -126,7 +128,9 @@ class Writer:
 
     def partial_loop(self, row: int, side: int, text: str) -> ir.Function:
         """for every vector: target += adjoint * (d value / d operand)"""
-        builder = self.function(f"partial{row}_{side}", _PARTIAL, "a a_step b b_step v adjoint target vectors")
+        builder = self.function(
+            f"partial{row}_{side}", _PARTIAL, "a a_step b b_step v adjoint target vectors"
+        )
         a, a_step, b, b_step, v, adjoint, target, vectors = builder.function.args
         with counting(builder, whole(0), vectors) as (i, _):
             here = builder.mul(i, whole(128))
@@ -182,7 +186,9 @@ class Writer:
                     builder.store(source, pointer_at)
                     with builder.if_then(m.ragged, likely=False):
                         first = builder.load(source, typ=self.format.real)
-                        self.store(builder, self.spread(builder, first), self.at(builder, slot, m.last_vector))
+                        self.store(
+                            builder, self.spread(builder, first), self.at(builder, slot, m.last_vector)
+                        )
                         self.copy(builder, slot, source, self.elements(builder, m.rows))
                         builder.store(slot, pointer_at)
         return builder.load(pointer_at, typ=POINTER), builder.load(step_at, typ=I64)
@@ -204,7 +210,9 @@ class Writer:
 
     # -- the machine on one block ------------------------------------------------------------------------------
 
-    BLOCK_ARGUMENTS = "code length n_columns constants columns column_stride start rows padded work work_stride"
+    BLOCK_ARGUMENTS = (
+        "code length n_columns constants columns column_stride start rows padded work work_stride"
+    )
     BLOCK_TYPES = (POINTER, I64, I64, POINTER, POINTER, I64, I64, I64, I64, POINTER, I64)
 
     def prepare(self, builder):
@@ -222,7 +230,10 @@ class Writer:
         loops = {row: self.value_loop(row, operator.value) for row, operator in self.operators}
         loops[COPY] = self.value_loop("copy", "a")
         builder = self.function(
-            "forward_block", ir.FunctionType(_VOID, [*self.BLOCK_TYPES, POINTER]), self.BLOCK_ARGUMENTS + " out", True
+            "forward_block",
+            ir.FunctionType(_VOID, [*self.BLOCK_TYPES, POINTER]),
+            self.BLOCK_ARGUMENTS + " out",
+            True,
         )
         m = self.prepare(builder)
         slots = self.slot(builder), self.slot(builder)
@@ -286,9 +297,19 @@ class Writer:
                 row = self.at(builder, m.adjoint, builder.mul(t, m.adjoint_stride))
                 self.fill(builder, row, m.vectors, self.format.splat(0.0))
         with counting(builder, whole(0), m.n_constants) as (c, _):
-            self.fill(builder, self.at(builder, m.out, builder.mul(c, m.out_stride)), m.vectors, self.format.splat(0.0))
+            self.fill(
+                builder,
+                self.at(builder, m.out, builder.mul(c, m.out_stride)),
+                m.vectors,
+                self.format.splat(0.0),
+            )
         final = builder.sub(m.length, whole(1))
-        self.fill(builder, self.at(builder, m.adjoint, builder.mul(final, m.adjoint_stride)), m.vectors, self.format.splat(1.0))
+        self.fill(
+            builder,
+            self.at(builder, m.adjoint, builder.mul(final, m.adjoint_stride)),
+            m.vectors,
+            self.format.splat(1.0),
+        )
 
         with counting(builder, whole(0), m.length, down=True) as (t, _):
             with builder.if_then(builder.trunc(builder.load(self.at(builder, active, t), typ=_I8), I1)):
@@ -307,7 +328,9 @@ class Writer:
                         base = builder.select(is_constant, m.out, m.adjoint)
                         stride = builder.select(is_constant, m.out_stride, m.adjoint_stride)
                         target = self.at(builder, base, builder.mul(index, stride))
-                        self.choose(builder, opcode, loops[side], [a, a_step, b, b_step, v, g, target, m.vectors])
+                        self.choose(
+                            builder, opcode, loops[side], [a, a_step, b, b_step, v, g, target, m.vectors]
+                        )
         builder.ret_void()
         return builder.function
 
@@ -333,7 +356,9 @@ class Writer:
                 builder, m.constants, self.elements(builder, builder.mul(k, m.n_constants))
             )
             m.values_k = self.at(builder, m.values, self.elements(builder, builder.mul(k, m.n_rows)))
-            m.result = self.at(builder, m.work, builder.mul(builder.sub(m.length, whole(1)), whole(self.row_bytes)))
+            m.result = self.at(
+                builder, m.work, builder.mul(builder.sub(m.length, whole(1)), whole(self.row_bytes))
+            )
             blocks = builder.sdiv(
                 builder.add(builder.sub(m.last_row, m.first_row), whole(BLOCK - 1)), whole(BLOCK)
             )
@@ -392,9 +417,7 @@ class Writer:
                 broken = builder.append_basic_block("broken")
                 builder.cbranch(finite, going, broken)
                 builder.position_at_end(broken)
-                builder.store(
-                    ir.Constant(self.format.real, float("nan")), m.into, align=self.format.bytes
-                )
+                builder.store(ir.Constant(self.format.real, float("nan")), m.into, align=self.format.bytes)
                 builder.branch(leave)
                 builder.position_at_end(going)
         builder.ret_void()
@@ -413,7 +436,8 @@ class Writer:
             builder.call(forward_block, [*self.block_arguments(m), m.result])
             self.copy(builder, m.into, m.result, m.size)
             builder.call(
-                reverse_block, [*self.block_arguments(m), m.adjoint, stride, m.rows_out, stride, m.n_constants]
+                reverse_block,
+                [*self.block_arguments(m), m.adjoint, stride, m.rows_out, stride, m.n_constants],
             )
             with counting(builder, whole(0), m.n_constants) as (c, _):
                 row = builder.add(builder.mul(m.k, m.n_constants), c)

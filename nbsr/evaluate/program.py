@@ -40,7 +40,9 @@ class Programs:
 
     def __getitem__(self, rows) -> "Programs":
         """The programs in a slice, a mask or an index array."""
-        return replace(self, code=self.code[rows], length=self.length[rows], n_constants=self.n_constants[rows])
+        return replace(
+            self, code=self.code[rows], length=self.length[rows], n_constants=self.n_constants[rows]
+        )
 
 
 def compile_programs(tokens: Integer[np.ndarray, "programs length"], vocabulary: Vocabulary) -> Programs:
