@@ -218,8 +218,8 @@ def _header(job: Job) -> str:
 def _law(job: Job, best: "Candidate") -> str:
     shown = _tag(
         "div",
-        "font-size: 1.15em; overflow-x: auto; overflow-y: hidden; padding: 6px 0 2px",
-        f"$$\\displaystyle {html.escape(_latex(job, best))}$$",
+        "font-size: 1.2em; text-align: center; overflow-x: auto; overflow-y: hidden; padding: 14px 0 10px",
+        f"$\\displaystyle {html.escape(_latex(job, best))}$",
     )
     text = _tag("div", f"{_CODE}; overflow-wrap: anywhere", _escape(f"{job.table.target} = {law(job, best)}"))
     judged = _tag("div", _SMALL, _escape(" · ".join(_judgement(job, best))))
@@ -253,7 +253,7 @@ def _table(job: Job) -> str:
         body.append(
             _tag("tr", f"background: {_TINT}; font-weight: 600" if picked else "background: none", *cells)
         )
-    style = f"border-collapse: collapse; border: none; margin: 0; width: 100%; {_SMALL}; color: inherit"
+    style = f"table-layout: auto; border-collapse: collapse; border: none; margin: 0; width: 100%; {_SMALL}"
     header = _tag("thead", "", _tag("tr", "background: none", *head))
     table = _tag("table", style, header, _tag("tbody", "", *body))
     return table + (_tag("div", f"{_SMALL}; {_MUTED}", f"and {hidden} more") if hidden else "")

@@ -1,0 +1,248 @@
+"""The magics in real kernels, over the protocol that a notebook speaks."""
+
+import random
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+PATIENCE = 120  # seconds; a busy machine is no failure
+START = """
+%load_ext nbsr
+import numpy as np, pandas as pd
+x = np.linspace(0.1, 5, 60)
+df = pd.DataFrame({"x": x, "y": 2.5 * np.sin(x) + 0.3 * x})
+noisy = df.assign(y=df.y + np.random.default_rng(0).normal(0, 0.5, 60))
+"""
+
+
+@dataclass
+class Answer:
+    """What a cell left behind: its reply, and its outputs in order."""
+
+    reply: dict
+    outputs: list[dict] = field(default_factory=list)
+    updates: list[tuple[str, dict]] = field(default_factory=list)  # (id of the display, bundle)
+
+    @property
+    def ok(self) -> bool:
+        return self.reply["status"] == "ok"
+
+    def text(self, stream: str) -> str:
+        return "".join(o["content"]["text"] for o in self.outputs if o["content"].get("name") == stream)
+
+    def shown(self) -> list[dict]:
+        """The displays in their last state."""
+        shown = {}
+        for output in self.outputs:
+            if output["msg_type"] == "display_data":
+                shown[output["content"].get("transient", {}).get("display_id", id(output))] = output["content"]["data"]
+        shown.update((name, data) for name, data in self.updates if name in shown)
+        return list(shown.values())
+
+
+class Kernel:
+    """A kernel and one client of it."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel()
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE)
+        assert self.run(START).ok
+
+    def begin(self, code: str) -> str:
+        return self.client.execute(code, store_history=True)
+
+    def finish(self, message: str) -> Answer:
+        """Everything that belongs to the cell, until the kernel is idle again."""
+        answer = Answer(self.client.get_shell_msg(timeout=PATIENCE)["content"])
+        while True:
+            output = self.client.get_iopub_msg(timeout=PATIENCE)
+            kind, content = output["msg_type"], output["content"]
+            if kind == "update_display_data":
+                answer.updates.append((content["transient"]["display_id"], content["data"]))
+            if output["parent_header"].get("msg_id") != message:
+                continue
+            if kind == "status" and content["execution_state"] == "idle":
+                return answer
+            if kind in ("stream", "display_data", "execute_result", "error"):
+                answer.outputs.append(output)
+
+    def run(self, code: str) -> Answer:
+        return self.finish(self.begin(code))
+
+    def value(self, expression: str) -> str:
+        answer = self.run(f"print({expression})")
+        assert answer.ok, answer.outputs
+        return answer.text("stdout").rstrip("\n")
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    kernel = Kernel()
+    yield kernel
+    kernel.close()
+
+
+# ---- a run
+
+
+def test_a_run_shows_the_law_once_and_returns_the_result(kernel):
+    answer = kernel.run("%%regress df --seconds 20 --max-evaluations 3000 -o law\ny ~ x\noperators: + * sin")
+    assert answer.ok
+    [shown] = answer.shown()
+    assert "sin" in shown["text/html"] and "2.5" in shown["text/plain"]
+    assert "<script" not in shown["text/html"] and "nbsr.regress(df, " in shown["text/html"]
+    assert not [o for o in answer.outputs if o["msg_type"] == "execute_result"]
+    assert kernel.value("law is _, type(law).__name__, law.best.fvu < 1e-10") == "True Result True"
+    again = kernel.run("law")
+    assert [o["msg_type"] for o in again.outputs] == ["execute_result"]
+
+
+def test_the_result_goes_where_python_sends_it(kernel):
+    assert kernel.run("mine = %regress df y ~ x --max-evaluations 300 --seconds 20").ok
+    assert kernel.value("type(mine).__name__") == "Result"
+    kernel.run("'before'")
+    answer = kernel.run("%%regress df --max-evaluations 300 --seconds 20 -o quiet\ny ~ x;")
+    assert kernel.value("_, type(quiet).__name__") == "before Result"
+    assert "<table" not in answer.shown()[0]["text/html"]
+
+
+def test_the_python_equivalent_finds_the_same_law(kernel):
+    body = "y ~ x\noperators: + * sin\nforbid: sin(sin(?))"
+    answer = kernel.run(f"%%regress df --seconds 60 --max-evaluations 2000 --seed 3 -o law\n{body}")
+    code = re.search(r"<pre[^>]*>(nbsr\.regress\(.*?\))</pre>", answer.shown()[0]["text/html"], re.DOTALL).group(1)
+    code = code.replace("&#x27;", "'").replace("&quot;", '"')
+    assert kernel.run(f"import nbsr\ntwin = {code}").ok
+    assert kernel.value("twin.equation == law.equation, len(twin.front) == len(law.front)") == "True True"
+
+
+def test_test_rows_and_rivals_are_judged(kernel):
+    answer = kernel.run(
+        "%%regress df --seconds 20 --max-evaluations 2000\ny ~ x\noperators: + * sin\ntest: 25%\n"
+        "compare: 2.5*sin(x); c0*sin(x) + c1*x"
+    )
+    [shown] = answer.shown()
+    assert "test rows" in shown["text/html"]
+    rivals = [line for line in shown["text/plain"].splitlines() if "(given)" in line or "(c0" in line]
+    assert len(rivals) == 2 and "<1e-25" in rivals[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "line"),
+    [
+        ("%%regress df\ny ~ z", "There is no column 'z'.", "y ~ z"),
+        ("%%regress df --secnods 3\ny ~ x", "Did you mean '--seconds'?", "%%regress df --secnods 3"),
+        ("%%regress df --method pears\ny ~ x", "Did you mean 'pairs'?", "%%regress df --method pears"),
+        ("%%regress df\ny ~ x\nforbid: sinn(x)", "Did you mean", "forbid: sinn(x)"),
+        ("%%regress df\ny ~ x\nstart: c0*(x", "", "start: c0*(x"),
+        ("%%regress df\ny ~ x\ncompare: 2*q", "'q'", "compare: 2*q"),
+        ("%%regress df\ny ~ x\nweights: q", "'q'", None),
+        ("%regress df y ~ x --seed x", "whole number", "%regress df y ~ x --seed x"),
+        ("%regress stopp", "Did you mean 'stop'?", "%regress stopp"),
+        ("%regress show nothing", "no search 'nothing'", "%regress show nothing"),
+    ],
+)
+def test_a_slip_is_one_sentence_without_traceback(kernel, code, says, line):
+    answer = kernel.run(code)
+    assert not answer.ok and answer.reply["ename"] == "UsageError"
+    told = answer.text("stderr")
+    assert told.startswith("UsageError: ") and says in told and "Traceback" not in told
+    assert not [o for o in answer.outputs if o["msg_type"] == "error"]
+    if line is not None:
+        assert told.split("\n")[1] == line and told.split("\n")[2].strip() == "^"
+
+
+def test_help_and_verbs(kernel):
+    assert "--seconds" in kernel.run("%regress --help").text("stdout")
+    assert "--seconds" in str(kernel.run("%%regress?").reply["payload"])
+    assert "numba" in kernel.run("%regress doctor").text("stdout")
+    kernel.run("%%regress df --seconds 20 --max-evaluations 500 -o named\ny ~ x")
+    assert "named" in kernel.run("%regress status").text("stdout")
+    assert kernel.run("%regress show named").shown()[0]["text/html"]
+    assert kernel.run("%regress candidates named --top 2").outputs[0]["content"]["data"]["text/html"].count("<tr") == 3
+
+
+def test_completion_in_the_kernel(kernel):
+    def matches(code: str) -> list[str]:
+        kernel.client.complete(code, len(code))
+        return kernel.client.get_shell_msg(timeout=PATIENCE)["content"]["matches"]
+
+    assert matches("%%regress df --sec") == ["--seconds"]
+    assert matches("%%regress df\ny ~ x\nmax") == ["max_complexity: "]
+    assert matches("%%regress df\ny ~ ") == ["x", "y"] or set(matches("%%regress df\ny ~ ")) == {"x", "y"}
+    assert "append" in matches("[].app")
+
+
+# ---- in the background
+
+
+def test_a_background_search_lets_the_notebook_go_on(kernel):
+    answer = kernel.run("%%regress noisy --seconds 60 --background -o job\ny ~ x")
+    assert answer.ok
+    name = next(o for o in answer.outputs if o["msg_type"] == "display_data")["content"]["transient"]["display_id"]
+    assert kernel.value("job.status in ('starting', 'running'), job.result") == "True None"
+    later = kernel.run("import time\nwhile job.best is None: time.sleep(0.05)\ntime.sleep(1)")
+    assert later.ok and not later.outputs  # nothing of the view lands in another cell
+    assert {update for update, _ in later.updates} == {name}
+    assert "job" in kernel.run("%regress status").text("stdout")
+    assert kernel.run("%regress stop job").ok
+    assert kernel.value("job.wait(30).ended, job.status, job.best.fvu < 1, len(job.front) > 0") == (
+        "stopped stopped True True"
+    )
+
+
+# ---- interrupts
+
+
+def test_an_interrupt_keeps_what_was_found(kernel):
+    message = kernel.begin("%%regress noisy --seconds 100 -o kept\ny ~ x")
+    while True:
+        output = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if output["msg_type"] == "update_display_data" and "<table" in output["content"]["data"]["text/html"]:
+            break
+    kernel.manager.interrupt_kernel()
+    answer = kernel.finish(message)
+    assert answer.reply["ename"] == "RunInterrupted"
+    [error] = [o["content"]["traceback"] for o in answer.outputs if o["msg_type"] == "error"]
+    assert len(error) == 1 and "kept" in error[0] and "\n" not in error[0]
+    assert 'data-nbsr="interrupted"' in answer.updates[-1][1]["text/html"]
+    assert kernel.value("type(kept).__name__, kept is _, kept.best.fvu < 1") == "Result True True"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_interrupts_at_random_moments_leave_a_sound_kernel(seed):
+    """In a fresh kernel, so that some come while modules are loaded; each is followed by a second one."""
+    dice = random.Random(seed)
+    kernel = Kernel()
+    try:
+        for attempt in range(8):
+            message = kernel.begin(f"%%regress noisy --seconds 100 -o kept{attempt}\ny ~ x")
+            time.sleep(dice.choice([0.0, 0.01, 0.1, 0.5, 1.0]) * dice.random())
+            kernel.manager.interrupt_kernel()
+            time.sleep(dice.choice([0.0, 0.005, 0.05]) * dice.random())
+            kernel.manager.interrupt_kernel()
+            answer = kernel.finish(message)
+            assert answer.reply["status"] in ("error", "aborted")
+            assert answer.reply.get("ename", "RunInterrupted") in ("RunInterrupted", "KeyboardInterrupt")
+            # Where the run had begun, its name is bound: to the result, or to the handle that will hold it.
+            told = kernel.value(f"type(globals().get('kept{attempt}')).__name__")
+            begun = any(o["msg_type"] == "display_data" for o in answer.outputs)
+            assert told in (("Result", "Job") if begun else ("Result", "Job", "NoneType"))
+            if told == "Job":
+                assert kernel.value(f"type(kept{attempt}.wait(60)).__name__") == "Result"
+                assert kernel.value(f"type(kept{attempt}).__name__") == "Result"
+        assert kernel.run("%%regress df --seconds 30 --max-evaluations 2000 -o last\ny ~ x").ok
+        assert kernel.value("last.best.fvu < 0.5") == "True"
+    finally:
+        kernel.close()
