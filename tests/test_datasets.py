@@ -12,6 +12,7 @@ from nbsr import UsageError, datasets
 # name -> (what the law predicts, from the columns; the column it predicts; largest relative deviation)
 LAWS = {
     "planets": (lambda d: d.distance**1.5, "period", 0.001),
+    "kepler": (lambda d: 365.25 * d.distance**1.5, "period", 0.011),
     "boyle": (lambda d: 1405 / d.volume, "pressure", 0.02),
     "hubble": (lambda d: 454 * d.distance, "velocity", None),
     "balmer": (lambda d: 364.5 * d.n**2 / (d.n**2 - 4), "wavelength", 3e-4),
