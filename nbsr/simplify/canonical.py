@@ -26,13 +26,16 @@ def canonical(expression: Expression) -> str:
     `c0*x + c1` are one skeleton, `x + c1` is another, and so is `mult2(x)`, whose 2 cannot be fitted.
 
     Returns:
-        A short text, to be compared and hashed; it is not meant for people.
+        A short text, to be compared and hashed; it is not meant for people. All expressions with a part that
+        has no value anywhere, such as 1/(x - x), are "undefined".
     """
     algebra = Algebra(abstract=True)
     try:
         return skeleton(algebra.build(expression), algebra)
-    except (Undefined, OverflowError, RecursionError):
-        return "undefined " + " ".join(map(str, expression.tokens))
+    except Undefined:
+        return "undefined"
+    except (OverflowError, RecursionError):
+        return "unknown " + " ".join(map(str, expression.tokens))
 
 
 def skeleton(node: Node, algebra: Algebra) -> str:

@@ -16,24 +16,13 @@ from nbsr.simplify.shorten import simplify
 _SCALES = (0.0, -1.0, 1.0, -3.0, 2.0)
 
 
-def points(
-    n_columns: int, count: int, seed: int, X: Float[np.ndarray, "rows columns"] | None = None
-) -> Float[np.ndarray, "count columns"]:
-    """Points at which to compare formulas.
-
-    Without X they are of both signs and several magnitudes. With X they are rows of it (the first half), and
-    rows scaled by up to two decades either way, each column by its own factor and with its own signs.
-    """
+def points(n_columns: int, count: int, seed: int) -> Float[np.ndarray, "count columns"]:
+    """Points of both signs and several magnitudes, half of them all positive."""
     rng = np.random.default_rng(seed)
-    if X is None:
-        scale = 10.0 ** np.resize(_SCALES, count)[:, None]
-        size = rng.uniform(0.3, 2.0, (count, n_columns)) * scale
-        sign = np.where(np.arange(count)[:, None] % 2, 1.0, rng.choice([-1.0, 1.0], (count, n_columns)))
-        return size * sign
-    rows = X[rng.integers(0, len(X), count)]
-    factors = 10.0 ** rng.uniform(-2, 2, rows.shape)
-    factors[: (count + 1) // 2] = 1.0
-    return rows * factors
+    scale = 10.0 ** np.resize(_SCALES, count)[:, None]
+    size = rng.uniform(0.3, 2.0, (count, n_columns)) * scale
+    sign = np.where(np.arange(count)[:, None] % 2, 1.0, rng.choice([-1.0, 1.0], (count, n_columns)))
+    return size * sign
 
 
 def equivalent(a: Expression, b: Expression, seed: int = 0) -> bool:
@@ -81,9 +70,9 @@ def symbolically_equal(
 
     It is when constants exist, each within `tolerance` of the found ones, with which the difference of the two,
     or their ratio, is a constant everywhere. "Everywhere" is meant literally: the constants are solved for in
-    60 digits on a few points, and the formulas must then agree to 30 digits on others, so `v1*v2` is not taken
-    for `v1*v2/sqrt(1 - v2**2/c**2)`, however small v2/c is. Where too few points lie in both domains, SymPy is
-    asked, for `seconds` at most.
+    60 digits on a few rows, and the formulas must then agree to 30 digits there and up to two decades away from
+    them, so `v1*v2` is not taken for `v1*v2/sqrt(1 - v2**2/c**2)`, however small v2/c is. Where too few rows lie
+    in both domains, SymPy is asked, for `seconds` at most.
 
     Arguments:
         found: the law, with fitted constants.
@@ -116,35 +105,42 @@ class _Matching:
         self.precise = precise = Precise(60)
         self.free = [i for i, c in enumerate(found.constants) if not _whole_exponent(found, i)]
         self.start = [precise.number(c) for c in found.constants]
-        wanted = 3 * (len(self.free) + 2) + 8
-        self.rows: list[tuple[list, object]] = []
+        wanted = 2 * len(self.free) + 12
+        rng = np.random.default_rng(0)
+        rows = X[rng.integers(0, len(X), 8 * wanted)]
+        scaled = rows[:60] * 10.0 ** rng.uniform(-2, 2, rows[:60].shape)
         constants = [precise.number(c) for c in truth.constants]
-        for row in points(X.shape[1], 8 * wanted, 0, X):
-            point = [precise.number(float(x)) for x in row]
+        self.rows = self._samples(rows, truth, constants, wanted)
+        self.checks = self._samples(scaled, truth, constants, 12)
+        self.enough = len(self.rows) >= len(self.free) + 6
+
+    def _samples(self, rows: np.ndarray, truth: Expression, constants: list, wanted: int) -> list[tuple[list, object]]:
+        """(point, value of the truth) where both formulas are defined."""
+        samples: list[tuple[list, object]] = []
+        for row in rows:
+            point = [self.precise.number(float(x)) for x in row]
             try:
-                value = precise.value(truth, constants, point)
-                precise.value(found, self.start, point)
+                value = self.precise.value(truth, constants, point)
+                self.precise.value(self.found, self.start, point)
             except Outside:
                 continue
             if value != 0:
-                self.rows.append((point, value))
-        # half of them on the data, half scaled, in turn
-        half = len(self.rows) // 2
-        order = [i for pair in zip(range(half), range(half, 2 * half)) for i in pair]
-        self.rows = [self.rows[i] for i in order][:wanted]
-        self.enough = len(self.rows) >= max(6, len(self.free) + 4)
+                samples.append((point, value))
+            if len(samples) == wanted:
+                break
+        return samples
 
     def possible(self, slack: str | None) -> bool:
         """Whether the two can be made to agree; `slack` allows a constant difference or ratio besides."""
         context = self.precise.context
         constants, extra = list(self.start), context.mpf(1 if slack == "ratio" else 0)
-        residuals = self._residuals(constants, extra, slack)
+        residuals = self._residuals(self.rows, constants, extra, slack)
         if residuals is None:
             return False
         size, stuck = context.norm(residuals), 0
         for _ in range(40):
             if size < context.mpf(10) ** -35:
-                return self._close(constants)
+                return self._close(constants) and self._agree(constants, extra, slack)
             step = self._step(constants, extra, slack, residuals)
             if step is None:
                 return False
@@ -154,7 +150,7 @@ class _Matching:
                 for position, i in enumerate(self.free):
                     moved[i] += factor * step[position]
                 moved_extra = extra + (factor * step[len(self.free)] if slack else 0)
-                new = self._residuals(moved, moved_extra, slack)
+                new = self._residuals(self.rows, moved, moved_extra, slack)
                 if new is not None and context.norm(new) < size:
                     break
             else:
@@ -170,10 +166,18 @@ class _Matching:
             abs(after - before) <= self.tolerance * abs(before) for after, before in zip(constants, self.start)
         )
 
-    def _residuals(self, constants: list, extra, slack: str | None):
-        """Relative differences, one a row; None where some row leaves the domain."""
+    def _agree(self, constants: list, extra, slack: str | None) -> bool:
+        """Do they agree away from the data as well, wherever both are defined?"""
+        for sample in self.checks:
+            residual = self._residuals([sample], constants, extra, slack)
+            if residual is not None and abs(residual[0]) > self.precise.context.mpf(10) ** -25:
+                return False
+        return True
+
+    def _residuals(self, samples: list, constants: list, extra, slack: str | None):
+        """Relative differences, one a sample; None where some sample leaves the domain."""
         differences = []
-        for point, value in self.rows:
+        for point, value in samples:
             try:
                 found = self.precise.value(self.found, constants, point)
             except Outside:
@@ -186,7 +190,10 @@ class _Matching:
         return differences
 
     def _step(self, constants: list, extra, slack: str | None, residuals: list):
-        """The Gauss-Newton step, with columns scaled and a trace of damping for what the data cannot tell."""
+        """The Gauss-Newton step, with columns scaled and a trace of damping for what the data cannot tell.
+
+        The slack is not damped: where it can do what a constant of the law does, it is the one that moves.
+        """
         context = self.precise.context
         columns, scales = [], []
         for i in [*self.free, *([-1] if slack else [])]:
@@ -195,7 +202,7 @@ class _Matching:
             h = (abs(current) or context.mpf(1)) * context.mpf(10) ** -28
             if i >= 0:
                 moved[i] = current + h
-            changed = self._residuals(moved, extra if i >= 0 else extra + h, slack)
+            changed = self._residuals(self.rows, moved, extra if i >= 0 else extra + h, slack)
             if changed is None:
                 return None
             column = [(c - r) / h for c, r in zip(changed, residuals)]
@@ -211,7 +218,8 @@ class _Matching:
             right[i] = -context.fdot(columns[i], residuals)
             for j in range(n):
                 normal[i, j] = context.fdot(columns[i], columns[j])
-            normal[i, i] += context.mpf(10) ** -24
+            if i < len(self.free):
+                normal[i, i] += context.mpf(10) ** -24
         try:
             solution = context.lu_solve(normal, right)
         except ZeroDivisionError:
