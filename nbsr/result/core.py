@@ -126,7 +126,7 @@ class Result:
     @property
     def front_picked(self) -> int:
         """Which of `front_candidates` is the best."""
-        return next(i for i, law in enumerate(self.front_candidates) if law is self.best)
+        return next((i for i, law in enumerate(self.front_candidates) if law is self.best), 0)
 
     @property
     def front(self) -> "pd.DataFrame":
