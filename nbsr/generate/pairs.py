@@ -254,7 +254,7 @@ class Pairs:
             tokens, starts = pack_phrases(fresh[start : start + _BATCH])
             yield Proposals(tokens, starts, source)
 
-    def term(self, row: int) -> Phrase | None:
+    def term(self, row: int | np.integer) -> Phrase | None:
         if row not in self.spelled:
             self.spelled[row] = self.terms.phrase(row)
         return self.spelled[row]
