@@ -25,6 +25,7 @@ EXACT_FVU = 1e-20
 TOLERANCE = 1e-12
 SAMPLE = 256  # rows on which starts race: one block of the compiled machine
 PEEK = 64  # rows that the drawing of starts looks at
+SCREENED = 4  # starts looked at for each one that climbs
 _MANY = 4096  # candidates in flight at once
 
 
@@ -266,13 +267,13 @@ class _Batch:
         from nbsr.refine import kernels
 
         cost = columns.shape[1] * self.code.shape[1]  # of one pass
-        steps = max(1, min(max_steps, 20_000_000 // cost))
+        steps = min(max_steps, max(1, 20_000_000 // cost))
 
         def work(first: int, last: int) -> None:
             part = jobs[first:last]
             room, adjoint = aligned((self.code.shape[1], BLOCK)), aligned((self.code.shape[1], BLOCK))
             out = aligned((part.theta.shape[1], BLOCK))
-            for _ in range(0, max_steps, steps):
+            for _ in range(0, max(max_steps, 1), max(steps, 1)):
                 kernels.advance(
                     self.code, length[first:last], columns, targets, root_weights, units, spreads, part.owner,
                     target[first:last], self.role, free_exponents, steps, tolerance, EXACT_FVU, room, adjoint, out,
@@ -281,7 +282,7 @@ class _Batch:
                 if self.late or (part.state > kernels.RUNNING).all():
                     break
 
-        return self.share(work, len(jobs), max(1, 10_000_000 // (cost * min(steps, 8))))
+        return self.share(work, len(jobs), max(1, 10_000_000 // (cost * min(steps + 1, 8))))
 
     def share(self, work, n: int, grain: int) -> np.ndarray:
         """Call work(first, last) on parts of at most `grain` of range(n), in threads; which parts were reached."""
@@ -321,11 +322,12 @@ def _plan(batch: _Batch, kinds: np.ndarray, given: int, restarts: int) -> tuple[
 
     One start is enough for a candidate whose free constants are all linear; one with a frequency gets many more.
     """
-    from nbsr.refine.structure import EXPONENT, NONLINEAR, PERIODIC
+    from nbsr.refine.structure import DIVISOR, EXPONENT, NONLINEAR, PERIODIC
 
-    curved = ((batch.role == NONLINEAR) | (batch.role == EXPONENT)).any(axis=1)
+    curved = np.isin(batch.role, (NONLINEAR, EXPONENT, DIVISOR)).any(axis=1)
     drawn = np.where(curved, max(restarts - given, 0), 0 if given else 1)
     if restarts >= 4:
+        drawn = np.where(curved, SCREENED * drawn, drawn)
         in_use = np.arange(batch.code.shape[1]) < batch.length[:, None]
         waves = ((kinds[batch.code[:, :, 0]] == PERIODIC) & in_use).any(axis=1)
         drawn = np.where(curved & waves, drawn + 8 * restarts, drawn)
@@ -362,7 +364,8 @@ def _race(batch: _Batch, keys: np.ndarray, problem: Problem, starts, restarts: i
         sample = problem.sample(SAMPLE)
         racing = racing.join(_from_inside(batch, sample, np.unique(racing.owner), keys))
         enough = EXACT_FVU * sample.spread
-        for count, steps, free in ((max(3, -(-restarts // 4)), 4, False), (2, 12, True)):
+        rounds = ((max(restarts, 3), 0, False), (max(3, -(-restarts // 4)), 4, False), (2, 12, True))
+        for count, steps, free in rounds:
             batch.advance(racing, sample, steps, 1e-6, free)
             spent = np.bincount(racing.owner, racing.passes, len(batch.length))
             racing = racing.best(count, enough)

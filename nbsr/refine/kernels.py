@@ -8,6 +8,8 @@ Residuals are kept in units of a power of two near the largest |y|, and every co
 its own size, so that data from 1e-300 to 1e300 neither overflow nor vanish when squared.
 """
 
+from functools import partial
+
 import numpy as np
 from numba import njit
 
@@ -15,7 +17,7 @@ from nbsr.evaluate.blocks import forward_block, reverse_block
 from nbsr.evaluate.program import BLOCK
 from nbsr.refine import structure
 from nbsr.refine.structure import (
-    DIFFERENCE, EXPONENT, EXTREME, FIXED, LINEAR, NONLINEAR, NUMBER, OTHER, PERIODIC, POWER, PRODUCT, QUOTIENT, SCALED, SUM,
+    DIFFERENCE, DIVISOR, EXPONENT, EXTREME, FIXED, LINEAR, LINEAR_DIVISOR, NONLINEAR, NUMBER, OTHER, PERIODIC, POWER, PRODUCT, QUOTIENT, SCALED, SUM,
 )  # fmt: skip
 
 # how far a job is
@@ -25,21 +27,21 @@ DEPENDENT = 1e-13  # a Cholesky pivot below this share of its column's norm: the
 FIRST_DAMPING = 1e-3
 LEAST_DAMPING = 1e-12
 EXPONENTS = (2.0, 0.5, -1.0, 1.5, -0.5, 3.0, -2.0, 1.0, -1.5, -3.0)
+ATTEMPTS = 12  # at a start whose values are finite
 SMALL, LARGE = 1e-120, 1e120  # squared column norms outside ask for new units
 
+_jit = partial(njit, cache=True, nogil=True, error_model="numpy")
 # explicit signatures: one compilation each, whatever the layout of the caller's columns
 _CODE, _LENGTH, _COLUMNS, _KIND, _ROLE = "i4[:,:,::1], ", "i4[::1], ", "f8[:,:], ", "i1[::1], ", "i1[:,::1], "
 _INDEX, _VECTOR, _TABLE = "i8[::1], ", "f8[::1], ", "f8[:,::1], "
 
-find_roles = njit(
-    f"void({_CODE}{_LENGTH}{_LENGTH}i8, {_KIND}b1[:,::1], {_ROLE[:-2]})", cache=True, nogil=True
-)(structure.find_roles)
+find_roles = _jit(f"void({_CODE}{_LENGTH}{_LENGTH}i8, {_KIND}b1[:,::1], {_ROLE[:-2]})")(structure.find_roles)
 
 
 _REASSOCIATE = {"reassoc", "contract", "nsz"}  # lets sums run in vector lanes; NaN and inf keep their meaning
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+@_jit(fastmath=_REASSOCIATE)
 def _dot(a, b, n):
     total = 0.0
     for i in range(n):
@@ -47,7 +49,14 @@ def _dot(a, b, n):
     return total
 
 
-@njit(cache=True, nogil=True)
+@_jit()
+def _copy(source, target):
+    """Numbers one by one: numba's own assignment of arrays takes long to compile."""
+    for i in range(target.shape[0]):
+        target[i] = source[i]
+
+
+@_jit()
 def _largest(a, n):
     """max |a|, NaN if any entry is not finite."""
     most = 0.0
@@ -64,7 +73,7 @@ def _largest(a, n):
 # starts
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _uniform(key, number, constant):
     """A number in [0, 1) that depends on its three arguments alone (splitmix64)."""
     z = np.uint64(key) + np.uint64(number) * np.uint64(0x9E3779B97F4A7C15)
@@ -75,67 +84,76 @@ def _uniform(key, number, constant):
     return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, nogil=True)
-def _scale_and_range(values, n, sorted_):
+@_jit()
+def _scale_and_range(values, n, ordered):
     """Median of the finite |values| and the width of their range; 1 where there is none."""
     count = 0
     low, high = np.inf, -np.inf
     for i in range(n):
         v = values[i]
-        if abs(v) < np.inf:
-            sorted_[count] = abs(v)
-            count += 1
-            low = min(low, v)
-            high = max(high, v)
+        if not abs(v) < np.inf:
+            continue
+        low = min(low, v)
+        high = max(high, v)
+        place = count  # insertion: n is small
+        while place > 0 and ordered[place - 1] > abs(v):
+            ordered[place] = ordered[place - 1]
+            place -= 1
+        ordered[place] = abs(v)
+        count += 1
     if count == 0:
         return 1.0, 1.0
-    median = np.sort(sorted_[:count])[count // 2]
+    median = ordered[count // 2]
     if not median > 0.0:
-        median = max(abs(low), abs(high))
+        median = ordered[count - 1]
     if not median > 0.0:
         median = 1.0
     width = high - low
     return median, width if 0.0 < width < np.inf else median
 
 
-@njit(cache=True, nogil=True)
-def _draw_one(op, on_left, in_wave, sibling, n, key, number, c, scratch):
-    """A start for constant c, whose neighbour below the same operator has the values `sibling`."""
+@_jit()
+def _draw_one(op, on_left, wave, sibling, n, key, number, wild, c, scratch):
+    """A start for constant c, whose neighbour below the same operator has the values `sibling`.
+
+    wave: 0 outside of periodic functions, else which frequency of the formula this is, from 1.
+    """
     u = _uniform(key, number, 4 * c)
-    magnitude = 10.0 ** (2.0 * u - 1.0) if number > 1 else 1.0
-    negative = number > 1 and _uniform(key, number, 4 * c + 1) < 0.5
+    magnitude = 10.0 ** (3.0 * u - 1.5) if wild else 1.0
+    negative = wild and _uniform(key, number, 4 * c + 1) < 0.5
     median, width = _scale_and_range(sibling, n, scratch)
     if op == POWER:
         if on_left:
             return np.exp((2.0 * u - 1.0) / median)
         return EXPONENTS[(number - 1) % len(EXPONENTS)]
     if op == PRODUCT or op == QUOTIENT:
-        if in_wave and number > 1:  # half periods over the range, each number its own
+        if wave == 1 and wild:  # half periods over the range, each number its own
             value = np.pi * (number - 1.5 + 0.5 * u) / width
+        elif wave > 1 and wild:
+            value = np.pi * (0.5 + 40.0 * u * u) / width
         else:
             value = magnitude / median
-        if op == QUOTIENT and not on_left:
-            value = 1.0 / value
-        elif op == QUOTIENT:
-            value = median * magnitude
+        if op == QUOTIENT:
+            value = median * magnitude if on_left else 1.0 / value
     elif op == SUM or op == DIFFERENCE or op == EXTREME:
-        if in_wave:
+        if wave > 0:
             return 2.0 * np.pi * u
-        if number > 1 and _uniform(key, number, 4 * c + 2) < 0.5:
-            # a zero of the sum somewhere in the data: centres, thresholds, poles
+        kind_of_start = _uniform(key, number, 4 * c + 2) if wild else 0.0
+        if kind_of_start > 0.6:  # a zero of the sum somewhere in the data: centres, thresholds, poles
             pick = sibling[int(u * n)]
             if abs(pick) < np.inf:
                 return -pick if op == SUM else pick
-        value = median * magnitude
+        value = 1.0 if kind_of_start > 0.4 else median * magnitude
     else:
         value = magnitude
     return -value if negative else value
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _find_waves(program, length, n_columns, kind, in_wave):
     """Which instructions are arguments of a periodic function, but for sums and factors on the way."""
-    in_wave[:length] = False
+    for t in range(length):
+        in_wave[t] = False
     for t in range(length - 1, -1, -1):
         op = kind[program[t, 0]]
         if op == PERIODIC or (in_wave[t] and op != OTHER and op != POWER and op != NUMBER):
@@ -144,10 +162,43 @@ def _find_waves(program, length, n_columns, kind, in_wave):
                     in_wave[program[t, side] - n_columns] = True
 
 
-@njit(
-    f"void({_CODE}{_LENGTH}{_COLUMNS}{_KIND}{_ROLE}u8[::1], {_INDEX}{_INDEX}{_TABLE}{_TABLE[:-2]})",
-    cache=True, nogil=True,
-)  # fmt: skip
+@_jit()
+def _draw_all(program, length, columns, kind, in_wave, wanted, key, number, wild, work, sibling, scratch, start):
+    """Draw the wanted constants of one start, in the order in which the program uses them."""
+    n, n_columns = columns.shape[1], columns.shape[0]
+    for c in range(start.shape[0]):
+        if wanted[c]:
+            start[c] = np.nan
+    known = 0  # instructions whose values are in `work`
+    waves = 0
+    for t in range(length):
+        op = kind[program[t, 0]]
+        for side in range(1, 1 if op == NUMBER else 3):
+            operand, other = program[t, side], program[t, 3 - side]
+            if operand >= 0 or start[-1 - operand] == start[-1 - operand]:
+                continue
+            if other >= n_columns and known < t:
+                forward_block(program, t, start, columns, 0, n, work)
+                known = t
+            for i in range(n):
+                if other >= n_columns:
+                    sibling[i] = work[other - n_columns, i]
+                elif other >= 0:
+                    sibling[i] = columns[other, i]
+                elif start[-1 - other] == start[-1 - other]:
+                    sibling[i] = start[-1 - other]
+                else:
+                    sibling[i] = 1.0
+            if in_wave[t] and (op == PRODUCT or op == QUOTIENT):
+                waves += 1
+            wave = max(waves, 1) if in_wave[t] else 0
+            c = -1 - operand
+            start[c] = _draw_one(op, side == 1, wave, sibling, n, key, number, wild, c, scratch)
+
+
+@_jit(
+    f"void({_CODE}{_LENGTH}{_COLUMNS}{_KIND}{_ROLE}u8[::1], {_INDEX}{_INDEX}{_TABLE}{_TABLE[:-2]})"
+)
 def draw(code, length, columns, kind, role, keys, owner, number, work, theta):
     """Fill in the constants of theta [J, C] that are NaN.
 
@@ -156,53 +207,40 @@ def draw(code, length, columns, kind, role, keys, owner, number, work, theta):
     c*u starts near 1/median|u|, u + c near median|u| or minus a value of u, exponents at small powers, and a
     frequency anywhere up to as many periods over the data as there are starts.  columns [D, n]: few rows, n <= BLOCK.
     """
-    steps, n = code.shape[1], columns.shape[1]
+    n = columns.shape[1]
     sibling = np.empty(BLOCK)
     scratch = np.empty(BLOCK)
-    in_wave = np.zeros(steps, np.bool_)
+    in_wave = np.zeros(code.shape[1], np.bool_)
+    wanted = np.zeros(theta.shape[1], np.bool_)
     for j in range(owner.shape[0]):
-        k = owner[j]
-        start = theta[j]
-        pending = False
+        k, start = owner[j], theta[j]
+        curved = False
         for c in range(start.shape[0]):
-            if start[c] != start[c]:
-                pending = True
-                start[c] = 1.0 if number[j] == 0 or role[k, c] == LINEAR or role[k, c] == FIXED else np.nan
-        if not pending or number[j] == 0:
+            wanted[c] = start[c] != start[c]
+            if wanted[c]:
+                start[c] = 1.0
+                wanted[c] = number[j] > 0 and role[k, c] != LINEAR and role[k, c] != LINEAR_DIVISOR
+                wanted[c] = wanted[c] and role[k, c] != FIXED
+                curved = curved or wanted[c]
+        if not curved:
             continue
         _find_waves(code[k], length[k], columns.shape[0], kind, in_wave)
-        known = 0  # instructions whose values are in `work`
-        for t in range(length[k]):
-            left, right = code[k, t, 1], code[k, t, 2]
-            op = kind[code[k, t, 0]]
-            for side in range(0 if op == NUMBER else 2):
-                operand, other = (left, right) if side == 0 else (right, left)
-                if operand >= 0 or start[-1 - operand] == start[-1 - operand]:
-                    continue
-                if other >= columns.shape[0] and known < t:
-                    forward_block(code[k], t, start, columns, 0, n, work)
-                    known = t
-                for i in range(n):
-                    if other == operand or (other < 0 and start[-1 - other] != start[-1 - other]):
-                        sibling[i] = 1.0
-                    elif other < 0:
-                        sibling[i] = start[-1 - other]
-                    elif other < columns.shape[0]:
-                        sibling[i] = columns[other, i]
-                    else:
-                        sibling[i] = work[other - columns.shape[0], i]
-                c = -1 - operand
-                start[c] = _draw_one(op, side == 0, in_wave[t], sibling, n, keys[k], number[j], c, scratch)
+        for attempt in range(ATTEMPTS):
+            _draw_all(code[k], length[k], columns, kind, in_wave, wanted, keys[k] + np.uint64(attempt << 32),
+                      number[j], number[j] > 1 or attempt > 0, work, sibling, scratch, start)  # fmt: skip
+            forward_block(code[k], length[k], start, columns, 0, n, work)
+            if _largest(work[length[k] - 1], n) < np.inf:
+                break
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _free_below(operand, n_columns, role, holds):
     if operand < 0:
         return 0 if role[-1 - operand] == FIXED else 1
     return 0 if operand < n_columns else holds[operand - n_columns]
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _count_free(program, length, n_columns, role, holds):
     for t in range(length):
         holds[t] = 0
@@ -213,7 +251,7 @@ def _count_free(program, length, n_columns, role, holds):
             holds[t] += _free_below(program[t, 2], n_columns, role, holds)
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _undo(op, on_left, other, theta, columns, work, z):
     """Solve z = op(unknown, other) for the unknown, in place; False if that has no one answer."""
     if op != SUM and op != DIFFERENCE and op != PRODUCT and op != QUOTIENT and not (op == POWER and on_left):
@@ -238,11 +276,10 @@ def _undo(op, on_left, other, theta, columns, work, z):
     return True
 
 
-@njit(
+@_jit(
     f"void({_CODE}{_LENGTH}{_COLUMNS}{_VECTOR}{_KIND}{_LENGTH}{_ROLE}{_INDEX}{_TABLE}{_TABLE}{_LENGTH}{_TABLE}"
-    f"{_TABLE[:-2]})",
-    cache=True, nogil=True,
-)  # fmt: skip
+    f"{_TABLE[:-2]})"
+)
 def peel(code, length, columns, y, kind, inverse, role, owner, theta, work, inner, target, root_weight):
     """What the innermost part that holds all free constants should be, were the whole to equal y.
 
@@ -261,7 +298,7 @@ def peel(code, length, columns, y, kind, inverse, role, owner, theta, work, inne
         _count_free(code[k], length[k], columns.shape[0], role[k], holds)
         forward_block(code[k], length[k], theta[j], columns, 0, n, work)
         z = target[j : j + 1]
-        z[0] = y
+        _copy(y, z[0])
         t = length[k] - 1
         gained = False
         while True:
@@ -271,7 +308,7 @@ def peel(code, length, columns, y, kind, inverse, role, owner, theta, work, inne
                     break
                 undo[0, 0] = inverse[op]
                 forward_block(undo, 1, nothing, z, 0, n, undone)
-                z[0] = undone[0, :n]
+                _copy(undone[0], z[0])
                 gained = gained or kind[op] != SCALED
                 below = left
             else:
@@ -301,7 +338,7 @@ def peel(code, length, columns, y, kind, inverse, role, owner, theta, work, inne
 # `space` = (work [T, BLOCK], adjoint [T, BLOCK], out [C, BLOCK], residual [BLOCK]): room to do it in.
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _forward(fit, theta, start, stop, space):
     """Residuals of one block of rows; returns their sum of squares."""
     program, length, columns, y, root_weight, unit = fit
@@ -310,20 +347,21 @@ def _forward(fit, theta, start, stop, space):
     return _residuals(fit, start, stop, space)
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _residuals(fit, start, stop, space):
     program, length, columns, y, root_weight, unit = fit
     work, _, _, residual = space
-    value = work[length - 1]
+    value, wanted = work[length - 1], y[start:stop]
     for i in range(stop - start):
-        residual[i] = y[start + i] - value[i] * unit
+        residual[i] = wanted[i] - value[i] * unit
     if root_weight.shape[0] > 0:
+        factor = root_weight[start:stop]
         for i in range(stop - start):
-            residual[i] *= root_weight[start + i]
+            residual[i] *= factor[i]
     return _dot(residual, residual, stop - start)
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _misfit(fit, theta, space):
     """Sum of squared residuals; inf if any prediction is not finite."""
     rows = fit[3].shape[0]
@@ -335,16 +373,17 @@ def _misfit(fit, theta, space):
     return total
 
 
-@njit(cache=True, nogil=True)
-def _normal(fit, theta, members, p, size, resident, space, G, g):
+@_jit()
+def _normal(fit, theta, members, divides, p, size, resident, space, G, g):
     """Normal equations of the free constants `members[:p]`: G = J^T W J, g = J^T W r; returns r^T W r.
 
-    Column a of J is the derivative by `theta[members[a]] / size[a]`.  Sizes are mended here when a column's
+    Column a of J is the derivative by `theta[members[a]] / size[a]`, for a divisor that by the relative change of its
+    reciprocal.  Sizes are mended here when a column's
     squared norm leaves the comfortable range of a float; a column that is not finite gets size 0 and stays out.
     resident: `space` still holds the values of this very theta; otherwise it is a job's first point, where a norm of
     0 is looked into: it may be an underflow.
     """
-    total = _accumulate(fit, theta, members, p, size, resident, space, G, g)
+    total = _accumulate(fit, theta, members, divides, p, size, resident, space, G, g)
     if not total < np.inf:
         return np.inf
     comfortable = True
@@ -353,18 +392,20 @@ def _normal(fit, theta, members, p, size, resident, space, G, g):
             comfortable = False
     if comfortable:
         return total
-    _mend_sizes(fit, theta, members, p, size, space)
-    return _accumulate(fit, theta, members, p, size, False, space, G, g)
+    _mend_sizes(fit, theta, members, divides, p, size, space)
+    return _accumulate(fit, theta, members, divides, p, size, False, space, G, g)
 
 
-@njit(cache=True, nogil=True)
-def _accumulate(fit, theta, members, p, size, resident, space, G, g):
+@_jit()
+def _accumulate(fit, theta, members, divides, p, size, resident, space, G, g):
     program, length, columns, y, root_weight, unit = fit
     work, adjoint, out, residual = space
     rows = y.shape[0]
     total = 0.0
-    G[:p, :p] = 0.0
-    g[:p] = 0.0
+    for a in range(p):
+        g[a] = 0.0
+        for b in range(a + 1):
+            G[a, b] = 0.0
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
         n = stop - start
@@ -376,21 +417,26 @@ def _accumulate(fit, theta, members, p, size, resident, space, G, g):
         for a in range(p):
             row = out[members[a]]
             if size[a] == 0.0:
-                row[:n] = 0.0
+                for i in range(n):
+                    row[i] = 0.0
+            elif divides[a]:
+                for i in range(n):
+                    row[i] = row[i] * -theta[members[a]] * size[a] * unit
             elif size[a] * unit != 1.0:
                 for i in range(n):
                     row[i] = row[i] * size[a] * unit
             if root_weight.shape[0] > 0:
+                factor = root_weight[start:stop]
                 for i in range(n):
-                    row[i] *= root_weight[start + i]
+                    row[i] *= factor[i]
             g[a] += _dot(row, residual, n)
             for b in range(a + 1):
                 G[a, b] += _dot(row, out[members[b]], n)
     return total
 
 
-@njit(cache=True, nogil=True)
-def _mend_sizes(fit, theta, members, p, size, space):
+@_jit()
+def _mend_sizes(fit, theta, members, divides, p, size, space):
     """Sizes that bring every column's largest entry near 1."""
     program, length, columns, y, root_weight, unit = fit
     work, adjoint, out, residual = space
@@ -403,11 +449,13 @@ def _mend_sizes(fit, theta, members, p, size, space):
         reverse_block(program, length, theta, columns, start, stop, work, adjoint, out)
         for a in range(p):
             most = _largest(out[members[a]], stop - start)
+            if divides[a]:
+                most *= abs(theta[members[a]])
             if not most <= size[a]:  # larger, or NaN for good
                 size[a] = most
     for a in range(p):
         if size[a] > 0.0:
-            exponent = np.round(-np.log2(size[a]) - np.log2(unit))
+            exponent = np.floor(0.5 - np.log2(size[a]) - np.log2(unit))
             size[a] = 2.0 ** min(max(exponent, -1020.0), 1020.0)
         elif size[a] == 0.0:
             size[a] = 1.0 / unit
@@ -419,7 +467,7 @@ def _mend_sizes(fit, theta, members, p, size, space):
 # Levenberg-Marquardt
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _solve(G, g, p, n_linear, damping, A, norm, ridge, step):
     """Solve the damped normal equations into `step` [p]; returns the fall of the misfit that they predict.
 
@@ -465,58 +513,66 @@ def _solve(G, g, p, n_linear, damping, A, norm, ridge, step):
     return fall
 
 
-@njit(cache=True, nogil=True)
-def _move(here, members, p, step, size, trial):
-    """trial = here + step, in the units of `size`; whether any constant changed."""
-    trial[:] = here
+@_jit()
+def _move(here, members, divides, p, step, size, trial):
+    """trial = here + step, in the units of `size`; whether any constant changed.
+
+    The step of a divisor is the relative change of its reciprocal.
+    """
+    _copy(here, trial)
     moved = False
     for a in range(p):
-        trial[members[a]] += step[a] * size[a]
-        moved = moved or trial[members[a]] != here[members[a]]
+        c = members[a]
+        if divides[a]:
+            change = 1.0 + step[a] * size[a]
+            trial[c] /= change if abs(change) > 1e-12 else 1e-12
+        else:
+            trial[c] += step[a] * size[a]
+        moved = moved or trial[c] != here[c]
     return moved
 
 
-@njit(cache=True, nogil=True)
-def _project(fit, members, n_linear, size, theta, now, resident, space, system, trial):
+@_jit()
+def _project(fit, members, divides, n_linear, size, theta, now, resident, space, system, trial):
     """Solve for the linear constants alone, the others held; changes `theta` if that helps much; the misfit."""
     G, g, _, _, A, norm, ridge, step = system
     fall = _solve(G, g, n_linear, n_linear, 0.0, A, norm, ridge, step)
     if not fall > 0.1 * now:
         return now
-    _move(theta, members, n_linear, step, size, trial)
+    _move(theta, members, divides, n_linear, step, size, trial)
     there = _misfit(fit, trial, space)
     if there < now:
-        theta[:] = trial
+        _copy(trial, theta)
         return there
     return now
 
 
-@njit(cache=True, nogil=True)
-def _climb(fit, members, p, n_linear, max_steps, tolerance, enough, here, now, damping, space, system, size, spare):
+@_jit()
+def _climb(fit, members, divides, p, n_linear, max_steps, tolerance, enough, here, now, damping, space, system, size, spare):
     """Steps downhill from `here`, whose normal equations are in `system`; returns misfit, damping, state, passes.
 
     A trial point costs one pass over the data, its Jacobian two more, asked for only once it is accepted, or when
     the linear constants could still rescue it.
     """
     G, g, G_trial, g_trial, A, norm, ridge, step = system
-    trial, size_trial = spare
+    trial, size_trial, rescued = spare
     passes = 0
     for _ in range(max_steps):
         fall = _solve(G, g, p, n_linear, damping, A, norm, ridge, step)
-        if fall <= tolerance * now or not _move(here, members, p, step, size, trial):
+        if fall <= tolerance * now or not _move(here, members, divides, p, step, size, trial):
             return now, damping, CONVERGED if damping < 1.0 else STALLED, passes
         there = _misfit(fit, trial, space)
         passes += 1
         gain = (now - there) / fall
         if gain < 0.25 and there < np.inf and 0 < n_linear < p and now > enough:
             # the nonlinear constants are judged by the best that the linear ones can make of them
-            size_trial[:] = size
-            there = _normal(fit, trial, members, n_linear, size_trial, True, space, G_trial, g_trial)
+            _copy(size, size_trial)
+            there = _normal(fit, trial, members, divides, n_linear, size_trial, True, space, G_trial, g_trial)
             fall_linear = _solve(G_trial, g_trial, n_linear, n_linear, 0.0, A, norm, ridge, step)
             passes += 2
             if fall_linear > 0.1 * there and there - fall_linear < now:
-                for a in range(n_linear):
-                    trial[members[a]] += step[a] * size_trial[a]
+                _copy(trial, rescued)
+                _move(rescued, members, divides, n_linear, step, size_trial, trial)
                 there = _misfit(fit, trial, space)
                 passes += 1
             gain = (now - there) / fall
@@ -528,56 +584,58 @@ def _climb(fit, members, p, n_linear, max_steps, tolerance, enough, here, now, d
                 return now, damping, STALLED, passes
             continue
         if there <= enough and there > 0.5 * now or there == 0.0:
-            here[:] = trial
+            _copy(trial, here)
             return there, damping, EXACT, passes
-        here[:] = trial
+        _copy(trial, here)
         damping = max(damping * 0.1, LEAST_DAMPING) if gain > 0.75 else damping * (4.0 if gain < 0.25 else 1.0)
-        now = _normal(fit, here, members, p, size, True, space, G, g)
+        now = _normal(fit, here, members, divides, p, size, True, space, G, g)
         passes += 2
     return now, damping, EXACT if now <= enough else RUNNING, passes
 
 
-@njit(cache=True, nogil=True)
-def _begin(fit, members, p, n_linear, here, fresh, space, system, size, trial):
+@_jit()
+def _begin(fit, members, divides, p, n_linear, here, fresh, space, system, size, trial):
     """Normal equations at `here`; a fresh job first sets its linear constants to their best."""
     G, g = system[0], system[1]
-    now = _normal(fit, here, members, p, size, False, space, G, g)
+    now = _normal(fit, here, members, divides, p, size, False, space, G, g)
     passes = 3
     if not now < np.inf and n_linear > 0:  # a huge factor may be all that is wrong
         for a in range(n_linear):
-            here[members[a]] = 0.0
-        now = _normal(fit, here, members, p, size, False, space, G, g)
+            if not divides[a]:
+                here[members[a]] = 0.0
+        now = _normal(fit, here, members, divides, p, size, False, space, G, g)
         passes += 3
     if fresh and now < np.inf and 0 < n_linear < p:
-        there = _project(fit, members, n_linear, size, here, now, True, space, system, trial)
+        there = _project(fit, members, divides, n_linear, size, here, now, True, space, system, trial)
         passes += 1
         if there < now:
-            now = _normal(fit, here, members, p, size, True, space, G, g)
+            now = _normal(fit, here, members, divides, p, size, True, space, G, g)
             passes += 2
     return now, passes
 
 
-@njit(cache=True, nogil=True)
-def _find_members(role, free_exponents, members):
-    """The free constants, linear ones first; how many are linear, and how many there are."""
+@_jit()
+def _find_members(role, free_exponents, members, divides):
+    """The free constants, linear ones first, and which of them divide; how many are linear, how many there are."""
     p = 0
     for c in range(role.shape[0]):
-        if role[c] == LINEAR:
+        if role[c] == LINEAR or role[c] == LINEAR_DIVISOR:
             members[p] = c
+            divides[p] = role[c] == LINEAR_DIVISOR
             p += 1
     n_linear = p
     for c in range(role.shape[0]):
-        if role[c] == NONLINEAR or (role[c] == EXPONENT and free_exponents):
+        if role[c] == NONLINEAR or role[c] == DIVISOR or (role[c] == EXPONENT and free_exponents):
             members[p] = c
+            divides[p] = role[c] == DIVISOR
             p += 1
     return n_linear, p
 
 
-@njit(
+@_jit(
     f"void({_CODE}{_LENGTH}{_COLUMNS}{_TABLE}{_TABLE}{_VECTOR}{_VECTOR}{_INDEX}{_INDEX}{_ROLE}b1, i8, f8, f8, "
-    f"{_TABLE}{_TABLE}{_TABLE}{_TABLE}{_VECTOR}{_VECTOR}{_KIND}i8[::1])",
-    cache=True, nogil=True,
-)  # fmt: skip
+    f"{_TABLE}{_TABLE}{_TABLE}{_TABLE}{_VECTOR}{_VECTOR}{_KIND}i8[::1])"
+)
 def advance(code, length, columns, targets, root_weights, units, spreads, owner, target, role, free_exponents,
             max_steps, tolerance, exact, work, adjoint, out, theta, damping, misfit, state, passes):
     """Go on with every job for at most `max_steps` trial points.
@@ -598,15 +656,16 @@ def advance(code, length, columns, targets, root_weights, units, spreads, owner,
               np.empty(constants))
     size = np.empty(constants)
     here = np.empty(constants)
-    spare = (np.empty(constants), np.empty(constants))
+    spare = (np.empty(constants), np.empty(constants), np.empty(constants))
     members = np.empty(constants, np.int64)
+    divides = np.empty(constants, np.bool_)
     for j in range(owner.shape[0]):
         if state[j] > RUNNING:
             continue
         k, m = owner[j], target[j]
         fit = (code[k], length[j], columns, targets[m], root_weights[m], units[m])
-        n_linear, p = _find_members(role[k], free_exponents, members)
-        here[:] = theta[j]
+        n_linear, p = _find_members(role[k], free_exponents, members, divides)
+        _copy(theta[j], here)
         if p == 0:
             misfit[j] = _misfit(fit, here, space)
             passes[j] += 1
@@ -615,16 +674,17 @@ def advance(code, length, columns, targets, root_weights, units, spreads, owner,
         fresh = state[j] == FRESH
         if fresh:
             damping[j] = FIRST_DAMPING
-        size[:] = 1.0 / units[m]
-        now, used = _begin(fit, members, p, n_linear, here, fresh, space, system, size, spare[0])
+        for c in range(constants):
+            size[c] = 1.0 / units[m]
+        now, used = _begin(fit, members, divides, p, n_linear, here, fresh, space, system, size, spare[0])
         if not now < np.inf:
             misfit[j] = np.inf
             state[j] = NOT_FINITE
         else:
             now, damping[j], state[j], more = _climb(
-                fit, members, p, n_linear, max_steps, tolerance, exact * spreads[m], here, now, damping[j], space,
+                fit, members, divides, p, n_linear, max_steps, tolerance, exact * spreads[m], here, now, damping[j], space,
                 system, size, spare)
-            theta[j] = here
+            _copy(here, theta[j])
             misfit[j] = now
             used += more
         passes[j] += used

@@ -9,10 +9,11 @@ import time
 import numpy as np
 
 from nbsr.evaluate import evaluate, jacobian
-from nbsr.refine.structure import EXPONENT, FIXED, LINEAR, NONLINEAR, current_tables, find_roles
+from nbsr.refine.structure import FIXED, LINEAR, current_tables, find_roles
 
 _MINIMIZE = {"bfgs": "BFGS", "lbfgsb": "L-BFGS-B", "neldermead": "Nelder-Mead", "powell": "Powell"}
 _LEAST_SQUARES = {"lm": "trf", "trf": "trf", "dogbox": "dogbox"}
+_FAR = 1e100  # what the optimisers see of a residual that is not finite
 
 
 def refine_one_by_one(programs, keys, problem, starts, restarts, fixed, max_steps, deadline, width, method):
@@ -84,7 +85,7 @@ class _Model:
         self.role = role[0, : self.n]
         self.free = np.flatnonzero(self.role != FIXED)
         self.linear = np.flatnonzero(self.role == LINEAR)
-        self.curved = bool(np.isin(self.role, (NONLINEAR, EXPONENT)).any())
+        self.curved = len(self.free) > len(self.linear)
         self.root_weight = problem.root_weights[0] if problem.root_weights.shape[1] else 1.0
         self.passes = 0
 
@@ -107,12 +108,10 @@ class _Model:
 
     def solve_linear(self, theta: np.ndarray) -> np.ndarray:
         """Theta with its linear constants at their best."""
+        theta = theta.copy()
+        theta[self.linear] = 0.0
         for _ in range(2):  # the second time mends the rounding of the first
             residual = self.residuals(theta)
-            if not np.isfinite(residual).all():
-                theta = theta.copy()
-                theta[self.linear] = 0.0
-                residual = self.residuals(theta)
             if not np.isfinite(residual).all():
                 return theta
             columns = self.derivatives(theta, np.ones(len(self.free)))[:, np.isin(self.free, self.linear)]
@@ -136,7 +135,8 @@ class _Model:
             return theta, now, True
         scale = np.where(theta[self.free] != 0.0, np.abs(theta[self.free]), 1.0)
         run = self._least_squares if method in _LEAST_SQUARES else self._minimize
-        z, converged = run(method, theta, scale, max_steps)
+        with np.errstate(all="ignore"):
+            z, converged = run(method, theta, scale, max_steps)
         moved = theta.copy()
         moved[self.free] = z * scale
         there = self.misfit(moved)
@@ -155,7 +155,7 @@ class _Model:
         from scipy.optimize import least_squares
 
         def residuals(z):
-            return np.nan_to_num(self.residuals(self._at(z, theta, scale)), nan=1e100, posinf=1e100, neginf=-1e100)
+            return np.nan_to_num(np.clip(self.residuals(self._at(z, theta, scale)), -_FAR, _FAR), nan=_FAR)
 
         found = least_squares(
             residuals, theta[self.free] / scale, lambda z: self.derivatives(self._at(z, theta, scale), scale),
@@ -164,24 +164,37 @@ class _Model:
         return found.x, found.status > 0
 
     def _minimize(self, method, theta, scale, max_steps):
+        """Over the nonlinear constants alone: the others are solved for at every point, so that the slope by the
+        nonlinear ones there is that of the whole (Golub and Pereyra 1973)."""
         from scipy.optimize import minimize
 
         spread = self.problem.spread or 1.0
+        curved = ~np.isin(self.free, self.linear)
+        start = theta[self.free] / scale
+
+        def at(z):
+            moved = start.copy()
+            moved[curved] = z
+            moved = self._at(moved, theta, scale)
+            return self.solve_linear(moved) if len(self.linear) else moved
 
         def value(z):
-            return min(self.misfit(self._at(z, theta, scale)) / spread, 1e100)
+            return min(self.misfit(at(z)) / spread, _FAR)
 
         def slope(z):
-            moved = self._at(z, theta, scale)
+            moved = at(z)
             residual = self.residuals(moved)
             if not np.isfinite(residual).all():
                 return np.zeros(len(z))
-            return 2.0 / spread * (self.derivatives(moved, scale).T @ residual)
+            return np.clip(2.0 / spread * (self.derivatives(moved, scale).T @ residual)[curved], -_FAR, _FAR)
 
         follows_slope = method in ("bfgs", "lbfgsb")
-        steps = max_steps * (4 if follows_slope else 40)
+        options = {"maxiter": max_steps * (4 if follows_slope else 20)}
+        if method == "powell":
+            options |= {"xtol": 1e-8, "ftol": 1e-14, "maxfev": 40 * max_steps}
         found = minimize(
-            value, theta[self.free] / scale, jac=slope if follows_slope else None, method=_MINIMIZE[method],
-            tol=1e-15, options={"maxiter": steps},
+            value, start[curved], jac=slope if follows_slope else None, method=_MINIMIZE[method],
+            tol=None if method == "powell" else 1e-15, options=options,
         )  # fmt: skip
-        return found.x, bool(found.success)
+        moved = at(found.x)
+        return moved[self.free] / scale, bool(found.success)

@@ -12,8 +12,8 @@ from numba.extending import register_jitable
 from nbsr.evaluate.program import COPY, LITERAL
 from nbsr.operators import OPERATORS
 
-# what a constant is to the fit
-NONLINEAR, LINEAR, FIXED, EXPONENT = 0, 1, 2, 3
+# what a constant is to the fit; a divisor is fitted as its reciprocal, which is where it may be linear
+NONLINEAR, LINEAR, FIXED, EXPONENT, DIVISOR, LINEAR_DIVISOR = 0, 1, 2, 3, 4, 5
 # what an operator is to a constant below it
 OTHER, SUM, DIFFERENCE, SCALED, PRODUCT, QUOTIENT, POWER, PERIODIC, EXTREME, NUMBER = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 
@@ -57,8 +57,8 @@ def find_roles(code, length, n_constants, n_columns, kind, fixed, role):
 
     A node "passes" if the formula is affine in it, with a factor free of other linear constants.  The root passes;
     sums pass to both sides; a product passes to that side which offers more linear constants, and what its other
-    side holds is then nonlinear; a quotient passes to its numerator.  What is used twice (by the definition of a
-    user's operator) never passes.
+    side holds is then nonlinear; a quotient passes to its numerator, or is the product with the reciprocal of a bare
+    constant.  What is used twice (by the definition of a user's operator) never passes.
     """
     steps = code.shape[1]
     offers = np.zeros(steps, np.int64)  # linear constants that a node would give if it passed
@@ -82,10 +82,12 @@ def find_roles(code, length, n_constants, n_columns, kind, fixed, role):
             passes[t] = False
             if op == SUM or op == DIFFERENCE:
                 offers[t] = in_left + in_right
-            elif op == SCALED or op == QUOTIENT:
+            elif op == SCALED:
                 offers[t] = in_left
             elif op == PRODUCT:
                 offers[t] = max(in_left, in_right)
+            elif op == QUOTIENT:
+                offers[t] = max(in_left, in_right) if right < 0 else in_left
             else:
                 offers[t] = 0
             if uses[t] > 1:
@@ -95,15 +97,19 @@ def find_roles(code, length, n_constants, n_columns, kind, fixed, role):
             op, left, right = kind[code[k, t, 0]], code[k, t, 1], code[k, t, 2]
             if op == POWER and right < 0 and role[k, -1 - right] == NONLINEAR:
                 role[k, -1 - right] = EXPONENT
+            if op == QUOTIENT and right < 0 and role[k, -1 - right] == NONLINEAR:
+                role[k, -1 - right] = DIVISOR
             if not passes[t] or offers[t] == 0 or op == NUMBER:
                 continue
             to_left = op == SUM or op == DIFFERENCE or op == SCALED or op == QUOTIENT
             to_right = op == SUM or op == DIFFERENCE
-            if op == PRODUCT:
+            if op == PRODUCT or (op == QUOTIENT and right < 0):
                 in_left = _offered(left, n_columns, offers, role[k])
                 in_right = _offered(right, n_columns, offers, role[k])
                 to_left = in_left > in_right or (in_left == in_right and left < 0)
                 to_right = not to_left
+            if op == QUOTIENT and to_right and right < 0 and role[k, -1 - right] == DIVISOR:
+                role[k, -1 - right] = LINEAR_DIVISOR
             for operand, wanted in ((left, to_left), (right, to_right)):
                 if wanted and operand < 0 and role[k, -1 - operand] == NONLINEAR:
                     role[k, -1 - operand] = LINEAR
@@ -134,5 +140,5 @@ def _count_uses(program, last, n_columns, kind, uses, used):
 @register_jitable
 def _offered(operand, n_columns, offers, role):
     if operand < 0:
-        return 1 if role[-1 - operand] == NONLINEAR else 0
+        return 1 if role[-1 - operand] == NONLINEAR or role[-1 - operand] == DIVISOR else 0
     return 0 if operand < n_columns else offers[operand - n_columns]

@@ -48,7 +48,9 @@ def warm(background: bool = True) -> None:
         return
     nbsr.evaluate.warm()
     if not any(process.poll() is None for process in _warming):
-        _warming[:] = [subprocess.Popen([sys.executable, "-c", "from nbsr.refine import warming; warming.compile_all()"])]
+        script = "from nbsr.refine import warming; warming.compile_all()"
+        # A session of its own, which the interrupt of a notebook does not reach.
+        _warming[:] = [subprocess.Popen([sys.executable, "-c", script], start_new_session=True)]
     if not background:
         _warming[0].wait()
 
