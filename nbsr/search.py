@@ -356,8 +356,9 @@ class _Run:
             method=self.settings["refiner"], seed=self.settings["seed"], **options,
         )  # fmt: skip
 
-    def record(self, tokens: np.ndarray, fits: Any, source: str, tidy: bool = False) -> None:
+    def record(self, tokens: np.ndarray, fits: Any, source: str) -> None:
         """Put a fitted batch into the archive and the counts."""
+        from nbsr.expression import CONST, PAD
         from nbsr.refine import Status
 
         archive, elapsed = self.archive, self.elapsed
@@ -365,15 +366,21 @@ class _Run:
         for code, count in zip(*np.unique(status, return_counts=True), strict=True):
             name = Status(int(code)).name.lower()
             archive.counts[name] = archive.counts.get(name, 0) + int(count)
-        const = 1
         for row, word in enumerate(tokens.tolist()):
             error = fvu[row]
             if error < math.inf:
-                while word and word[-1] == 0:
+                while word[-1] == PAD:
                     word.pop()
                 key = tuple(word)
-                archive.add(key, tuple(constants[row][: key.count(const)]), error, source, elapsed, tidy)
+                archive.add(key, tuple(constants[row][: key.count(CONST)]), error, source, elapsed)
         self.evaluations += len(tokens)
+
+    def judge(self, laws: list[Any]) -> np.ndarray:
+        """The FVU of laws as they stand, nothing fitted; NaN where one is not finite."""
+        from nbsr.score import fvu
+
+        values = np.array([law.predict(self.work.inputs) for law in laws])
+        return fvu(self.work.response, values, self.work.weights)
 
     # -- methods -------------------------------------------------------------------------------------------------
 
@@ -437,12 +444,14 @@ class _Run:
                 self.stage = batch.source
                 fits = None
                 if len(batch):
+                    if shown_at < 0:
+                        yield self.first_look(batch)
                     fits = self.fit(batch.tokens, batch.starts, batch.restarts, batch.steps, deadline=self.deadline - self.wrap_up)
                     self.record(batch.tokens, fits, batch.source)
                     self.tidy_best()
                 if exact_at is None and self.exact():
                     exact_at = self.evaluations
-                if exact_at is not None and self.evaluations >= exact_at + 600:
+                if exact_at is not None and self.evaluations >= exact_at + self.grace():
                     self.ended = "exact"
                     break
                 if self.archive.version != shown_version and self.elapsed - shown_at > 0.1 or self.elapsed - shown_at > 0.5:
@@ -460,8 +469,24 @@ class _Run:
         self.tidy_front()
         yield self.snapshot(self.result())
 
+    def first_look(self, batch: Any) -> Any:
+        """A snapshot of the first proposals as they came, so that there is something to see while kernels load."""
+        from nbsr.expression import unpack
+
+        if batch.starts is not None:
+            laws = unpack(batch.tokens[:8], batch.starts[:8], self.vocabulary)
+            for law, error in zip(laws, self.judge(laws), strict=True):
+                if math.isfinite(error):
+                    self.archive.add(law.tokens, law.constants, float(error), batch.source, self.elapsed)
+        return self.snapshot()
+
     def exact(self) -> bool:
         return any(r.fvu < _EXACT for r in self.archive.best.values())
+
+    def grace(self) -> int:
+        """How many more candidates to try for a shorter law, once there is an exact one of this length."""
+        shortest = min(r.complexity for r in self.archive.best.values() if r.fvu < _EXACT)
+        return 40 * max(0, shortest - 7)
 
     # -- tidying -------------------------------------------------------------------------------------------------
 
@@ -471,9 +496,15 @@ class _Run:
 
         return pick(
             np.array([r.fvu for r in records]), np.array([r.complexity for r in records]), len(self.work.response),
-            np.array([len(r.constants) for r in records]), rule=self.settings["score"],
+            np.array([self.freedom(r) for r in records]), rule=self.settings["score"],
             parsimony=self.settings["parsimony"],
         )  # fmt: skip
+
+    def freedom(self, record: _Record) -> int:
+        """How many constants were fitted; a tidy law's simple numbers were not."""
+        from nbsr.expression import exact_form
+
+        return sum(exact_form(c) is None for c in record.constants) if record.tidy else len(record.constants)
 
     def tidy_best(self) -> None:
         """Polish the law that would be picked now, once."""
@@ -494,7 +525,7 @@ class _Run:
                 return
             worth = evidence(
                 np.array([r.fvu for r in front]), len(self.work.response),
-                np.array([len(r.constants) for r in front]), np.array([r.complexity for r in front]),
+                np.array([self.freedom(r) for r in front]), np.array([r.complexity for r in front]),
             )  # fmt: skip
             for k in np.argsort(worth, kind="stable")[:8]:
                 if self.remaining < 0.25 * self.wrap_up and self.settings["seconds"] is not None:
@@ -503,26 +534,18 @@ class _Run:
 
     def tidy(self, record: _Record) -> None:
         """Drop what is superfluous, snap constants, simplify, refit; every rung goes into the archive."""
-        from nbsr.expression import Expression, pack
+        from nbsr.expression import Expression
         from nbsr.simplify import polish
 
         self.tidied.add(record.tokens)
         law = Expression(record.tokens, record.constants, self.vocabulary)
-        rungs = polish(law, self.work.inputs, self.work.response, self.work.weights)
-        rungs = [r for r in rungs if self.constraints.allows(r)]
-        if not rungs:
-            return
-        tokens, constants = pack(rungs)
-        self.tidied.update(r.tokens for r in rungs)
-        self.record(tokens, self.value(rungs), record.source, tidy=True)
-        self.evaluations -= len(rungs)
-
-    def value(self, laws: list[Any]) -> Any:
-        """The FVU of laws as they stand, nothing fitted, as Fits."""
-        from nbsr.expression import pack
-
-        tokens, constants = pack(laws)
-        return self.fit(tokens, constants, restarts=0, steps=0, fixed=np.ones(constants.shape, bool))
+        allowed = self.constraints.operators
+        rungs = polish(law, self.work.inputs, self.work.response, self.work.weights, operators=allowed)
+        rungs = [rung for rung in rungs if self.constraints.allows(rung)]
+        for rung, error in zip(rungs, self.judge(rungs) if rungs else (), strict=True):
+            if math.isfinite(error):
+                self.tidied.add(rung.tokens)
+                self.archive.add(rung.tokens, rung.constants, float(error), record.source, self.elapsed, tidy=True)
 
     # -- showing -------------------------------------------------------------------------------------------------
 

@@ -115,15 +115,15 @@ def view(y: np.ndarray, outer: Outer, peel: Phrase | None, peel_values: np.ndarr
 # screening: values in, index pairs out
 
 
+@np.errstate(all="ignore")
 def standardised(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Rows centred and scaled to length one under the weights, times sqrt(weight), float32."""
     share = weight / weight.sum()
-    with np.errstate(all="ignore"):
-        top = np.max(np.abs(values), axis=-1, keepdims=True)
-        scaled = values / np.where(top > 0, top, 1.0)
-        centred = (scaled - (scaled @ share)[..., None]) * np.sqrt(share)
-        length = np.sqrt(np.sum(centred**2, axis=-1, keepdims=True))
-        out = np.where(length > 1e-9, centred / length, 0.0)
+    top = np.max(np.abs(values), axis=-1, keepdims=True)
+    scaled = values / np.where(top > 0, top, 1.0)
+    centred = (scaled - (scaled @ share)[..., None]) * np.sqrt(share)
+    length = np.sqrt(np.sum(centred**2, axis=-1, keepdims=True))
+    out = np.where(length > 1e-9, centred / length, 0.0)
     return out.astype(np.float32)
 
 
@@ -153,6 +153,7 @@ class _Best:
             self.floor = self.score.min()
 
 
+@np.errstate(all="ignore")
 def best_sums(H: np.ndarray, z: np.ndarray, size: int) -> np.ndarray:
     """Pairs (i, j) of rows of the standardised library whose two-term fit explains most of z; (i, i) is one term.
 
@@ -175,6 +176,7 @@ def best_sums(H: np.ndarray, z: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([best.pair[np.argsort(-best.score)], np.stack([single, single], 1)])
 
 
+@np.errstate(all="ignore")
 def best_products(values: np.ndarray, z: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
     """Pairs (i, j) whose product, with a factor and an offset, explains most of z: three matrix products."""
     share = (weight / weight.sum()).astype(np.float32)
@@ -198,6 +200,7 @@ def best_products(values: np.ndarray, z: np.ndarray, weight: np.ndarray, size: i
     return best.pair[np.argsort(-best.score)]
 
 
+@np.errstate(all="ignore")
 def least_squares(columns: np.ndarray, z: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted linear fits with an offset, batched.
 
