@@ -258,6 +258,7 @@ class Pairs:
             yield Proposals(tokens, starts, source)
 
     def term(self, row: int | np.integer) -> Phrase | None:
+        row = int(row)
         if row not in self.spelled:
             self.spelled[row] = self.terms.phrase(row)
         return self.spelled[row]
