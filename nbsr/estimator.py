@@ -1,6 +1,5 @@
 """The search as a scikit-learn regressor: a thin shell that validates, searches and predicts."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -27,21 +26,22 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     the columns are x1, x2, ... in the law. `predict` gives NaN on rows where the law is not defined.
     """
 
+    # Without types, since scikit-learn wants whatever comes to be stored; `fit` judges it.
     def __init__(
         self,
-        seconds: float | None = 10.0,
-        method: str = "auto",
-        random_state: Any = None,
-        operators: Iterable[str] | None = None,
-        forbid: Iterable[str] = (),
-        require: Iterable[str] = (),
-        max_complexity: int = 30,
-        max_evaluations: int | None = None,
-        start: Iterable[str] = (),
-        criterion: str = "evidence",
-        parsimony: float = 0.05,
-        refiner: str = "lm",
-        device: str = "auto",
+        seconds=10.0,
+        method="auto",
+        random_state=None,
+        operators=None,
+        forbid=(),
+        require=(),
+        max_complexity=30,
+        max_evaluations=None,
+        start=(),
+        criterion="evidence",
+        parsimony=0.05,
+        refiner="lm",
+        device="auto",
     ):
         self.seconds = seconds
         self.method = method
@@ -63,16 +63,18 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         A row of weight 2 counts as two rows; other weights than whole numbers are taken as 1/variance.
         Raises ValueError for data or parameters that cannot be used, among them a y of several columns.
         """
-        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        shape = np.asarray(y).shape
+        if len(shape) == 2 and shape[1] > 1:
             raise UsageError(
-                f"y should be a 1d array, got {np.shape(y)[1]} columns; fit one regressor for each, for "
+                f"y should be a 1d array, got {shape[1]} columns; fit one regressor for each, for "
                 "example with sklearn.multioutput.MultiOutputRegressor."
             )
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=3)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         X, y, sample_weight = _in_order(X, np.asarray(y, dtype=np.float64), sample_weight)
-        table = Table.from_arrays(X, y, getattr(self, "feature_names_in_", None), sample_weight)
+        names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
+        table = Table.from_arrays(X, y, names, sample_weight)
         settings = {name: value for name, value in self.get_params(deep=False).items() if name in _PASSED_ON}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.result_ = regress(table, seed=seed, score=self.criterion, **settings)

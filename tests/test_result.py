@@ -359,10 +359,10 @@ def test_what_is_shown_is_bounded():
     table = Table.from_arrays(rng.normal(size=(30, 1)), rng.normal(size=30), ["x"])
     laws = []
     for i in range(60):
-        text = "x" + "".join(f" + {rng.normal()!r}*x" for _ in range(i))
+        text = f"{i}.25*x" if i != 45 else "x" + " + 1.23456789*x" * 200
         law = Expression.parse(text, Vocabulary(("x",)))
         errors = (0.1,) * len(law.constants)
-        laws.append(Candidate(law, errors, 2.0 ** -(i + 1), law.complexity, -float(i), "pairs", 0.0, i))
+        laws.append(Candidate(law, errors, 2.0 ** -(i + 1), i + 1, -float(i), "pairs", 0.0, i))
     result = Result(table, tuple(laws), 45, "finished", notes=tuple(f"note {i} " * 100 for i in range(50)))
     assert len(result._repr_html_()) < 50_000
     assert repr(result).count("\n") < 100 and ">>>" in repr(result)
