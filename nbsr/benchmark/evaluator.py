@@ -5,12 +5,14 @@ each of + - * / and 1 for each function, as the prior draws them. Every figure i
 taken in turns with the peer's, so that whatever else the machine does hits both.
 """
 
+import importlib
 import math
 import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +108,7 @@ def _speed(programs: Programs, constants: np.ndarray, X: np.ndarray, dtype: type
 
 def _against_pyoperon(seconds: float, n_rows: int = 1000) -> Iterator[str]:
     try:
-        import pyoperon
+        pyoperon: Any = importlib.import_module("pyoperon")
     except ImportError:
         yield "  pyoperon is not installed; `pip install nbsr[peers]` installs it"
         return

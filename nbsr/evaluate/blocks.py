@@ -4,6 +4,8 @@ They only pass addresses to the machine code, so a numba function that calls the
 module loads the machine code, and compiles it first if it is not there (see `nbsr.evaluate.ready`).
 """
 
+from typing import Any
+
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -14,7 +16,7 @@ from nbsr.evaluate import compiled
 compiled.kernels()
 
 
-def _external(name: str, n_arguments: int):
+def _external(name: str, n_arguments: int) -> Any:
     """An intrinsic that calls the machine code's function with 64-bit arguments."""
 
     @intrinsic

@@ -5,6 +5,7 @@ import hashlib
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -96,6 +97,10 @@ class Kernels:
 
     Numba code reaches the block functions by their names, prefixed with `nbsr_`.
     """
+
+    evaluate_float32: Callable[..., None]
+    evaluate_float64: Callable[..., None]
+    jacobian_float64: Callable[..., None]
 
     def __init__(self, code: bytes):
         import llvmlite.binding as llvm

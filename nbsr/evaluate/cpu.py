@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import DTypeLike
 
 from nbsr.evaluate import compiled, elementwise
 from nbsr.evaluate.program import BLOCK, Programs
@@ -37,14 +38,16 @@ def warm(background: bool = True) -> None:
         return
     if not any(process.poll() is None for process in _warming):
         script = "from nbsr.evaluate import compiled; compiled.store_kernels()"
-        process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], stdin=subprocess.DEVNULL, start_new_session=True
+        )  # a session of its own, which the interrupt of a notebook does not reach
         _warming[:] = [process]
         threading.Thread(target=process.wait, daemon=True).start()
     if not background:
         _warming[0].wait()
 
 
-def aligned(shape: tuple[int, ...], dtype=np.float64) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> np.ndarray:
     """An uninitialised array that begins on a cache line, which the kernels read and write faster."""
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape)) * dtype.itemsize
@@ -53,7 +56,7 @@ def aligned(shape: tuple[int, ...], dtype=np.float64) -> np.ndarray:
     return memory[skip : skip + n_bytes].view(dtype).reshape(shape)
 
 
-def as_columns(X: Float[np.ndarray, "rows columns"], dtype=np.float64) -> np.ndarray:
+def as_columns(X: Float[np.ndarray, "rows columns"], dtype: DTypeLike = np.float64) -> np.ndarray:
     """X as the machine reads it: [D, N], each column one aligned run of memory padded with its first number.
 
     The padding lies behind the returned view; `forward_block` takes any [D, N] array with contiguous rows, but is
@@ -73,7 +76,7 @@ def evaluate(
     programs: Programs,
     constants: np.ndarray,
     X: np.ndarray,
-    dtype=np.float64,
+    dtype: DTypeLike = np.float64,
     threads: int | None = None,
     stop_early: bool = False,
     out: np.ndarray | None = None,

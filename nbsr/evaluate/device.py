@@ -7,6 +7,7 @@ strings of the operator table are the same as on the processor, and so are the r
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from nbsr.evaluate.elementwise import apply, torch_names
 from nbsr.evaluate.program import COPY, LITERAL, Programs
@@ -19,7 +20,7 @@ _NUMBERS_AT_ONCE = 1 << 26  # values of instructions that are kept in memory at 
 
 
 def evaluate_torch(
-    programs: Programs, constants: np.ndarray, X: np.ndarray, device="cpu", dtype=np.float64
+    programs: Programs, constants: np.ndarray, X: np.ndarray, device="cpu", dtype: DTypeLike = np.float64
 ) -> "torch.Tensor":
     """Values [K, N] on the device; arguments as in `nbsr.evaluate.evaluate`."""
     import torch
@@ -32,7 +33,7 @@ def evaluate_torch(
 
 
 def jacobian_torch(
-    programs: Programs, constants: np.ndarray, X: np.ndarray, device="cpu", dtype=np.float64
+    programs: Programs, constants: np.ndarray, X: np.ndarray, device="cpu", dtype: DTypeLike = np.float64
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
     """Values [K, N] and derivatives [K, C, N] by the constants, on the device."""
     import torch

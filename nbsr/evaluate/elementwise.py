@@ -10,6 +10,7 @@ from functools import cache
 from types import CodeType
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from nbsr.evaluate.program import COPY, LITERAL, Programs
 from nbsr.operators import OPERATORS
@@ -120,7 +121,9 @@ def derivatives_of(code: np.ndarray, found: list, constants, columns, names: dic
                 adjoint[o - n_columns] = adjoint.get(o - n_columns, 0.0) + share
 
 
-def evaluate(programs: Programs, constants: np.ndarray, X: np.ndarray, dtype=np.float64) -> np.ndarray:
+def evaluate(
+    programs: Programs, constants: np.ndarray, X: np.ndarray, dtype: DTypeLike = np.float64
+) -> np.ndarray:
     """Values [K, N] by NumPy; arguments as in `nbsr.evaluate.evaluate`."""
     values = np.empty((len(programs), len(X)), dtype)
     with np.errstate(all="ignore"):

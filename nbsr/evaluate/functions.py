@@ -308,7 +308,7 @@ def root5(x: Lanes) -> Lanes:
     high, low = _log_in_two_words(size)
     fifth = high * 0.2
     # 1/5 is not exact either: what its product with the logarithm lost is part of the rest
-    rest = fma(fma(fifth, -5.0, high), 0.2, low * 0.2)
+    rest = fma(fifth.call("fma", -5.0, high), 0.2, low * 0.2)
     root = copysign(exp(fifth, rest), x)
     return where((size > 0.0) & (size < INFINITY), root, x)
 

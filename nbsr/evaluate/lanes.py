@@ -5,16 +5,21 @@ of whole vectors, and an operator's value string, evaluated with `Lanes` for `a`
 Nothing is left to an auto-vectoriser: the vectors are explicit, and LLVM splits them into what the machine has.
 """
 
+from typing import Any
+
 from llvmlite import ir
 
+# llvmlite is not annotated, and a checker's guesses about it are wrong: these names say what is meant
+Builder = Any  # llvmlite.ir.IRBuilder
+Value = Any  # llvmlite.ir.Value
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 POINTER = ir.PointerType()
 
 
-def room(builder: ir.IRBuilder, type: ir.Type, align: int = 16) -> ir.Value:
+def room(builder: Builder, type: ir.Type, align: int = 16) -> Value:
     """The address of memory on the stack for one value of a type."""
     with builder.goto_entry_block():
-        place = builder.alloca(type)
+        place: Value = builder.alloca(type)
     place.align = align
     place.type = POINTER
     return place
@@ -55,7 +60,7 @@ class Lanes:
 
     __slots__ = ("builder", "format", "value")
 
-    def __init__(self, builder: ir.IRBuilder, format: Format, value: ir.Value):
+    def __init__(self, builder: Builder, format: Format, value: Value):
         self.builder, self.format, self.value = builder, format, value
 
     def like(self, other) -> "Lanes":
@@ -129,7 +134,7 @@ class Lanes:
     def __ne__(self, other):
         return self._compare("!=", other)
 
-    __hash__ = None
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def call(self, intrinsic: str, *others) -> "Lanes":
         """An LLVM intrinsic on whole vectors, such as `sqrt` or `fmuladd`."""
@@ -152,7 +157,7 @@ class Mask:
 
     __slots__ = ("builder", "format", "value")
 
-    def __init__(self, builder: ir.IRBuilder, format: Format, value: ir.Value):
+    def __init__(self, builder: Builder, format: Format, value: Value):
         self.builder, self.format, self.value = builder, format, value
 
     def __and__(self, other):
@@ -176,7 +181,7 @@ class Bits:
 
     __slots__ = ("builder", "format", "value")
 
-    def __init__(self, builder: ir.IRBuilder, format: Format, value: ir.Value):
+    def __init__(self, builder: Builder, format: Format, value: Value):
         self.builder, self.format, self.value = builder, format, value
 
     def _apply(self, instruction: str, other) -> "Bits":

@@ -16,11 +16,12 @@ Operands of an instruction have a pointer and a step in bytes. A constant is one
 """
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 from llvmlite import ir
 
 from nbsr.evaluate import functions
-from nbsr.evaluate.lanes import I1, I32, I64, POINTER, Format, Lanes, room
+from nbsr.evaluate.lanes import I1, I32, I64, POINTER, Builder, Format, Lanes, Value, room
 from nbsr.evaluate.program import BLOCK, COPY, LITERAL
 from nbsr.operators import OPERATORS
 
@@ -35,7 +36,7 @@ def whole(number: int) -> ir.Constant:
 
 
 @contextmanager
-def counting(builder: ir.IRBuilder, start, stop, down: bool = False):
+def counting(builder: Builder, start, stop, down: bool = False):
     """A loop over start <= i < stop (from above where `down`); yields i and the block to branch to for leaving it."""
     counter = room(builder, I64)
     head, body, leave = (builder.append_basic_block(name) for name in ("head", "body", "leave"))
@@ -68,9 +69,7 @@ class Writer:
 
     # -- small steps -------------------------------------------------------------------------------------------
 
-    def function(
-        self, name: str, type: ir.FunctionType, arguments: str, visible: bool = False
-    ) -> ir.IRBuilder:
+    def function(self, name: str, type: ir.FunctionType, arguments: str, visible: bool = False) -> Builder:
         function = ir.Function(self.module, type, f"{name}_{self.format.name}")
         function.linkage = "external" if visible else "internal"
         for argument, word in zip(function.args, arguments.split(), strict=True):
@@ -94,7 +93,7 @@ class Writer:
     def store(self, builder, lanes, pointer):
         builder.store(lanes.value, pointer, align=self.format.bytes)
 
-    def fill(self, builder, pointer, vectors, vector: ir.Value):
+    def fill(self, builder, pointer, vectors, vector: Value):
         with counting(builder, whole(0), vectors) as (i, _):
             target = self.at(builder, pointer, builder.mul(i, whole(128)))
             builder.store(vector, target, align=self.format.bytes)
@@ -112,7 +111,7 @@ class Writer:
 
     # -- inner loops -------------------------------------------------------------------------------------------
 
-    def value_loop(self, row: int, text: str) -> ir.Function:
+    def value_loop(self, row: int | str, text: str) -> ir.Function:
         """for every vector: out = value(a, b)"""
         builder = self.function(f"value{row}", _LOOP, "a a_step b b_step out vectors")
         a, a_step, b, b_step, out, vectors = builder.function.args
@@ -126,7 +125,7 @@ class Writer:
         builder.ret_void()
         return builder.function
 
-    def partial_loop(self, row: int, side: int, text: str) -> ir.Function:
+    def partial_loop(self, row: int | str, side: int, text: str) -> ir.Function:
         """for every vector: target += adjoint * (d value / d operand)"""
         builder = self.function(
             f"partial{row}_{side}", _PARTIAL, "a a_step b b_step v adjoint target vectors"
@@ -217,7 +216,7 @@ class Writer:
 
     def prepare(self, builder):
         """The arguments that every block function has, by name, and what follows from them."""
-        m = _Names(builder.function.args)
+        m = _by_name(builder.function.args)
         m.vectors = self.vectors(builder, m.rows)
         past = builder.srem(m.rows, whole(self.format.lanes))
         uneven = builder.icmp_signed("!=", past, whole(0))
@@ -402,7 +401,7 @@ class Writer:
             self.BATCH_ARGUMENTS + " stop_early",
             True,
         )
-        m = _Names(builder.function.args)
+        m = _by_name(builder.function.args)
         hurried = builder.icmp_signed("!=", m.stop_early, whole(0))
         with self.each_block(builder, m) as leave:
             # a row of values must not be written past its end, so an uneven block goes by way of work
@@ -430,7 +429,7 @@ class Writer:
             self.BATCH_ARGUMENTS + " adjoint rows_out derivatives",
             True,
         )
-        m = _Names(builder.function.args)
+        m = _by_name(builder.function.args)
         stride = whole(self.row_bytes)
         with self.each_block(builder, m):
             builder.call(forward_block, [*self.block_arguments(m), m.result])
@@ -447,12 +446,9 @@ class Writer:
         builder.ret_void()
 
 
-class _Names:
-    """A function's arguments as attributes."""
-
-    def __init__(self, arguments):
-        for argument in arguments:
-            setattr(self, argument.name, argument)
+def _by_name(arguments) -> SimpleNamespace:
+    """A function's arguments as attributes; what follows from them is kept beside them."""
+    return SimpleNamespace(**{argument.name: argument for argument in arguments})
 
 
 def write_module() -> str:
