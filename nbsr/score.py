@@ -120,6 +120,11 @@ def evidence(
     return likelihood + k / 2 * np.log(n) + NATS_PER_NODE * np.asarray(complexity)
 
 
+def effective_rows(n_rows: int, weights: Float[np.ndarray, " rows"] | None = None) -> int:
+    """How many rows of equal weight say as much: (sum w)^2 / sum w^2, rounded (Kish)."""
+    return n_rows if weights is None else int(round(weights.sum() ** 2 / (weights**2).sum()))
+
+
 def pareto_front(
     fvu: Float[np.ndarray, " candidates"], complexity: Int[np.ndarray, " candidates"]
 ) -> Int[np.ndarray, " front"]:
