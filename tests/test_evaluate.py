@@ -642,7 +642,7 @@ programs, X = compile_programs(tokens, vocabulary), np.linspace(-2, 2, 50)[:, No
 assert not ready()
 plain = evaluate(programs, constants, X)
 assert not compiled.is_loaded()
-compiled.store_kernels()
+warm(background=False)
 assert ready() and path.stat().st_size > 10_000 and not compiled.is_loaded()
 assert np.allclose(evaluate(programs, constants, X), plain, rtol=1e-14, atol=1e-14) and compiled.is_loaded()
 """

@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def _target():
 
 @cache
 def object_path() -> Path:
-    """Where this processor's kernels are kept: beside the package, or among the user's caches if that is read-only.
+    """Where this processor's kernels are kept: beside the package, or among the user's caches if that is read-only, or
+    for this process alone.
 
     The name holds a hash of everything that the machine code follows from.
     """
@@ -39,27 +41,18 @@ def object_path() -> Path:
 
     digest = hashlib.sha256()
     for source in ("lanes.py", "functions.py", "coefficients.py", "machine.py", "program.py", "compiled.py"):
-        if (_HERE / source).exists():
-            digest.update((_HERE / source).read_bytes())
+        digest.update((_HERE / source).read_bytes())
     rows = [(row.name, row.value, row.partials) for row in OPERATORS.values() if row.definition is None]
     facts = (rows, llvmlite.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     digest.update(repr(facts).encode())
     name = f"kernels-{digest.hexdigest()[:24]}.o"
-    beside = _HERE / "__pycache__"
-    try:
-        beside.mkdir(exist_ok=True)
-        if os.access(beside, os.W_OK):
-            return beside / name
-    except OSError:
-        pass
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = Path(base) / "nbsr"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.gettempdir()) / f"nbsr-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / name
+    own = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "nbsr"
+    for folder in (_HERE / "__pycache__", own):
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder / name
+    return Path(tempfile.mkdtemp(prefix="nbsr-")) / name
 
 
 def compile_kernels() -> bytes:
@@ -80,15 +73,17 @@ def compile_kernels() -> bytes:
     return target.emit_object(module)
 
 
-def store_kernels() -> None:
+def store_kernels(path: Path | None = None) -> None:
     """Compile the kernels into their place on disk, unless they are there."""
-    path = object_path()
+    path = path or object_path()
     if path.exists():
         return
+    code = compile_kernels()
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix="kernels-", suffix=".part", delete=False
     ) as file:
-        file.write(compile_kernels())
+        file.write(code)
+    os.chmod(file.name, 0o644)  # whoever may read the package may read its kernels
     os.replace(file.name, path)
 
 

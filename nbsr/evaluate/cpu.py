@@ -37,10 +37,13 @@ def warm(background: bool = True) -> None:
     if ready():
         return
     if not any(process.poll() is None for process in _warming):
-        script = "from nbsr.evaluate import compiled; compiled.store_kernels()"
+        script = "import pathlib, sys; from nbsr.evaluate import compiled as c; c.store_kernels(pathlib.Path(sys.argv[1]))"
+        # a session of its own, which the interrupt of a notebook does not reach
         process = subprocess.Popen(
-            [sys.executable, "-c", script], stdin=subprocess.DEVNULL, start_new_session=True
-        )  # a session of its own, which the interrupt of a notebook does not reach
+            [sys.executable, "-c", script, str(compiled.object_path())],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         _warming[:] = [process]
         threading.Thread(target=process.wait, daemon=True).start()
     if not background:
