@@ -81,10 +81,10 @@ class Shelf:
 
 def apply_values(operator, *arguments: np.ndarray) -> np.ndarray:
     """The operator's own arithmetic on arrays, NaN outside of its domain."""
-    from nbsr.operators import numpy_function
+    from nbsr.expression.numeric import operator_function
 
     with np.errstate(all="ignore"):
-        return np.asarray(numpy_function(operator)(*arguments), dtype=float)
+        return np.asarray(operator_function(operator, tuple(OPERATORS), "numpy")(*arguments), dtype=float)
 
 
 def exhaustive(task: Task) -> Method:
