@@ -11,10 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbsr import operators
 from nbsr import score as scoring
 from nbsr.errors import UsageError
-from nbsr.expression import Expression, Vocabulary
+from nbsr.expression import Expression, Vocabulary, register, unregister
 from nbsr.result import Candidate, Result, Snapshot, rounded, spoken_error, spoken_fvu
 from nbsr.table import Table
 
@@ -470,22 +469,25 @@ def test_saving_keeps_every_bit(tmp_path, constants, magnitude, weighted, odd):
     assert loaded.table.labels == {"x7": 7} and loaded.table.dropped == table.dropped
 
 
-def test_own_operators_come_back(planets, tmp_path, monkeypatch):
-    monkeypatch.setattr(operators, "OPERATORS", operators.OPERATORS)
-    operators.register("halved_sine", "sin(a)/2")
-    try:
-        table = Table.from_frame(planets, "period ~ a + mass")
-        path = make(table, ["halved_sine(a)"]).save(tmp_path / "law.json")
-        expected = Result.load(path).predict(planets)
-        np.testing.assert_allclose(expected, np.sin(planets["a"]) / 2)
-        del operators.OPERATORS["halved_sine"]
-        np.testing.assert_allclose(Result.load(path).predict(planets), expected)
-        operators.OPERATORS.pop("halved_sine")
-        operators.register("halved_sine", "cos(a)/2")
-        with pytest.raises(UsageError, match="halved_sine"):
-            Result.load(path)
-    finally:
-        operators.OPERATORS.pop("halved_sine", None)
+@pytest.fixture
+def halved_sine():
+    register("halved_sine", "sin(a)/2")
+    yield
+    unregister("halved_sine")
+
+
+def test_own_operators_come_back(planets, tmp_path, halved_sine):
+    path = make(Table.from_frame(planets, "period ~ a + mass"), ["halved_sine(a)"]).save(
+        tmp_path / "law.json"
+    )
+    expected = np.sin(planets["a"]) / 2
+    np.testing.assert_allclose(Result.load(path).predict(planets), expected)
+    unregister("halved_sine")
+    np.testing.assert_allclose(Result.load(path).predict(planets), expected)
+    unregister("halved_sine")
+    register("halved_sine", "cos(a)/2")
+    with pytest.raises(UsageError, match="halved_sine"):
+        Result.load(path)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from nbsr.errors import UsageError
-from nbsr.expression import CONST, Expression, Vocabulary
-from nbsr.operators import OPERATORS, Operator, register
+from nbsr.expression import CONST, Expression, Vocabulary, register
 from nbsr.result.core import ENDED, Candidate, Result
 from nbsr.table import Dropped, Table
 
@@ -60,7 +59,8 @@ def read(path: Path) -> Result:
 
 def _to_json(result: Result) -> dict[str, Any]:
     seen = result.candidates_seen
-    used = {name for c in seen for name in c.expression.operators}
+    own = {row.name: row for row in Vocabulary(()).rows if row.definition is not None}
+    used = {name for c in seen for name in c.expression.operators if name in own}
     vocabularies = list({c.expression.vocabulary.variables: None for c in seen})
     return {
         "format": FORMAT,
@@ -74,7 +74,12 @@ def _to_json(result: Result) -> dict[str, Any]:
         "picked": result.picked,
         "table": _table_to_json(result.table),
         "operators": {
-            name: _own_operator(OPERATORS[name]) for name in sorted(used) if OPERATORS[name].definition
+            name: {
+                "definition": own[name].definition,
+                "latex": own[name].latex,
+                "complexity": own[name].complexity,
+            }
+            for name in sorted(used)
         },
         "variables": [list(variables) for variables in vocabularies],
         "candidates": [
@@ -94,10 +99,6 @@ def _to_json(result: Result) -> dict[str, Any]:
             for c in seen
         ],
     }
-
-
-def _own_operator(row: Operator) -> dict[str, Any]:
-    return {"definition": row.definition, "latex": row.latex, "complexity": row.complexity}
 
 
 def _prefix(expression: Expression) -> list[str | int]:
@@ -189,10 +190,11 @@ def _refuse_constant(word: str) -> float:
 
 
 def _from_json(told: Mapping[str, Any]) -> Result:
+    known = {row.name: row for row in Vocabulary(()).rows}
     for name, row in told["operators"].items():
-        if name not in OPERATORS:
+        if name not in known:
             register(name, row["definition"], latex=row["latex"], complexity=row["complexity"])
-        elif OPERATORS[name].definition != row["definition"]:
+        elif known[name].definition != row["definition"]:
             raise UsageError(
                 f"The saved result uses an operator '{name}' that means {row['definition']}, but here "
                 f"'{name}' means something else; load it in a fresh session."
