@@ -82,6 +82,7 @@ class Shelf:
 def apply_values(operator, *arguments: np.ndarray) -> np.ndarray:
     """The operator's own arithmetic on arrays, NaN outside of its domain."""
     from nbsr.expression.numeric import operator_function
+    from nbsr.operators import OPERATORS
 
     with np.errstate(all="ignore"):
         return np.asarray(operator_function(operator, tuple(OPERATORS), "numpy")(*arguments), dtype=float)
