@@ -258,7 +258,7 @@ def robust_value(expression, point):
     return value
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(expressions)
 def test_the_value_is_kept_and_the_domain_never_shrinks(expression):
     short = simplify(expression)
@@ -273,10 +273,10 @@ def test_the_value_is_kept_and_the_domain_never_shrinks(expression):
             # the constants of the short form may be the delicate ones: exp(20*x) for exp(x)**20
             moved = fine_value(short, point, 1e-13)
             assert moved is not None or after is not None, (str(expression), str(short))
-            assert after is None or abs(moved - after) > 1e-10 * abs(after), (str(expression), str(short), before, after)
+            assert after is None or abs(moved - after) > 1e-10 * abs(after), (str(expression), str(short))
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(expressions)
 def test_never_longer_and_settled_at_once(expression):
     short = simplify(expression)
@@ -378,7 +378,7 @@ def rewritten(expression: Expression, rng: random.Random) -> Expression:
     return apply(operator, a) if b is None else apply(operator, a, b)
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(expressions, st.integers(0, 10**6))
 def test_skeletons_do_not_see_how_a_formula_is_written(expression, seed):
     assert canonical(rewritten(expression, random.Random(seed))) == canonical(expression)

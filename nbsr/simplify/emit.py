@@ -56,7 +56,7 @@ def as_float(value: Number) -> float:
         raise Undefined from None
     if not math.isfinite(result):
         raise Undefined
-    return result
+    return named_neighbour(result) if type(value) is float else result
 
 
 class Writer:
@@ -279,7 +279,7 @@ class Writer:
             return size.denominator
         if type(size) is float and (below or above):
             inverse = rounded(1 / size)
-            if 1 / as_float(inverse) == size:
+            if abs(1 / as_float(inverse) - size) <= 2.3e-16 * size:
                 if type(inverse) is int and 1 < inverse < 1000 and inverse % 10:
                     return inverse
                 if type(inverse) is float and exact_form(inverse) is not None and not plain(size):
@@ -395,7 +395,7 @@ class Writer:
         best, chosen = math.inf, (coefficient, base)
         for option in options:
             try:
-                scaled = self.algebra.scale(base, option) if option != 1 else base
+                scaled = with_units(self.algebra.scale(base, option)) if option != 1 else base
                 outside = coefficient
                 if option != 1:
                     outside = snapped_to_one(coefficient, self.algebra.number_power(option, exponent))
@@ -500,10 +500,15 @@ def rounded(value: Number) -> Number:
 @lru_cache(maxsize=4096)
 def named_neighbour(value: float) -> float:
     """The named constant (2*pi, sqrt(2) ...) a few units of rounding away, or the value itself."""
-    for candidate in (value, math.nextafter(value, 0), math.nextafter(value, math.inf * value)):
+    for candidate in (value, math.nextafter(value, 0), math.nextafter(value, 2 * value)):
         if exact_form(candidate) is not None:
             return candidate
     return value
+
+
+def with_units(node: Node) -> Node:
+    """A sum in which coefficients within rounding of 1 and -1 are that."""
+    return (SUM, tuple((term, snapped_to_one(c, 1)) for term, c in node[1]), snapped_to_one(node[2], 1))
 
 
 def reciprocal(value: Number) -> Number | None:

@@ -10,8 +10,9 @@ from nbsr.evaluate import compile_programs, jacobian
 from nbsr.expression import Expression, pack
 
 EPS = float(np.finfo(float).eps)
-# An FVU below this is rounding, whatever the expression.
+# An FVU below the first is rounding, whatever the expression; one above the second is not, however delicate it is.
 ROUNDING_FVU = 1e-27
+MOST_ROUNDING_FVU = 1e-10
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Fitter:
         rounding = float(np.nansum(lengths * (constants[k, :count] * EPS) ** 2)) / self.spread
         errors, digits = self._precision(own, constants[k, :count], free[:count], float(misfit[k]), rounding)
         fvu = float(misfit[k]) / self.spread
-        return Fitted(law, fvu, max(ROUNDING_FVU, 16 * rounding), tuple(errors.tolist()), digits)
+        return Fitted(law, fvu, min(max(ROUNDING_FVU, 16 * rounding), MOST_ROUNDING_FVU), tuple(errors.tolist()), digits)
 
     def _precision(self, slopes, constants, free, misfit: float, rounding: float) -> tuple[np.ndarray, float]:
         """Standard errors, and digits known, from the singular values of the scaled derivatives."""

@@ -152,9 +152,9 @@ class Algebra:
         return -generic if value < 0 else generic
 
     def fresh(self) -> float:
-        """A float that no other constant equals, also after a few operations."""
+        """A float that stands in no simple relation to any other constant."""
         self._generic += 1
-        return 0.31 + (self._generic * 0.6180339887498949) % 1.0 * 1.1
+        return 0.31 + (math.sin(self._generic) * 43758.5453) % 1.0 * 1.1
 
     # one method for each kind of token: (a, b or None, argument of the rule)
     def _plus(self, a: Node, b: Node, sign: int) -> Node:
