@@ -1,6 +1,7 @@
 """The machine against NumPy, torch, SymPy and 50 digits; its derivatives against differences; threads and edges."""
 
 import math
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -621,6 +622,26 @@ def test_one_program_on_many_rows_uses_rows_as_parts():
     np.testing.assert_array_equal(
         evaluate(programs, constants, X), evaluate(programs, constants, X, threads=1)
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_has_threads_of_its_own():
+    script = """
+import os, warnings, numpy as np
+warnings.simplefilter("ignore")
+from nbsr.evaluate import compile_programs, evaluate, warm
+from nbsr.expression import Expression, Vocabulary, pack
+warm(background=False)
+vocabulary = Vocabulary(("x",))
+tokens, constants = pack([Expression.parse(f"{i}.5*sin(x) + x*x", vocabulary) for i in range(200)])
+programs, X = compile_programs(tokens, vocabulary), np.linspace(-2, 2, 3000)[:, None]
+before = evaluate(programs, constants, X, threads=None)
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.array_equal(evaluate(programs, constants, X), before) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_coefficients_are_as_written():

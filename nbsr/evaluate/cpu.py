@@ -37,7 +37,10 @@ def warm(background: bool = True) -> None:
     if ready():
         return
     if not any(process.poll() is None for process in _warming):
-        script = "import pathlib, sys; from nbsr.evaluate import compiled as c; c.store_kernels(pathlib.Path(sys.argv[1]))"
+        script = (
+            "import pathlib, sys; from nbsr.evaluate import compiled; "
+            "compiled.store_kernels(pathlib.Path(sys.argv[1]))"
+        )
         # a session of its own, which the interrupt of a notebook does not reach
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(compiled.object_path())],
