@@ -1,5 +1,6 @@
 """The magics in real kernels, over the protocol that a notebook speaks."""
 
+import queue
 import random
 import re
 import time
@@ -60,7 +61,7 @@ class Kernel:
 
     def finish(self, message: str) -> Answer:
         """Everything that belongs to the cell, until the kernel is idle again."""
-        answer = Answer(self.client.get_shell_msg(timeout=PATIENCE)["content"])
+        answer = Answer({})
         while True:
             output = self.client.get_iopub_msg(timeout=PATIENCE)
             kind, content = output["msg_type"], output["content"]
@@ -69,9 +70,23 @@ class Kernel:
             if output["parent_header"].get("msg_id") != message:
                 continue
             if kind == "status" and content["execution_state"] == "idle":
-                return answer
+                break
             if kind in ("stream", "display_data", "execute_result", "error"):
                 answer.outputs.append(output)
+        answer.reply = self.reply(message)
+        return answer
+
+    def reply(self, message: str, seconds: float = PATIENCE) -> dict:
+        """The kernel's reply; empty when none comes, as when an interrupt hit the kernel itself."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                reply = self.client.get_shell_msg(timeout=left)
+            except queue.Empty:
+                break
+            if reply["parent_header"].get("msg_id") == message:
+                return reply["content"]
+        return {}
 
     def run(self, code: str) -> Answer:
         return self.finish(self.begin(code))
@@ -175,8 +190,7 @@ def test_help_and_verbs(kernel):
 
 def test_completion_in_the_kernel(kernel):
     def matches(code: str) -> list[str]:
-        kernel.client.complete(code, len(code))
-        return kernel.client.get_shell_msg(timeout=PATIENCE)["content"]["matches"]
+        return kernel.reply(kernel.client.complete(code, len(code)))["matches"]
 
     assert matches("%%regress df --sec") == ["--seconds"]
     assert matches("%%regress df\ny ~ x\nmax") == ["max_complexity: "]

@@ -52,6 +52,7 @@ class Job:
         self.rivals: tuple[Rival, ...] = ()
         self.error: BaseException | None = None
         self.interrupted = False
+        self.accepted = threading.Event()  # nothing is wrong with what was asked, or the end
         self.begun = threading.Event()  # a first candidate, or the end
         self.done = threading.Event()
         self._result: Result | None = None
@@ -161,8 +162,8 @@ class Job:
         finally:
             self._ended = time.monotonic()
             self._on_end(self)
-            self.done.set()
-            self.begun.set()
+            for event in (self.done, self.accepted, self.begun):
+                event.set()
 
     def _search(self) -> None:
         # Imported here and not in the cell's thread, where an interrupt could leave a module half loaded.
@@ -176,7 +177,9 @@ class Job:
             if self._wanted:
                 getattr(self._control, self._wanted)()
         given = [(label, self._given(label, law)) for label, law in self.task.compare]
-        for snapshot in search(self.table, control=self._control, **self.task.settings):
+        snapshots = search(self.table, control=self._control, **self.task.settings)
+        self.accepted.set()
+        for snapshot in snapshots:
             self.snapshot = snapshot
             if snapshot.front:
                 self.begun.set()

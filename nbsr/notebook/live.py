@@ -393,13 +393,22 @@ class View:
         """Draw what stays in the notebook."""
         self._put(update=True)
 
+    def clear(self) -> None:
+        """Leave nothing in the notebook."""
+        empty = {"text/html": "", "text/plain": ""}
+        self._publish(data=empty, metadata={}, transient={"display_id": self._id}, update=True)
+
     def again(self) -> None:
         """Show the job once more, in the cell that is running now; both places stay up to date."""
         self._put(update=False)
 
     def _put(self, update: bool) -> None:
         self._at, self._snapshot = time.monotonic(), self.job.snapshot
-        bundle = render(self.job)
+        try:
+            bundle = render(self.job)
+        except Exception as slip:  # a picture that cannot be drawn must not cost the search
+            failed = f"The picture could not be drawn: {type(slip).__name__}: {slip}"
+            bundle = {"text/plain": f"Search {self.job.name}: {self.job.status}. {failed}"}
         if bundle != self._shown or not update:
             self._shown = bundle
             self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)

@@ -15,7 +15,9 @@ from .grammar import MAGIC, VERBS, Body, Command, help_text, parse_body, parse_c
 from .jobs import Job
 from .task import Scope, Task, read
 
-GRACE = 2.0  # seconds that a search may take to wrap up after an interrupt
+PAUSE = 0.3  # seconds after which a picture is shown in any case
+GRACE = 10.0  # seconds that a search may take to wrap up after an interrupt
+HURRY = 1.0  # and after a second one
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -94,7 +96,9 @@ class RegressMagics(Magics):
             if task.name:
                 self.shell.user_ns[task.name] = job
             job.start()
-            view = self._open(job)
+            while not job.accepted.wait(0.02) and not interrupts.count and job.elapsed < PAUSE:
+                pass  # a slip is told without a picture
+            view = self._open(job) if job.error is None else None
             if task.background:
                 self._leave(job, view, interrupts)
             else:
@@ -110,14 +114,14 @@ class RegressMagics(Magics):
 
     def _follow(self, job: Job, view: live.View | None, interrupts: Interrupts) -> None:
         """Wait for the search and keep its picture fresh; an interrupt stops it and loses nothing."""
-        deadline = None
+        asked = None  # when an interrupt asked the search to stop
         try:
             while not job.done.wait(live.REFRESH / 2):
-                if interrupts.count and deadline is None:
+                if interrupts.count and asked is None:
                     job.interrupted = True
                     job.stop()
-                    deadline = time.monotonic() + GRACE
-                if deadline is not None and time.monotonic() > deadline:
+                    asked = time.monotonic()
+                if asked and time.monotonic() - asked > (GRACE if interrupts.count == 1 else HURRY):
                     break
                 if view is not None:
                     view.refresh()
@@ -154,7 +158,8 @@ class RegressMagics(Magics):
         if view is None:
             return
         if isinstance(job.error, UsageError):
-            self._views.pop(job)
+            self._views.pop(job).clear()
+            return
         view.close()
         self._do_not_repeat(job._result)
 

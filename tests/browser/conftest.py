@@ -122,6 +122,14 @@ class Notebook:
         self.wait_for_kernel()
         self.command("notebook:run-all-cells")
 
+    def run(self, cell: int) -> None:
+        self.wait_for_kernel()
+        self.page.evaluate(
+            "async cell => { const app = window.jupyterapp; app.shell.currentWidget.content.activeCellIndex = cell;"
+            " await app.commands.execute('notebook:run-cell'); }",
+            cell,
+        )
+
     def interrupt(self) -> None:
         """Press the stop button of the toolbar."""
         self.page.click('[data-command="notebook:interrupt-kernel"], [data-jp-item-name=interrupt] *:visible')
