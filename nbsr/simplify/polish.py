@@ -54,12 +54,12 @@ def polish(
         Distinct expressions with their constants; none where the law is not finite on every row.
     """
     desk = _Desk(law, X, y, weights, operators)
-    whole = desk.fit([desk.shorter(law)])[0]
+    whole = desk.whole(law)
     if not math.isfinite(whole.fvu):
         return []
     rungs: list[Expression] = []
     for fitted in desk.dropped(whole):
-        snapped = desk.shorter(desk.snapped(fitted).law)
+        snapped = desk.settled(desk.snapped(fitted))
         if snapped not in rungs:
             rungs.append(snapped)
     return desk.on_all_rows(rungs)
@@ -99,7 +99,7 @@ def drop_terms(
         X, y, weights: the data.
     """
     desk = _Desk(law, X, y, weights, None)
-    fitted = desk.fit([desk.shorter(law)])[0]
+    fitted = desk.whole(law)
     return desk.dropped(fitted)[0].law if math.isfinite(fitted.fvu) else law
 
 
@@ -124,6 +124,24 @@ class _Desk:
 
     def fit(self, laws: Sequence[Expression], held=None, steps: int = 12) -> list[Fitted]:
         return self.fitter.fit(laws, held, steps)
+
+    def whole(self, law: Expression) -> Fitted:
+        """The law fitted, simplified unless it loses by that: exp(a) - 1 with a tiny a bears no rearranging."""
+        forms = [self.shorter(law), law]
+        fits = self.fit(forms if forms[0] != law else [law])
+        return min(fits, key=lambda f: self.misfit(f.fvu, max(g.rounding for g in fits)) + self.price(f))
+
+    def settled(self, fitted: Fitted) -> Expression:
+        """The law simplified, with the constants as they are, unless it loses by that."""
+        law = fitted.law
+        short = self.shorter(law)
+        if short != law:
+            held = [[True] * len(form.constants) for form in (short, law)]
+            after, before = self.fit([short, law], held, steps=0)
+            floor = max(fitted.rounding, before.rounding)
+            if self.misfit(after.fvu, floor) > self.misfit(before.fvu, floor) + 2.0:
+                return law
+        return short
 
     # -- judgement -------------------------------------------------------------------------------------------
 
