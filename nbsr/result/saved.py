@@ -179,8 +179,8 @@ def _from_text(text: str, name: str) -> Result:
         )
     try:
         return _from_json(told)
-    except UsageError:
-        raise
+    except UsageError as error:
+        raise UsageError(f"'{name}' cannot be loaded: {error.message}") from None
     except Exception as error:
         raise UsageError(f"'{name}' is a saved result, but it is damaged ({error}).") from None
 
