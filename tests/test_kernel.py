@@ -40,7 +40,9 @@ class Answer:
         shown = {}
         for output in self.outputs:
             if output["msg_type"] == "display_data":
-                shown[output["content"].get("transient", {}).get("display_id", id(output))] = output["content"]["data"]
+                shown[output["content"].get("transient", {}).get("display_id", id(output))] = output[
+                    "content"
+                ]["data"]
         shown.update((name, data) for name, data in self.updates if name in shown)
         return list(shown.values())
 
@@ -59,7 +61,13 @@ class Kernel:
     def begin(self, code: str) -> str:
         return self.client.execute(code, store_history=True)
 
-    def finish(self, message: str) -> Answer:
+    def wait_for(self, message: str, kind: str) -> None:
+        while True:
+            output = self.client.get_iopub_msg(timeout=PATIENCE)
+            if output["msg_type"] == kind and output["parent_header"].get("msg_id") == message:
+                return
+
+    def finish(self, message: str, seconds: float = PATIENCE) -> Answer:
         """Everything that belongs to the cell, until the kernel is idle again."""
         answer = Answer({})
         while True:
@@ -73,7 +81,7 @@ class Kernel:
                 break
             if kind in ("stream", "display_data", "execute_result", "error"):
                 answer.outputs.append(output)
-        answer.reply = self.reply(message)
+        answer.reply = self.reply(message, seconds)
         return answer
 
     def reply(self, message: str, seconds: float = PATIENCE) -> dict:
@@ -136,7 +144,9 @@ def test_the_result_goes_where_python_sends_it(kernel):
 def test_the_python_equivalent_finds_the_same_law(kernel):
     body = "y ~ x\noperators: + * sin\nforbid: sin(sin(?))"
     answer = kernel.run(f"%%regress df --seconds 60 --max-evaluations 2000 --seed 3 -o law\n{body}")
-    code = re.search(r"<pre[^>]*>(nbsr\.regress\(.*?\))</pre>", answer.shown()[0]["text/html"], re.DOTALL).group(1)
+    code = re.search(
+        r"<pre[^>]*>(nbsr\.regress\(.*?\))</pre>", answer.shown()[0]["text/html"], re.DOTALL
+    ).group(1)
     code = code.replace("&#x27;", "'").replace("&quot;", '"')
     assert kernel.run(f"import nbsr\ntwin = {code}").ok
     assert kernel.value("twin.equation == law.equation, len(twin.front) == len(law.front)") == "True True"
@@ -149,7 +159,7 @@ def test_test_rows_and_rivals_are_judged(kernel):
     )
     [shown] = answer.shown()
     assert "test rows" in shown["text/html"]
-    rivals = [line for line in shown["text/plain"].splitlines() if "(given)" in line or "(c0" in line]
+    rivals = [line for line in shown["text/plain"].splitlines() if "(given" in line]
     assert len(rivals) == 2 and "<1e-25" in rivals[1]
 
 
@@ -185,7 +195,12 @@ def test_help_and_verbs(kernel):
     kernel.run("%%regress df --seconds 20 --max-evaluations 500 -o named\ny ~ x")
     assert "named" in kernel.run("%regress status").text("stdout")
     assert kernel.run("%regress show named").shown()[0]["text/html"]
-    assert kernel.run("%regress candidates named --top 2").outputs[0]["content"]["data"]["text/html"].count("<tr") == 3
+    assert (
+        kernel.run("%regress candidates named --top 2")
+        .outputs[0]["content"]["data"]["text/html"]
+        .count("<tr")
+        == 3
+    )
 
 
 def test_completion_in_the_kernel(kernel):
@@ -204,7 +219,9 @@ def test_completion_in_the_kernel(kernel):
 def test_a_background_search_lets_the_notebook_go_on(kernel):
     answer = kernel.run("%%regress noisy --seconds 60 --background -o job\ny ~ x")
     assert answer.ok
-    name = next(o for o in answer.outputs if o["msg_type"] == "display_data")["content"]["transient"]["display_id"]
+    name = next(o for o in answer.outputs if o["msg_type"] == "display_data")["content"]["transient"][
+        "display_id"
+    ]
     assert kernel.value("job.status in ('starting', 'running'), job.result") == "True None"
     later = kernel.run("import time\nwhile job.best is None: time.sleep(0.05)\ntime.sleep(1)")
     assert later.ok and not later.outputs  # nothing of the view lands in another cell
@@ -234,29 +251,30 @@ def test_an_interrupt_keeps_what_was_found(kernel):
     assert kernel.value("type(kept).__name__, kept is _, kept.best.fvu < 1") == "Result True True"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_interrupts_at_random_moments_leave_a_sound_kernel(seed):
-    """In a fresh kernel, so that some come while modules are loaded; each is followed by a second one."""
+    """In a fresh kernel, so that some come while modules are loaded; some are followed by a second one."""
     dice = random.Random(seed)
     kernel = Kernel()
     try:
         for attempt in range(8):
-            message = kernel.begin(f"%%regress noisy --seconds 100 -o kept{attempt}\ny ~ x")
-            time.sleep(dice.choice([0.0, 0.01, 0.1, 0.5, 1.0]) * dice.random())
+            message = kernel.begin(f"%%regress noisy --seconds 600 -o kept{attempt}\ny ~ x")
+            kernel.wait_for(message, "execute_input")
+            time.sleep(dice.choice([0.0, 0.003, 0.03, 0.3, 2.0]) * dice.random())
             kernel.manager.interrupt_kernel()
-            time.sleep(dice.choice([0.0, 0.005, 0.05]) * dice.random())
-            kernel.manager.interrupt_kernel()
-            answer = kernel.finish(message)
-            assert answer.reply["status"] in ("error", "aborted")
-            assert answer.reply.get("ename", "RunInterrupted") in ("RunInterrupted", "KeyboardInterrupt")
-            # Where the run had begun, its name is bound: to the result, or to the handle that will hold it.
+            if dice.random() < 0.5:
+                time.sleep(dice.choice([0.001, 0.05, 0.5]) * dice.random())
+                kernel.manager.interrupt_kernel()
+            answer = kernel.finish(message, 5)
+            assert answer.reply.get("ename", "KeyboardInterrupt") in ("RunInterrupted", "KeyboardInterrupt")
+            # A run that had begun has bound its name: to the result, or to the handle that will be replaced by it.
             told = kernel.value(f"type(globals().get('kept{attempt}')).__name__")
-            begun = any(o["msg_type"] == "display_data" for o in answer.outputs)
-            assert told in (("Result", "Job") if begun else ("Result", "Job", "NoneType"))
+            begun = any(output["msg_type"] == "display_data" for output in answer.outputs)
+            assert told in ("Result", "Job") or (told == "NoneType" and not begun)
             if told == "Job":
                 assert kernel.value(f"type(kept{attempt}.wait(60)).__name__") == "Result"
                 assert kernel.value(f"type(kept{attempt}).__name__") == "Result"
-        assert kernel.run("%%regress df --seconds 30 --max-evaluations 2000 -o last\ny ~ x").ok
+        assert kernel.run("%%regress df --seconds 30 --max-evaluations 500 -o last\ny ~ x").ok
         assert kernel.value("last.best.fvu < 0.5") == "True"
     finally:
         kernel.close()

@@ -151,7 +151,8 @@ def _rows(job: Job) -> tuple[list[str], list[tuple[bool, list[str], str, str]], 
     for rival in job.rivals:
         numbers = [str(rival.expression.complexity), spoken_fvu(rival.fvu)]
         numbers += [spoken_fvu(rival.test_fvu)] if tested else []
-        rows.append((False, numbers, _cut(rival.text), "given" if rival.label == rival.text else rival.label))
+        remark = "given" if rival.label == rival.text else f"given: {_cut(rival.label)}"
+        rows.append((False, numbers, _cut(rival.text), remark))
     return (
         ["complexity", "FVU", *(["FVU, test rows"] if tested else []), "law"],
         rows,
@@ -247,7 +248,7 @@ def _table(job: Job) -> str:
     body = []
     for picked, numbers, formula, remark in rows:
         mark = _tag("span", f"color: {_ACCENT}", "▶ ", title="the law that was picked") if picked else ""
-        given = _tag("span", _MUTED, f" ({_escape(remark)})") if remark else ""
+        given = _tag("span", _MUTED, f"&ensp;{_escape(remark)}") if remark else ""
         formula = f"{mark}{_tag('span', _CODE, _escape(formula))}{given}"
         cells = [*(_tag("td", number, _escape(value)) for value in numbers), _tag("td", words, formula)]
         body.append(
