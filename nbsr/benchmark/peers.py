@@ -52,9 +52,10 @@ def pyoperon():
     return solve
 
 
+# its square root and logarithm are of the absolute value; its other protections show near zero alone
 _GPLEARN_INFIX = {
     "add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "div": "({} / {})",
-    "sqrt": "sqrt({})", "log": "log({})", "sin": "sin({})", "cos": "cos({})",
+    "sqrt": "sqrt(abs({}))", "log": "log(abs({}))", "sin": "sin({})", "cos": "cos({})",
     "neg": "(-{})", "inv": "(1 / {})",
 }  # fmt: skip
 
