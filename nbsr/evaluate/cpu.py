@@ -14,9 +14,8 @@ from jaxtyping import Float
 from numpy.typing import DTypeLike
 
 from nbsr.evaluate import compiled, elementwise
-from nbsr.evaluate.program import BLOCK, Programs
+from nbsr.evaluate.program import BLOCK, VECTOR, Programs
 
-_LINE = 128  # bytes of a kernel's vector; columns are padded to whole ones
 _TOO_LITTLE = 200_000  # numbers; waking another thread takes longer than computing these
 
 
@@ -54,11 +53,11 @@ def warm(background: bool = True) -> None:
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> np.ndarray:
-    """An uninitialised array that begins on a cache line, which the kernels read and write faster."""
+    """An uninitialised array that begins on a vector's boundary, which the kernels read and write faster."""
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape)) * dtype.itemsize
-    memory = np.empty(n_bytes + _LINE, np.uint8)
-    skip = -memory.ctypes.data % _LINE
+    memory = np.empty(n_bytes + VECTOR, np.uint8)
+    skip = -memory.ctypes.data % VECTOR
     return memory[skip : skip + n_bytes].view(dtype).reshape(shape)
 
 
@@ -69,7 +68,7 @@ def as_columns(X: Float[np.ndarray, "rows columns"], dtype: DTypeLike = np.float
     fastest on these.
     """
     n_rows, n_columns = X.shape
-    per_line = _LINE // np.dtype(dtype).itemsize
+    per_line = VECTOR // np.dtype(dtype).itemsize
     padded = -(-max(n_rows, 1) // per_line) * per_line
     columns = aligned((n_columns, padded), dtype)
     with np.errstate(over="ignore"):

@@ -9,6 +9,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from nbsr.evaluate.program import VECTOR
+
 # llvmlite is not annotated, and a checker's guesses about it are wrong: these names say what is meant
 Builder = Any  # llvmlite.ir.IRBuilder
 Value = Any  # llvmlite.ir.Value
@@ -38,7 +40,7 @@ class Format:
         self.real = ir.DoubleType() if double else ir.FloatType()
         self.integer = I64 if double else I32
         self.bytes = 8 if double else 4
-        self.lanes = 128 // self.bytes
+        self.lanes = VECTOR // self.bytes
         self.mantissa = 52 if double else 23
         self.bias = 1023 if double else 127
         self.vector = ir.VectorType(self.real, self.lanes)

@@ -22,7 +22,7 @@ from llvmlite import ir
 
 from nbsr.evaluate import functions
 from nbsr.evaluate.lanes import I1, I32, I64, POINTER, Builder, Format, Lanes, Value, room
-from nbsr.evaluate.program import BLOCK, COPY, LITERAL
+from nbsr.evaluate.program import BLOCK, COPY, LITERAL, VECTOR
 from nbsr.operators import OPERATORS
 
 _I8 = ir.IntType(8)
@@ -95,7 +95,7 @@ class Writer:
 
     def fill(self, builder, pointer, vectors, vector: Value):
         with counting(builder, whole(0), vectors) as (i, _):
-            target = self.at(builder, pointer, builder.mul(i, whole(128)))
+            target = self.at(builder, pointer, builder.mul(i, whole(VECTOR)))
             builder.store(vector, target, align=self.format.bytes)
 
     def copy(self, builder, target, source, bytes):
@@ -121,7 +121,7 @@ class Writer:
                 "b": self.load(builder, self.at(builder, b, builder.mul(i, b_step))),
             }
             value = names["a"].like(functions.run(text, names))
-            self.store(builder, value, self.at(builder, out, builder.mul(i, whole(128))))
+            self.store(builder, value, self.at(builder, out, builder.mul(i, whole(VECTOR))))
         builder.ret_void()
         return builder.function
 
@@ -132,7 +132,7 @@ class Writer:
         )
         a, a_step, b, b_step, v, adjoint, target, vectors = builder.function.args
         with counting(builder, whole(0), vectors) as (i, _):
-            here = builder.mul(i, whole(128))
+            here = builder.mul(i, whole(VECTOR))
             names = {
                 "a": self.load(builder, self.at(builder, a, builder.mul(i, a_step))),
                 "b": self.load(builder, self.at(builder, b, builder.mul(i, b_step))),
@@ -166,7 +166,7 @@ class Writer:
     def operand(self, builder, number, slot, m):
         """Pointer and step of operand `number`; m holds the machine's named arguments."""
         pointer_at, step_at = room(builder, POINTER), room(builder, I64)
-        builder.store(whole(128), step_at)
+        builder.store(whole(VECTOR), step_at)
         with builder.if_else(builder.icmp_signed(">=", number, m.n_columns)) as (instruction, leaf):
             with instruction:
                 offset = builder.mul(builder.sub(number, m.n_columns), m.work_stride)
@@ -221,7 +221,7 @@ class Writer:
         past = builder.srem(m.rows, whole(self.format.lanes))
         uneven = builder.icmp_signed("!=", past, whole(0))
         m.ragged = builder.and_(uneven, builder.icmp_signed("==", m.padded, whole(0)))
-        m.last_vector = builder.mul(builder.sub(m.vectors, whole(1)), whole(128))
+        m.last_vector = builder.mul(builder.sub(m.vectors, whole(1)), whole(VECTOR))
         return m
 
     def forward_block(self) -> ir.Function:
@@ -385,7 +385,7 @@ class Writer:
         total = room(builder, self.format.vector, 64)
         builder.store(self.format.splat(0.0), total)
         with counting(builder, whole(0), vectors) as (i, _):
-            x = self.load(builder, self.at(builder, pointer, builder.mul(i, whole(128))))
+            x = self.load(builder, self.at(builder, pointer, builder.mul(i, whole(VECTOR))))
             sum = x.like(builder.load(total, typ=self.format.vector)) + x * 0.0
             builder.store(sum.value, total)
         sum = Lanes(builder, self.format, builder.load(total, typ=self.format.vector))

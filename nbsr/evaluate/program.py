@@ -18,6 +18,7 @@ from nbsr.expression import CONST, PAD, Expression, Vocabulary
 from nbsr.operators import OPERATORS
 
 BLOCK = 256  # rows of a block, on which a program's instructions run one after the other
+VECTOR = 128  # bytes that a step of an inner loop works on: 32 float32 or 16 float64
 COPY = -1  # opcode: the value of the left operand, for a program that is one bare leaf
 LITERAL = -2  # opcode: the float64 whose bits are the two operands, for numbers in a user's operator
 
