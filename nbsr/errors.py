@@ -49,7 +49,7 @@ def _rebuild(message: str, text: str | None, position: int | None, hint: str) ->
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """" Did you mean 'x1'?" with the choice that looks most like `word`, or "" when none is close."""
+    """ " Did you mean 'x1'?" with the choice that looks most like `word`, or "" when none is close."""
     choices = list(choices)
     lowered = word.casefold()
     if len(choices) > _MOST_CHOICES:

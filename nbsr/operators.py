@@ -70,12 +70,20 @@ _REAL = "All real numbers."
 
 
 def _function(
-    name: str, value: str, partial: str, latex: str, sympy: str, domain: str = _REAL, units: str = "dimensionless"
+    name: str,
+    value: str,
+    partial: str,
+    latex: str,
+    sympy: str,
+    domain: str = _REAL,
+    units: str = "dimensionless",
 ) -> Operator:
     return Operator(name, 1, value, (partial,), f"{name}({{a}})", latex, sympy, domain, units=units)
 
 
-def _named(name: str, partial: str, domain: str = _REAL, value: str | None = None, latex: str = "") -> Operator:
+def _named(
+    name: str, partial: str, domain: str = _REAL, value: str | None = None, latex: str = ""
+) -> Operator:
     """A function that mathematics, SymPy and our primitives all call by the same name."""
     latex = latex or rf"\{name}"
     return _function(name, value or f"{name}(a)", partial, rf"{latex}\left(#1\right)", f"{name}(a)", domain)
@@ -164,7 +172,8 @@ def _transcendental() -> list[Operator]:
 
 def _scalings() -> list[Operator]:
     doubled = [
-        _function(f"mult{k}", f"{k}.0 * a", f"{k}.0", f"{k} #1", f"{k} * a", units="same") for k in range(2, 6)
+        _function(f"mult{k}", f"{k}.0 * a", f"{k}.0", f"{k} #1", f"{k} * a", units="same")
+        for k in range(2, 6)
     ]
     halved = [
         _function(f"div{k}", f"a / {k}.0", f"1.0 / {k}.0", rf"\frac{{#1}}{{{k}}}", f"a / {k}", units="same")
@@ -175,7 +184,7 @@ def _scalings() -> list[Operator]:
 
 def _others() -> list[Operator]:
     return [
-        _function("erf", "erf(a)", "1.1283791670955126 * exp(-(a * a))", r"\operatorname{erf}\left(#1\right)", "erf(a)"),
+        _named("erf", "1.1283791670955126 * exp(-(a * a))", latex=r"\operatorname{erf}"),
         _function("sigmoid", "sigmoid(a)", "v * (1.0 - v)", r"\sigma\left(#1\right)", "1 / (1 + exp(-a))"),
         Operator("max", 2, "maximum(a, b)", ("where(a >= b, 1.0, 0.0)", "where(a >= b, 0.0, 1.0)"), "max({a}, {b})",
                  r"\max\left(#1, #2\right)", "Max(a, b)", _REAL, commutative=True, units="same"),

@@ -115,7 +115,9 @@ def test_partials_are_high_precision_differences(name):
     namespace = operator_namespace()
     points = [-4.2, -0.83, -0.31, 0.27, 0.62, 1.7, 3.9, 6.1]
     compared = 0
-    for point in [(a,) for a in points] if row.arity == 1 else [(a, b) for a in points for b in points if a != b]:
+    for point in (
+        [(a,) for a in points] if row.arity == 1 else [(a, b) for a in points for b in points if a != b]
+    ):
         value = ours(name, *point)
         if math.isnan(value):
             continue
@@ -170,7 +172,14 @@ def test_nan_is_passed_on(name):
 
 @pytest.mark.parametrize(
     ("partial_of", "point"),
-    [("pow1_2", (0.0,)), ("pow1_4", (0.0,)), ("asin", (1.0,)), ("acosh", (1.0,)), ("pow", (0.0, 0.5)), ("abs", (0.0,))],
+    [
+        ("pow1_2", (0.0,)),
+        ("pow1_4", (0.0,)),
+        ("asin", (1.0,)),
+        ("acosh", (1.0,)),
+        ("pow", (0.0, 0.5)),
+        ("abs", (0.0,)),
+    ],
 )
 def test_partials_on_the_edge_are_zero(partial_of, point):
     row = OPERATORS[partial_of]

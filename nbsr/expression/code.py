@@ -3,6 +3,7 @@
 import keyword
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from nbsr.errors import UsageError
@@ -45,8 +46,11 @@ def argument_names(names: Sequence[str]) -> list[str]:
     taken = {"np", "torch", "f", "erf", "expit"}
     result = []
     for name in names:
-        plain = re.sub(r"\W+", "_", name).strip("_") or "x"
-        plain = name if name.isidentifier() else plain if plain.isidentifier() else f"x_{plain}"
+        # Python itself reads identifiers in their compatible form, so two kinds of mu would be one name
+        plain = unicodedata.normalize("NFKC", name)
+        if not name.isidentifier():
+            plain = re.sub("[^A-Za-z0-9_]+", "_", plain).strip("_")
+            plain = plain if plain.isidentifier() else f"x_{plain}"
         while keyword.iskeyword(plain) or plain in taken:
             plain += "_"
         taken.add(plain)
@@ -97,7 +101,9 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
             text, precedence = template(row.name, backend, (row.infix, row.precedence))
             # plain numbers alone would be Python's arithmetic, and no tensor
             plain = [i for i, (_, value) in enumerate(values) if value is not None]
-            as_arrays = plain if len(plain) == len(values) or (backend == "torch" and precedence == ATOM) else []
+            as_arrays = (
+                plain if len(plain) == len(values) or (backend == "torch" and precedence == ATOM) else []
+            )
             for i in as_arrays:
                 pieces[i] = (wrap.format(decimal(values[i][1])), ATOM, False)
             if row.name == "pow" and values[1][1] is not None and 1 not in as_arrays:
@@ -111,7 +117,9 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
     columns = {token: (name, ATOM, False) for token, name in zip(used, arguments)}
     text = body(tokens, constants, vocabulary, columns, free_arguments)[0][0]
     lines = ["import numpy as np" if backend == "numpy" else "import torch"]
-    special = [name for name in ("erf", "expit") if backend == "numpy" and re.search(rf"(?<!\w){name}\(", text)]
+    special = [
+        name for name in ("erf", "expit") if backend == "numpy" and re.search(rf"(?<!\w){name}\(", text)
+    ]
     if special:
         lines.append(f"from scipy.special import {', '.join(special)}")
     lines += ["", ""]

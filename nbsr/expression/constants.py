@@ -105,7 +105,11 @@ def exact_form(value: float, taken: frozenset[str] = frozenset()) -> Exact | Non
             return None
         return Exact(value, str(int(value)), str(int(value)), ATOM if value >= 0 else UNARY)
     entry = exact_constants().get(size)
-    if entry is None or ("pi" in taken and "pi" in entry.text) or ("e" in taken and entry.text in ("e", "1/e")):
+    if (
+        entry is None
+        or ("pi" in taken and "pi" in entry.text)
+        or ("e" in taken and entry.text in ("e", "1/e"))
+    ):
         return None
     if value > 0:
         return entry

@@ -83,7 +83,12 @@ class Constraints:
                 anything = Expression((WILDCARD,), (), vocabulary)
                 required.append(Expression.apply(name, *[anything] * OPERATORS[name].arity))
         constraints = cls(
-            vocabulary, frozenset(allowed), frozenset(variables), max_complexity, tuple(patterns), tuple(required)
+            vocabulary,
+            frozenset(allowed),
+            frozenset(variables),
+            max_complexity,
+            tuple(patterns),
+            tuple(required),
         )
         constraints.check()
         return constraints
@@ -149,8 +154,12 @@ class Constraints:
     @cached_property
     def _legal(self) -> frozenset[int]:
         vocabulary = self.vocabulary
-        operators = [vocabulary.operator_ids[name] for name in self.operators if name in vocabulary.operator_ids]
-        columns = [vocabulary.variable_ids[name] for name in self.variables if name in vocabulary.variable_ids]
+        operators = [
+            vocabulary.operator_ids[name] for name in self.operators if name in vocabulary.operator_ids
+        ]
+        columns = [
+            vocabulary.variable_ids[name] for name in self.variables if name in vocabulary.variable_ids
+        ]
         return frozenset([CONST, *operators, *columns])
 
     @cached_property
@@ -175,7 +184,9 @@ class Constraints:
 
     @cached_property
     def _automaton(self) -> PatternAutomaton:
-        forbid, require = ([p.to(self.vocabulary).tokens for p in side] for side in (self.forbid, self.require))
+        forbid, require = (
+            [p.to(self.vocabulary).tokens for p in side] for side in (self.forbid, self.require)
+        )
         return PatternAutomaton(self.vocabulary, forbid, require)
 
     @cached_property
@@ -219,7 +230,9 @@ class Constraints:
         """For every state that the next sub-expression may have: the least cost of all that comes after it."""
         automaton, arities = self._automaton, self.vocabulary.arities
         step = automaton.step
-        pending: list[list[int]] = []  # the open nodes from the outermost in: token, states of finished operands
+        pending: list[
+            list[int]
+        ] = []  # the open nodes from the outermost in: token, states of finished operands
         for token in prefix:
             pending.append([token])
             while pending and len(pending[-1]) == arities[pending[-1][0]] + 1:
@@ -254,7 +267,9 @@ class Constraints:
                 if arities[token] == 0:
                     least = after.get(step(token), math.inf)
                 elif arities[token] == 1:
-                    least = min((c + after.get(step(token, s), math.inf) for s, c in best.items()), default=math.inf)
+                    least = min(
+                        (c + after.get(step(token, s), math.inf) for s, c in best.items()), default=math.inf
+                    )
                 else:
                     least = min(
                         (

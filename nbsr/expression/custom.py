@@ -44,7 +44,9 @@ def register(
     _check_finite(name, definition)
     arity = len(definition.vocabulary.variables)
     operands = "{a}, {b}" if arity == 2 else "{a}"
-    shown = rf"\operatorname{{{name.replace('_', chr(92) + '_')}}}\left({'#1, #2' if arity == 2 else '#1'}\right)"
+    shown = (
+        rf"\operatorname{{{name.replace('_', chr(92) + '_')}}}\left({'#1, #2' if arity == 2 else '#1'}\right)"
+    )
     row = Operator(
         name,
         arity,
@@ -94,7 +96,9 @@ def _traced(name: str, function: Callable[..., Any]) -> Expression:
             hint='Use SymPy\'s functions in it, or give the formula as a text such as "1/sqrt(1 - a**2)".',
         ) from error
     if not isinstance(result, sympy.Expr) or not result.has(sympy.Symbol("a", real=True)):
-        raise UsageError(f"The function for '{name}' gives {result}, which does not depend on its first argument.")
+        raise UsageError(
+            f"The function for '{name}' gives {result}, which does not depend on its first argument."
+        )
     return Expression.from_sympy(result, Vocabulary(letters))
 
 
@@ -102,4 +106,6 @@ def _check_finite(name: str, definition: Expression) -> None:
     grid = np.meshgrid(*[_PROBES] * len(definition.vocabulary.variables))
     values = definition.predict(np.stack([axis.ravel() for axis in grid], axis=1))
     if not np.isfinite(values).any():
-        raise UsageError(f"The operator '{name}' = {definition} is finite at none of {values.size} probed points.")
+        raise UsageError(
+            f"The operator '{name}' = {definition} is finite at none of {values.size} probed points."
+        )

@@ -95,7 +95,8 @@ def infix(
                 template = "{a:1} - {b:2}" if row.name == "+" else "{a:1} + {b:2}"
                 pieces[1] = (pieces[1][0][1:], pieces[1][1], pieces[1][2])
         elif row.name in _COMPUTED and None not in values:
-            pieces = [(text, UNARY if text[0] == "-" else ATOM, True) for text in map(decimal, values)]
+            texts = [decimal(value) for value in values if value is not None]
+            pieces = [(text, UNARY if text[0] == "-" else ATOM, True) for text in texts]
             if row.name == "neg":
                 return (f"-({pieces[0][0]})", UNARY, False), None
         elif row.name == "pow" and values[1] in _EXPONENTS:

@@ -20,7 +20,9 @@ _ESCAPES = {
     "^": r"{\wedge}", "~": r"{\sim}", "<": r"{\lt}", ">": r"{\gt}", "`": r"{\backprime}", "'": r"{\prime}",
 }  # fmt: skip
 _UNICODE_GREEK = {
-    unicodedata.lookup(f"GREEK {'CAPITAL' if name[0].isupper() else 'SMALL'} LETTER {name.upper()}"): f"\\{name}"
+    unicodedata.lookup(
+        f"GREEK {'CAPITAL' if name[0].isupper() else 'SMALL'} LETTER {name.upper()}"
+    ): f"\\{name}"
     for name in (*(n for n in _GREEK if n not in ("lambda", "Lambda")), "lamda", "Lamda")
 }
 _UNICODE_GREEK = {letter: tex.replace("amda", "ambda") for letter, tex in _UNICODE_GREEK.items()}
@@ -135,7 +137,10 @@ def unsigned(piece: Tex) -> str:
 def _row(numbers: Sequence[str], factors: Sequence[Tex]) -> str:
     """Factors side by side, with a dot only where two numbers would run together."""
     alone = len(numbers) + len(factors) == 1
-    texts = [*numbers, *(bracket(written(f)) if f.binding <= SUM and not alone else written(f) for f in factors)]
+    texts = [
+        *numbers,
+        *(bracket(written(f)) if f.binding <= SUM and not alone else written(f) for f in factors),
+    ]
     row = ""
     for text in texts:
         crowded = row and (text[0].isdigit() or (text.startswith(r"\frac{1}") and row[-1].isdigit()))
@@ -235,7 +240,9 @@ class Writer:
         text = _PLACE.sub(lambda match: texts[int(match[1]) - 1], row.latex)
         head, left, _ = row.latex.partition(r"\left(#1")
         takes_power = bool(left) and row.definition is None and head != r"\ln"
-        return Tex(text=text, precedence=POWER if row.name == "exp" else ATOM, head=head if takes_power else "")
+        return Tex(
+            text=text, precedence=POWER if row.name == "exp" else ATOM, head=head if takes_power else ""
+        )
 
 
 def latex(

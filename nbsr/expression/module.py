@@ -21,7 +21,7 @@ class ExpressionModule(torch.nn.Module):
 
     def forward(self, X: Float[torch.Tensor, "rows columns"]) -> Float[torch.Tensor, "rows"]:
         """Values on the rows of X, whose columns are the vocabulary's."""
-        constants = self.constants.to(dtype=X.dtype, device=X.device)
+        constants = self.constants.to(dtype=X.dtype, device=X.device).unbind(0)
         expression = self.expression
         values = evaluate(expression.tokens, constants, expression.vocabulary, X.unbind(1), "torch")
         return values.broadcast_to(X.shape[:1])

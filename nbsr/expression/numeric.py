@@ -12,7 +12,9 @@ from nbsr.operators import Operator
 
 
 @lru_cache(maxsize=256)
-def definition(row: Operator, operators: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[float, ...], Vocabulary]:
+def definition(
+    row: Operator, operators: tuple[str, ...]
+) -> tuple[tuple[int, ...], tuple[float, ...], Vocabulary]:
     """Tokens, constants and vocabulary (columns a and b) of a user's operator's formula."""
     assert row.definition is not None
     vocabulary = Vocabulary(("a", "b")[: row.arity], operators)
@@ -84,7 +86,11 @@ def operator_function(row: Operator, operators: tuple[str, ...], backend: str) -
 
 
 def evaluate(
-    tokens: Sequence[int], constants: Sequence[Any], vocabulary: Vocabulary, columns: Sequence[Any], backend: str
+    tokens: Sequence[int],
+    constants: Sequence[Any],
+    vocabulary: Vocabulary,
+    columns: Sequence[Any],
+    backend: str,
 ) -> Any:
     """The value over arrays (or tensors) that broadcast together.
 

@@ -14,8 +14,9 @@ from nbsr.operators import OPERATORS, Operator
 if TYPE_CHECKING:
     import sympy
 
-# Whole numbers beyond this become floats below a power, which SymPy would otherwise write out in full.
-_LARGEST_BASE = 1000
+# Fractions that are larger than this, or have more bits, become floats below a power, which SymPy would
+# otherwise write out in full.
+_LARGEST, _MOST_BITS = 1000, 200
 
 
 @cache
@@ -45,6 +46,7 @@ def to_sympy(
     import sympy
 
     columns = symbols(vocabulary) if operands is None else operands
+    digits = 80 if rational else 15
     free = iter(free_names(vocabulary, len(constants)))
 
     def number(value: float) -> Any:
@@ -56,7 +58,7 @@ def to_sympy(
         if exact is None:
             return sympy.Float(value)
         # the text comes from our own catalogue
-        return sympy.sympify(exact.text, {"e": sympy.E}, rational=True)
+        return sympy.sympify(exact.text, {"e": sympy.E})  # pyright: ignore[reportCallIssue]
 
     numbers = [number(value) for value in constants]
 
@@ -70,7 +72,8 @@ def to_sympy(
         if row.definition is not None:
             return to_sympy(*definition(row, vocabulary.operators), operands=values, rational=rational)
         if row.name.startswith("pow"):
-            values = tuple(sympy.Float(v) if v.is_Rational and abs(v) > _LARGEST_BASE else v for v in values)
+            large = [v.is_Rational and (abs(v) > _LARGEST or v.q.bit_length() > _MOST_BITS) for v in values]
+            values = tuple(sympy.Float(v, digits) if big else v for v, big in zip(values, large))
         return _operator_function(row)(*values)
 
     return fold(tokens, vocabulary.arities, leaf, node)
@@ -103,7 +106,9 @@ class Reader:
         if e.is_Symbol:
             token = self.vocabulary.variable_ids.get(e.name)
             if token is None:
-                raise UsageError(f"There is no column '{e.name}'.{did_you_mean(e.name, self.vocabulary.variables)}")
+                raise UsageError(
+                    f"There is no column '{e.name}'.{did_you_mean(e.name, self.vocabulary.variables)}"
+                )
             return (token,), ()
         if not e.free_symbols and e.is_number and e.is_real and e.is_finite:
             return self.number(float(e))
@@ -142,9 +147,11 @@ class Reader:
         coefficient, rest = e.as_coeff_Mul()
         if coefficient == -1 or (coefficient.is_Rational and coefficient.q != 1 and coefficient < 0):
             return self.join("neg", self.read(-e))
-        above, below = [], []
+        sympy, above, below = self.sympy, [], []
         rest, roots = self.odd_roots(rest)
-        for factor in self.sympy.Mul.make_args(rest):
+        for factor in sympy.Mul.make_args(rest):
+            if factor == 1:
+                continue
             base, exponent = factor.as_base_exp()
             if exponent.is_number and exponent.is_negative:
                 below.append(base**-exponent)
@@ -152,12 +159,13 @@ class Reader:
                 above.append(factor)
         if coefficient.is_Rational and coefficient.q != 1 and above:
             above, below = ([coefficient.p] if coefficient.p != 1 else []) + above, [coefficient.q, *below]
-        elif coefficient != 1 or not (above or roots):
+        elif coefficient != 1:
             above = [coefficient, *above]
-        whole = self.chain("*", [*(self.read(self.sympy.sympify(factor)) for factor in above if factor != 1), *roots])
-        if below:
-            whole = self.join("/", whole, self.chain("*", [self.read(self.sympy.sympify(f)) for f in below]))
-        return whole
+        factors = [*(self.read(sympy.sympify(factor)) for factor in above), *roots]
+        if not below:
+            return self.chain("*", factors)
+        divisor = self.chain("*", [self.read(sympy.sympify(factor)) for factor in below])
+        return self.join("/", self.chain("*", factors), divisor) if factors else self.join("inv", divisor)
 
     def odd_roots(self, product: Any) -> tuple[Any, list[Any]]:
         """Take sign(t)*|t|**(1/3) and the like, as `to_sympy` writes real odd roots, out of a product."""

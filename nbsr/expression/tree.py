@@ -53,7 +53,9 @@ class Expression:
         if not is_complete(tokens, arities):
             raise UsageError(f"The tokens {tokens[:20]} are not one whole prefix expression.")
         if tokens.count(CONST) != len(constants):
-            raise UsageError(f"The expression has {tokens.count(CONST)} constants, but {len(constants)} values came.")
+            raise UsageError(
+                f"The expression has {tokens.count(CONST)} constants, but {len(constants)} values came."
+            )
 
     # -- making
 
@@ -235,7 +237,9 @@ class Expression:
     def predict(self, X: Num[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows"]:
         """Values on the rows of X, whose columns are the vocabulary's; NaN outside an operator's domain."""
         if X.shape[1] != len(self.vocabulary.variables):
-            raise UsageError(f"X has {X.shape[1]} columns, but {len(self.vocabulary.variables)} are expected.")
+            raise UsageError(
+                f"X has {X.shape[1]} columns, but {len(self.vocabulary.variables)} are expected."
+            )
         columns = list(np.asarray(X, dtype=np.float64).T)
         values = evaluate(self.tokens, self.constants, self.vocabulary, columns, "numpy")
         return np.array(np.broadcast_to(values, len(X)), dtype=np.float64)
@@ -265,7 +269,11 @@ class Expression:
             else:
                 given = {name: np.asarray(column, dtype=np.float64) for name, column in given.items()}
             return evaluate(
-                self.tokens, constants, vocabulary, [given.get(name) for name in vocabulary.variables], backend
+                self.tokens,
+                constants,
+                vocabulary,
+                [given.get(name) for name in vocabulary.variables],
+                backend,
             )
 
         return f
