@@ -260,7 +260,7 @@ class Writer:
         below = [(b, -e) for b, e in factors if e < 0]
         if below and not above and len(below) == 1 and not self._short_power(below[0][1]):
             above, below = [(below[0][0], -below[0][1])], []  # x**-1.7
-        divisor = self._divisor(size, above, below)
+        divisor = None if self.brief and alone and negative else self._divisor(size, above, below)
         numerator = self._factors(above, 1 if divisor else size)
         denominator = self._factors(below, divisor or 1)
         if not numerator and not denominator:

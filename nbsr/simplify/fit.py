@@ -115,8 +115,7 @@ class Fitter:
     def _steps(self, residuals, slopes, free, damping) -> np.ndarray:
         """The damped Gauss-Newton step of each expression, by QR of its scaled derivatives."""
         slopes = np.where(free[:, None, :] & np.isfinite(slopes), slopes, 0.0)
-        scale = np.sqrt(np.sum(slopes * slopes, axis=1))
-        scale[~(scale > 0) | ~np.isfinite(scale)] = 1.0
+        scale = lengths(slopes, axis=1)
         width = scale.shape[1]
         ridge = np.sqrt(damping)[:, None, None] * np.eye(width) + 1e-150 * np.eye(width)
         stacked = np.concatenate([slopes / scale[:, None, :], ridge], axis=1)
@@ -134,8 +133,7 @@ class Fitter:
         if not np.isfinite(misfit[k]):
             return Fitted(law, np.inf, ROUNDING_FVU, (0.0,) * count, 0.0)
         own = slopes[k, :, :count]
-        lengths = np.sum(own**2, axis=0)
-        rounding = float(np.nansum(lengths * (constants[k, :count] * EPS) ** 2)) / self.spread
+        rounding = float(np.nansum((own * (constants[k, :count] * EPS)) ** 2)) / self.spread
         errors, digits = self._precision(own, constants[k, :count], free[:count], float(misfit[k]), rounding)
         fvu = float(misfit[k]) / self.spread
         return Fitted(law, fvu, min(max(ROUNDING_FVU, 16 * rounding), MOST_ROUNDING_FVU), tuple(errors.tolist()), digits)
@@ -147,11 +145,10 @@ class Fitter:
         if not len(columns):
             return errors, 0.0
         used = slopes[:, columns]
-        scale = np.sqrt(np.sum(used * used, axis=0))
-        if not np.isfinite(scale).all():
+        if not np.isfinite(used).all():
             return errors, 0.0
-        unseen = scale == 0
-        scale[unseen] = 1.0
+        unseen = ~used.any(axis=0)
+        scale = lengths(used, axis=0)
         _, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
         lost = sizes < 1e-11 * sizes[0]
         variance = np.sum((directions[~lost] / sizes[~lost, None]) ** 2, axis=0)
@@ -160,3 +157,11 @@ class Fitter:
         errors[columns] = np.where(undetermined, np.inf, np.sqrt(noise * variance) / scale)
         known = np.linalg.svd(used * np.abs(constants[columns]), compute_uv=False) / np.sqrt(noise)
         return errors, float(np.sum(np.log(np.maximum(known, 1.0))))
+
+
+def lengths(columns: np.ndarray, axis: int) -> np.ndarray:
+    """Euclidean lengths without under- or overflow; 1 for a column of zeros."""
+    largest = np.max(np.abs(columns), axis=axis, keepdims=True, initial=0.0)
+    largest[~(largest > 0)] = 1.0
+    sizes = np.sqrt(np.sum((columns / largest) ** 2, axis=axis)) * np.squeeze(largest, axis)
+    return np.where(sizes > 0, sizes, 1.0)

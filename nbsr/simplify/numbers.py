@@ -68,6 +68,6 @@ def simple_numbers(value: float, width: float) -> list[tuple[float, float]]:
             number = float(f"{size:.{digits - 1}e}")
             if low <= number <= high:
                 exponent = abs(math.floor(math.log10(number))) if number else 0
-                offer(number, 1.5 + 2.303 * digits + math.log1p(exponent))
+                offer(number, 3.0 + 2.303 * digits + math.log1p(exponent))
                 break
     return sorted(((sign * number, price) for number, price in found.items()), key=lambda item: item[1])

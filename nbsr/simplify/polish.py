@@ -25,6 +25,8 @@ from nbsr.simplify.shorten import simplify
 NATS_PER_NODE = 1.5
 # More rows do not make a decision better: what limits a law then is systematic error. And a decision costs less.
 MOST_ROWS = 1000
+# No constant moves by more than this many standard errors, however plain the number, if the data are noisy.
+MOST_ERRORS = 2.0
 # Functions that are nearly straight lines over a short range, and so may hide one.
 _NEARLY_LINEAR = frozenset(
     "sin tan asin atan sinh tanh asinh atanh erf exp log sigmoid pow1_2 pow1_3 cos cosh inv".split()
@@ -270,6 +272,7 @@ class _Desk:
     def _offers(self, fitted: Fitted, held, refused, exponents, floor) -> list[tuple[float, int, float, float]]:
         """Simple numbers worth a trial: (what would be gained, constant, number, price)."""
         offers = []
+        exact = fitted.fvu <= floor
         for i, (value, error) in enumerate(zip(fitted.law.constants, fitted.errors)):
             if i in held or value == 0:
                 continue
@@ -278,8 +281,10 @@ class _Desk:
             for number, price in simple_numbers(value, 5 * error)[:4]:
                 if (i, number) in refused:
                     continue
-                price = max(0.5, price - 2.0) if i in exponents else price
                 far = abs(number - value) / error
+                if far > MOST_ERRORS and not exact:
+                    continue
+                price = max(0.5, price - 2.0) if i in exponents else price
                 gain = now - price - (min(far, 3.0) ** 2 / 2 if math.isfinite(far) else 0.0)
                 if gain > 0:
                     offers.append((gain + 50.0 * (i in exponents), i, number, price))
