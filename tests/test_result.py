@@ -93,6 +93,7 @@ def test_constants_with_errors_and_where_they_stand(result):
     table = result.constants
     assert table["value"].tolist() == [1.2501234567, 1.4999876]
     assert table["standard_error"].tolist() == [0.00123, 0.00034]
+    assert table["reading"].tolist() == ["1.2501 ± 0.0012", "1.49999 ± 0.00034"]
     assert table["part"].tolist() == ["c0*a**c1", "a**c1"]
 
 
@@ -334,7 +335,18 @@ def test_the_html_is_whole_scriptless_and_follows_the_theme(result):
     text = result._repr_html_()
     page = Page(text)
     assert not page.open
-    assert {tag for tag, _ in page.tags} <= {"div", "table", "thead", "tbody", "tr", "th", "td", "span", "br"}
+    assert {tag for tag, _ in page.tags} <= {
+        "div",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "span",
+        "br",
+        "code",
+    }
     assert not any(name.startswith("on") or name == "src" for _, attrs in page.tags for name in attrs)
     assert "var(--jp-content-font-color1,inherit)" in text
     assert "1.2501 ± 0.0012" in text and "1.49999 ± 0.00034" in text

@@ -24,7 +24,15 @@ from jaxtyping import Float
 from nbsr import score as scoring
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary
-from nbsr.result.digits import around, fitted_constants, rounded, spoken_seconds, values, with_names
+from nbsr.result.digits import (
+    around,
+    fitted_constants,
+    rounded,
+    spoken_error,
+    spoken_seconds,
+    values,
+    with_names,
+)
 from nbsr.result.plot import Plot, chart
 from nbsr.result.show import as_html, as_markdown, as_text
 from nbsr.table import Table
@@ -266,6 +274,7 @@ class Result:
             {
                 "value": list(chosen.expression.constants),
                 "standard_error": list(chosen.errors),
+                "reading": [spoken_error(*pair) for pair in zip(chosen.expression.constants, chosen.errors)],
                 "part": [around(named, name) for name in names],
             },
             index=pd.Index(names, name="constant"),

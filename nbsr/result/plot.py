@@ -26,6 +26,11 @@ class Plot:
     def __init__(self, chart: Any):
         self.chart = chart
 
+    def __repr__(self) -> str:
+        return (
+            "A plot of the fit, its residuals and the front; it shows in a notebook, or save('fit.png') it."
+        )
+
     def png(self, scale: float = 2.0) -> bytes:
         return self._drawn("png", scale_factor=scale)
 
@@ -117,7 +122,7 @@ def _front_chart(result: "Result", candidate: "Candidate") -> Any:
         y=alt.Y(
             "fvu:Q",
             title="FVU",
-            scale=alt.Scale(type="log", nice=False, padding=10),
+            scale=alt.Scale(type="log", domain=[10.0**lowest, 10.0 ** (highest + 1)]),
             axis=alt.Axis(format=".0e", values=decades),
         ),
     )

@@ -4,7 +4,7 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from nbsr.result.digits import spoken_error, spoken_fvu, with_names
+from nbsr.result.digits import fitted_constants, spoken_error, spoken_fvu, with_names
 
 if TYPE_CHECKING:
     from nbsr.result.core import Result
@@ -65,7 +65,6 @@ def _shortened(text: str) -> str:
 _QUIET = "color:var(--jp-content-font-color2,inherit)"
 _LINE = "border:none;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35))"
 _MARKED = "background:var(--jp-layout-color2,rgba(128,128,128,.15))"
-_CODE = "font-family:var(--jp-code-font-family,monospace)"
 
 
 def as_html(result: "Result") -> str:
@@ -87,10 +86,8 @@ def as_html(result: "Result") -> str:
         cells = [f'<td style="text-align:left;padding:.2em .7em;{_LINE}">{html.escape(mark)}</td>']
         for value in (row, complexity, html.escape(fvu), score):
             cells.append(f'<td style="text-align:right;padding:.2em .7em;{_LINE}">{value}</td>')
-        wrap = "white-space:normal;overflow-wrap:anywhere"
-        cells.append(
-            f'<td style="text-align:left;padding:.2em .7em;{_LINE};{_CODE};{wrap}">{_escaped(law)}</td>'
-        )
+        wrapped = f"text-align:left;padding:.2em .7em;white-space:normal;overflow-wrap:anywhere;{_LINE}"
+        cells.append(f'<td style="{wrapped}">{_code(law)}</td>')
         parts.append(f'<tr style="{style}">{"".join(cells)}</tr>')
     parts.append("</tbody></table>")
     hidden = len(result.front_candidates) - SHOWN_LAWS
@@ -102,9 +99,9 @@ def as_html(result: "Result") -> str:
 
 
 def _html_constants(result: "Result") -> str:
-    """ "y = a**c0, with c0 = 1.5000 ± 0.0002", for the constants whose errors are known."""
+    """ "y = a**c0, with c0 = 1.5000 ± 0.0002", for the measured constants whose errors are known."""
     best = result.best
-    which = [i for i, error in enumerate(best.errors) if math.isfinite(error)]
+    which = [i for i in fitted_constants(best.expression) if math.isfinite(best.errors[i])]
     if not which:
         return ""
     names, named = with_names(best.expression, which)
@@ -113,7 +110,11 @@ def _html_constants(result: "Result") -> str:
         for name, i in zip(names, which)
     ]
     law = _shortened(f"{result.table.target} = {named.infix(digits=6)}")
-    return f'<div style="{_CODE}">{_escaped(law)}, with {_escaped(_shortened(", ".join(said)))}</div>'
+    return f"<div>{_code(law)}, with {_code(_shortened(', '.join(said)))}</div>"
+
+
+def _code(text: str) -> str:
+    return f'<code style="background:transparent;color:inherit">{_escaped(text)}</code>'
 
 
 def _escaped(text: str) -> str:
