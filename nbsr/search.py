@@ -33,6 +33,7 @@ _WORK_ROWS = 1000  # a larger table is searched on a sample of so many rows
 _FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
 _COLUMNS = 24  # columns that a search looks at
 _KEPT = 40_000  # distinct candidates that are remembered
+_SECONDS_A_CANDIDATE = 3e-5  # to put one into the result
 _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 
 
@@ -44,9 +45,11 @@ class Control:
         self._go = threading.Event()
         self._go.set()
         self._once = False
+        self.ended = "stopped"
 
-    def stop(self) -> None:
-        """End the search at the next batch; everything found is kept."""
+    def stop(self, ended: str = "stopped") -> None:
+        """End the search at the next batch; everything found is kept, and the result says how it ended."""
+        self.ended = ended
         self._stop.set()
         self._go.set()
 
@@ -212,16 +215,31 @@ def regress(data: Any, formula: Any = None, *, weights: Any = None, **settings: 
     else:
         raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
     control = settings.pop("control", None) or Control()
-    snapshots = search(table, control=control, **settings)
-    last = None
-    while True:
+    return _last_of(search(table, control=control, **settings), control).result
+
+
+def _last_of(snapshots: Iterator[Any], control: Control) -> Any:
+    """The last snapshot.  The search runs in a thread, so that an interrupt never lands inside of it."""
+    last: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
         try:
-            for last in snapshots:
-                pass
-            break
+            for snapshot in snapshots:
+                last[:] = [snapshot]
+        except BaseException as error:  # handed over to the caller's thread
+            failure.append(error)
+
+    worker = threading.Thread(target=run, name="nbsr search", daemon=True)
+    worker.start()
+    while worker.is_alive():
+        try:
+            worker.join(0.2)
         except KeyboardInterrupt:
-            raise
-    return last.result
+            control.stop("interrupted")
+    if failure:
+        raise failure[0]
+    return last[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -341,7 +359,8 @@ class _Run:
 
     def spent(self) -> bool:
         limit = self.settings["max_evaluations"]
-        return self.remaining <= self.wrap_up or (limit is not None and self.evaluations >= limit)
+        closing = self.wrap_up + _SECONDS_A_CANDIDATE * len(self.archive.records)
+        return self.remaining <= closing or (limit is not None and self.evaluations >= limit)
 
     # -- fitting -------------------------------------------------------------------------------------------------
 
@@ -463,7 +482,7 @@ class _Run:
                 except StopIteration:
                     batch = None
             if self.control.stopped:
-                self.ended = "stopped"
+                self.ended = self.control.ended
         finally:
             method.close()
         self.tidy_front()
@@ -576,15 +595,23 @@ class _Run:
             law = Expression.apply("*", Expression.constant(1 / table.target_scale, self.vocabulary), law)
         return simplify(law)
 
-    def candidate(self, record: _Record, errors: tuple[float, ...] | None = None) -> Any:
+    def candidates(self, records: list[_Record], errors: dict[int, tuple[float, ...]] | None = None) -> tuple[Any, ...]:
+        """The records as candidates; `errors` by id of the record, NaN where unknown."""
         from nbsr.result import Candidate
         from nbsr.score import score
 
-        law = self.law(record)
-        return Candidate(
-            expression=law, errors=errors or (math.nan,) * len(law.constants), fvu=record.fvu,
-            complexity=law.complexity, score=float(score(record.fvu, law.complexity, self.settings["parsimony"])),
-            source=record.source, elapsed=record.elapsed, order=record.order,
+        if not records:
+            return ()
+        laws = [self.law(r) for r in records]
+        complexity = np.array([law.complexity for law in laws])
+        scores = score(np.array([r.fvu for r in records]), complexity, self.settings["parsimony"])
+        known = errors or {}
+        return tuple(
+            Candidate(
+                expression=law, errors=known.get(id(r)) or (math.nan,) * len(law.constants), fvu=r.fvu,
+                complexity=c, score=value, source=r.source, elapsed=r.elapsed, order=r.order,
+            )
+            for r, law, c, value in zip(records, laws, complexity.tolist(), scores.tolist(), strict=True)
         )  # fmt: skip
 
     def snapshot(self, result: Any = None) -> Any:
@@ -595,7 +622,7 @@ class _Run:
             front, picked = tuple(result.front_candidates), result.front_picked
         else:
             records = self.archive.front()
-            front = tuple(self.candidate(r) for r in records)
+            front = self.candidates(records)
             picked = self.favourite(records) if records else 0
         fit = (np.empty(0), np.empty(0))
         if front:
@@ -617,7 +644,7 @@ class _Run:
         errors = self.standard_errors(records)
         on_front = {id(r): e for r, e in zip(records, errors, strict=True)}
         everything = sorted(self.archive.records.values(), key=lambda r: (r.fvu, r.complexity))
-        candidates = tuple(self.candidate(r, on_front.get(id(r))) for r in everything)
+        candidates = self.candidates(everything, on_front)
         picked = 0
         if records:
             choice = records[self.favourite(records)]

@@ -7,7 +7,7 @@ Members of equal error are the same function up to scale and offset; only the sh
 
 import numpy as np
 
-from nbsr.expression import CONST, Vocabulary
+from nbsr.expression import CONST, WILDCARD, Vocabulary
 from nbsr.generate.base import Method, Phrase, Proposals, Task, Writer, pack_phrases
 
 __all__ = ["evolve"]
@@ -89,6 +89,20 @@ class Breeder:
             return self.leaf()
         a, b = self.sprout(depth - 1), self.sprout(depth - 1)
         return (token, *a[0], *b[0]), a[1] + b[1]
+
+    def with_required(self, genome: Genome) -> Genome:
+        """Joined with every pattern that the user requires, small expressions in the places of its wildcards."""
+        for pattern in self.constraints.require:
+            tokens: tuple[int, ...] = ()
+            constants: tuple[float, ...] = ()
+            for token in pattern.tokens:
+                piece = self.sprout(1) if token == WILDCARD else ((token,), (1.0,) if token == CONST else ())
+                tokens, constants = tokens + piece[0], constants + piece[1]
+            joint = self.operator(2)
+            if joint is None:
+                return tokens, constants
+            genome = (joint, *genome[0], *tokens), genome[1] + constants
+        return genome
 
     def end(self, tokens: tuple[int, ...], start: int) -> int:
         """The position after the subtree that starts at `start`."""
@@ -242,6 +256,7 @@ def evolve(task: Task) -> Method:
     batch: list[Genome] = [
         *(((v,), ()) for v in breeder.variables),
         *(breeder.sprout(2) for _ in range(_GENERATION)),
+        *(breeder.with_required(breeder.sprout(1)) for _ in range(_GENERATION if task.constraints.require else 0)),
     ]
     generation = 0
     while task.remaining > 0:

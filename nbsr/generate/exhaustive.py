@@ -37,6 +37,7 @@ class Shelf:
         self.commutes = {n for n in self.binary if OPERATORS[n].commutative}
         probe = np.random.default_rng(7).standard_normal((len(X), 2))
         self.probe = probe / np.sqrt(len(X))
+        self.fresh(self.levels[1][1])
 
     def fresh(self, values: np.ndarray) -> np.ndarray:
         """Rows that are finite, vary, and were not met before up to a factor and an offset."""
@@ -92,7 +93,7 @@ def exhaustive(task: Task) -> Method:
     """All distinct expressions by complexity, until the time, the complexity or the memory for them is used up."""
     rows = np.arange(len(task.response))
     if len(rows) > 64:
-        rows = np.sort(task.random("exhaustive rows").choice(len(rows), 64, replace=False))
+        rows = np.linspace(0, len(rows) - 1, 64).astype(int)
     shelf = Shelf(task, task.inputs[rows])
     writer = shelf.writer
     waiting: list[Phrase] = []
@@ -119,8 +120,6 @@ def exhaustive(task: Task) -> Method:
                 while len(waiting) >= _BATCH:
                     yield _dressed(writer, waiting[:_BATCH], task, dressing)
                     del waiting[:_BATCH]
-            if not phrases and complexity > 3:
-                break
             shelf.levels[complexity] = (phrases, np.array(values).reshape(len(phrases), len(rows)))
         if waiting:
             yield _dressed(writer, waiting, task, dressing)

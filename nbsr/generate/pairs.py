@@ -154,15 +154,16 @@ class _Best:
 
 
 @np.errstate(all="ignore")
-def best_sums(H: np.ndarray, z: np.ndarray, size: int) -> np.ndarray:
+def best_sums(H: np.ndarray, z: np.ndarray, size: int, must: np.ndarray | None = None) -> np.ndarray:
     """Pairs (i, j) of rows of the standardised library whose two-term fit explains most of z; (i, i) is one term.
 
     With correlations r and g the explained share of a pair is (r_i^2 + r_j^2 - 2 g r_i r_j) / (1 - g^2).
+    must: `[n]` rows of which a pair has to hold one, or None.
     """
     r = H @ z
     square = r * r
     best = _Best(size)
-    single = np.argsort(-square)[: max(8, size // 4)]
+    single = np.argsort(-square if must is None else -square * must)[: max(8, size // 4)]
     for start in range(0, len(H), 256):
         block = slice(start, min(start + 256, len(H)))
         rest = slice(start, len(H))
@@ -172,6 +173,9 @@ def best_sums(H: np.ndarray, z: np.ndarray, size: int) -> np.ndarray:
         np.divide(share, room, out=share, where=room > 1e-4)
         share[room <= 1e-4] = 0
         share[share > 1.001] = 0
+        if must is not None:
+            share *= must[block, None] | must[None, rest]
+        share[np.tril_indices(len(share))] = 0  # each pair once
         best.offer(share, start, start)
     return np.concatenate([best.pair[np.argsort(-best.score)], np.stack([single, single], 1)])
 
@@ -196,6 +200,7 @@ def best_products(values: np.ndarray, z: np.ndarray, weight: np.ndarray, size: i
         np.divide(explained, length, out=explained, where=length > 1e-5)
         explained[length <= 1e-5] = 0
         explained[explained > 1.001] = 0
+        explained[np.tril_indices(len(explained), -1)] = 0
         best.offer(explained, start, start)
     return best.pair[np.argsort(-best.score)]
 
@@ -250,7 +255,7 @@ class Pairs:
         """The distinct phrases, best first, in batches."""
         fresh: list[Phrase] = []
         for _, phrase in sorted(((e, p) for e, p in found if p is not None), key=merit):
-            if phrase.tokens not in self.seen and phrase.complexity <= self.task.constraints.max_complexity:
+            if phrase.tokens not in self.seen and self.task.constraints.allows(phrase.tokens):
                 self.seen.add(phrase.tokens)
                 fresh.append(phrase)
         for start in range(0, len(fresh), _BATCH):
@@ -300,6 +305,15 @@ class Pairs:
         strong = np.argpartition(-np.abs(H @ z), most - len(cheap))[: most - len(cheap)]
         return np.unique(np.concatenate([cheap, strong]))
 
+    def required(self, seen: View, rows: np.ndarray) -> np.ndarray | None:
+        """Which terms bring what the user requires; None where nothing is missing without them."""
+        constraints = self.task.constraints
+        bare = seen.spell(self.writer, Phrase(self.writer.variables[0][1].tokens, (), 1), self.y)
+        if not constraints.require or (bare is not None and constraints.allows(bare.tokens)):
+            return None
+        words = [seen.spell(self.writer, self.term(i), self.y) for i in rows]
+        return np.array([word is not None and constraints.allows(word.tokens) for word in words])
+
     def sum_phrase(self, seen: View, rows: np.ndarray, coefficients: np.ndarray) -> Phrase | None:
         offset = None if abs(coefficients[-1]) <= 1e-9 * np.max(np.abs(seen.z)) else float(coefficients[-1])
         inner = self.writer.sum(
@@ -311,7 +325,7 @@ class Pairs:
         """One and two terms; returns found phrases and, for growing, the sets of rows with their unexplained share."""
         z = standardised(seen.z[None], seen.weight)[0]
         short = self.shortlist(H, z, most)
-        pair = short[best_sums(H[short], z, 600)]
+        pair = short[best_sums(H[short], z, 600, self.required(seen, short))]
         values = self.terms.values
         found, sets = [], []
         single = pair[:, 0] == pair[:, 1]
@@ -331,7 +345,9 @@ class Pairs:
         """Sums of three and more terms: the best sets each get the term that explains most of what is left."""
         values = self.terms.values
         z = standardised(seen.z[None], seen.weight)[0].astype(np.float64)
-        sets = sorted(sets)[:width]
+        sets = [s for s in sorted(sets) if len(s[1]) == 2][:width]
+        if not sets:
+            return
         for size in range(3, longest + 1):
             options: dict[tuple[int, ...], float] = {}
             basis, _ = np.linalg.qr(np.swapaxes(H[np.asarray([c for _, c in sets])], 1, 2).astype(np.float64))
