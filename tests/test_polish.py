@@ -67,7 +67,9 @@ def test_chance_rarely_makes_a_number_worth_its_price():
     """At a relative width w a number may cost up to ln(1/w) nats: that is what leaving the constant alone costs."""
     values = 10.0 ** np.random.default_rng(2).uniform(-3, 3, 200)
     for width in (1e-3, 1e-6, 1e-12):
-        cheap = [v for v in values if any(price < -np.log(width) - 1 for _, price in simple_numbers(v, width * v))]
+        cheap = [
+            v for v in values if any(price < -np.log(width) - 1 for _, price in simple_numbers(v, width * v))
+        ]
         assert len(cheap) <= 6
 
 

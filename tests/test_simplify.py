@@ -41,7 +41,9 @@ leaves = st.one_of(
 def grown(children):
     return st.one_of(
         st.tuples(st.sampled_from(UNARY), children).map(lambda t: Expression.apply(*t)),
-        st.tuples(st.sampled_from(["+", "-", "*", "/"]), children, children).map(lambda t: Expression.apply(*t)),
+        st.tuples(st.sampled_from(["+", "-", "*", "/"]), children, children).map(
+            lambda t: Expression.apply(*t)
+        ),
         st.tuples(st.sampled_from(BINARY), children, children).map(lambda t: Expression.apply(*t)),
     )
 
@@ -235,7 +237,9 @@ def test_vocabularies_with_few_operators():
 
 # -- properties ----------------------------------------------------------------------------------------------
 
-POINTS = np.vstack([np.random.default_rng(0).normal(size=(3, 4)), np.random.default_rng(1).uniform(0.2, 2, (3, 4))])
+POINTS = np.vstack(
+    [np.random.default_rng(0).normal(size=(3, 4)), np.random.default_rng(1).uniform(0.2, 2, (3, 4))]
+)
 FINE = Precise(40)
 
 
@@ -349,7 +353,9 @@ def rewritten(expression: Expression, rng: random.Random) -> Expression:
     operator = expression.operator
     if operator is None:
         if expression.is_constant:
-            return Expression.constant(rng.uniform(0.5, 3.0) * (1 if expression.constants[0] >= 0 else -1), XYZ)
+            return Expression.constant(
+                rng.uniform(0.5, 3.0) * (1 if expression.constants[0] >= 0 else -1), XYZ
+            )
         return expression
     apply = Expression.apply
     a, *more = (rewritten(child, rng) for child in expression.children())
@@ -393,11 +399,15 @@ def test_image_hashes_see_shape_and_not_scale():
     assert np.array_equal(keys, image_hashes(-1e-9 * base + 1e-8))
     assert np.array_equal(keys, image_hashes(base * 1e200))
     assert set(image_hashes(base + 1e-4 * rng.normal(size=base.shape))).isdisjoint(keys)
-    assert np.array_equal(image_hashes(base.astype(np.float32).astype(float), digits=3), image_hashes(base, digits=3))
+    assert np.array_equal(
+        image_hashes(base.astype(np.float32).astype(float), digits=3), image_hashes(base, digits=3)
+    )
 
 
 def test_image_hashes_of_what_has_no_shape():
-    values = np.array([[1.0, 1.0, 1.0], [1.0, np.nan, 2.0], [0.0, 0.0, 0.0], [np.inf, 1.0, 2.0], [1.0, 2.0, 4.0]])
+    values = np.array(
+        [[1.0, 1.0, 1.0], [1.0, np.nan, 2.0], [0.0, 0.0, 0.0], [np.inf, 1.0, 2.0], [1.0, 2.0, 4.0]]
+    )
     assert image_hashes(values)[:4].tolist() == [1, 0, 1, 0]
     assert image_hashes(values)[4] not in (0, 1)
 
@@ -445,12 +455,20 @@ FOUND = [
     ("x**1.99", "x**2", False),
     ("1.05457e-34*x", "x*(6.626e-34/(2*3.1415926535897))", True),
     ("x*0.0795774715/y**2", "x/(4*pi*y**2)", True),
-    ("exp(-0.5*(x - y)**2/z**2)/(2.50662827*z)", "exp(neg(((x - y)/z)**2)/2)/(sqrt(2*3.1415926535897)*z)", True),
+    (
+        "exp(-0.5*(x - y)**2/z**2)/(2.50662827*z)",
+        "exp(neg(((x - y)/z)**2)/2)/(sqrt(2*3.1415926535897)*z)",
+        True,
+    ),
     ("2*x*sin(0.5*y*z)**2", "x*(1 - cos(y*z))", True),
     ("x + y", "x + y + z", False),
     ("exp(x)", "exp(x) + 1e-7*sin(y)", False),
     ("0.5*log((1 + x)**2)", "log(1 + x)", True),
-    ("x + 3.7*y*z/(1.9 + w) - 2.2*sin(1.3*x + 0.2)", "x + 3.70001*y*z/(1.90001 + w) - 2.2*sin(1.3*x + 0.2)", True),
+    (
+        "x + 3.7*y*z/(1.9 + w) - 2.2*sin(1.3*x + 0.2)",
+        "x + 3.70001*y*z/(1.90001 + w) - 2.2*sin(1.3*x + 0.2)",
+        True,
+    ),
     ("x + 3.7*y*z/(1.9 + w) - 2.2*sin(1.3*x)", "x + 3.7*y*z/(1.9 + w) - 2.2*sin(1.3*x + 0.002)", False),
     ("x*y/(exp(x*y) - 1)", "x*y*exp(-x*y)", False),
     ("x*(1 + y/300 + y**2/90000)", "x*exp(y/300)", False),

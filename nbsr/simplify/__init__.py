@@ -1,11 +1,11 @@
 """Formulas made shorter, compared, and rid of what the data do not ask for.
 
-    simplify(law)                       the same function, shorter, as a scientist writes it
-    canonical(law)                      a key: equal for formulas that differ in their constants alone
-    image_hashes(values)                the same question asked of numbers: equal up to scale and offset
-    equivalent(a, b)                    one function, with the constants that they have?
-    symbolically_equal(found, truth, X) one law, up to the digits of its constants?
-    polish(law, X, y)                   leftovers dropped, constants snapped to simple numbers
+simplify(law)                       the same function, shorter, as a scientist writes it
+canonical(law)                      a key: equal for formulas that differ in their constants alone
+image_hashes(values)                the same question asked of numbers: equal up to scale and offset
+equivalent(a, b)                    one function, with the constants that they have?
+symbolically_equal(found, truth, X) one law, up to the digits of its constants?
+polish(law, X, y)                   leftovers dropped, constants snapped to simple numbers
 """
 
 from nbsr.simplify.canonical import canonical, image_hashes

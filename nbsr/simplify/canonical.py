@@ -51,7 +51,9 @@ def skeleton(node: Node, algebra: Algebra) -> str:
             arguments.sort()
         return f"{node[1]}({','.join(arguments)})"
     if kind == PRODUCT:
-        factors = [skeleton(b, algebra) if e == 1 else f"{skeleton(b, algebra)}^{number(e)}" for b, e in node[1]]
+        factors = [
+            skeleton(b, algebra) if e == 1 else f"{skeleton(b, algebra)}^{number(e)}" for b, e in node[1]
+        ]
         factors.sort()
         if node[2] != 1:
             factors.insert(0, number(node[2]))
@@ -88,7 +90,9 @@ def number(value: Number) -> str:
     return "C" if type(value) is float else str(value)
 
 
-def image_hashes(values: Float[np.ndarray, "candidates rows"], digits: int = 7) -> Int64[np.ndarray, " candidates"]:
+def image_hashes(
+    values: Float[np.ndarray, "candidates rows"], digits: int = 7
+) -> Int64[np.ndarray, " candidates"]:
     """A key for the values of each candidate on the rows: equal for values that are equal up to scale and offset.
 
     Each row of values is centred, scaled to one, and seen from four random directions; the views are rounded and

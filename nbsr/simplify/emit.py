@@ -23,6 +23,7 @@ from nbsr.simplify.normal import (
     Node,
     Number,
     Undefined,
+    even_power,
     even_root,
     factors_of,
     split,
@@ -39,14 +40,14 @@ def ugliness(value: Number) -> float:
         return 0.0
     if type(value) is Fraction or len(repr(abs(value))) <= 6:
         return 0.1
-    return 0.25 if exact_form(value) is not None else 0.4
+    return 0.25 if exact_form(float(value)) is not None else 0.4
 
 
 def plain(value: Number) -> bool:
     """Is this a number that a person would write: short, or with a name?"""
-    if type(value) is not float:
-        return abs(value) < 1e6 and (type(value) is int or value.denominator < 100)
-    return len(repr(abs(value))) <= 6 or exact_form(value) is not None
+    if type(value) is float:
+        return len(repr(abs(value))) <= 6 or exact_form(value) is not None
+    return abs(value) < 1e6 and Fraction(value).denominator < 100
 
 
 def as_float(value: Number) -> float:
@@ -152,7 +153,9 @@ class Writer:
             written.append((constant < 0, [as_float(abs(constant))]))
         first = next((i for i, (negative, _) in enumerate(written) if not negative), None)
         if first is None:  # all are negative: let a number carry the first sign
-            numbered = [i for i, (_, items) in enumerate(written) if type(items[self._leading(items)]) is float]
+            numbered = [
+                i for i, (_, items) in enumerate(written) if type(items[self._leading(items)]) is float
+            ]
             items = self._negative(written.pop(numbered[0] if numbered else 0)[1])
         else:
             items = written.pop(first)[1]
@@ -232,7 +235,9 @@ class Writer:
             for term, coefficient in terms:
                 factors = factors_of(term)
                 if best in factors and len(factors) > 1:
-                    inside.append((self.algebra._product({b: e for b, e in factors if b != best[0]}, 1), coefficient))
+                    inside.append(
+                        (self.algebra._product({b: e for b, e in factors if b != best[0]}, 1), coefficient)
+                    )
                 else:
                     outside.append((term, coefficient))
             if not outside:
@@ -284,8 +289,12 @@ class Writer:
                     return inverse
                 if type(inverse) is float and exact_form(inverse) is not None and not plain(size):
                     return inverse
-                named = exact_form(size) if type(inverse) is float else None
-                if named is not None and named.text.startswith("1/") and exact_form(inverse) is not None:
+                named = exact_form(size)
+                if (
+                    named is not None
+                    and named.text.startswith("1/")
+                    and exact_form(as_float(inverse)) is not None
+                ):
                     return inverse
         return None
 
@@ -337,7 +346,7 @@ class Writer:
         if exponent == -1:
             return self.op("inv", inner)
         if self._short_power(exponent):
-            top, bottom = exponent.numerator, exponent.denominator
+            top, bottom = Fraction(exponent).as_integer_ratio()
             return self.op(f"pow{top}" if bottom == 1 else f"pow1_{bottom}", inner)
         return self.op("pow", inner, [as_float(exponent)])
 
@@ -395,7 +404,10 @@ class Writer:
         best, chosen = math.inf, (coefficient, base)
         for option in options:
             try:
-                scaled = with_units(self.algebra.scale(base, option)) if option != 1 else base
+                scaled = self.algebra.scale(base, option) if option != 1 else base
+                if scaled[0] != SUM:  # its terms have vanished below the smallest number
+                    continue
+                scaled = with_units(scaled) if option != 1 else base
                 outside = coefficient
                 if option != 1:
                     outside = snapped_to_one(coefficient, self.algebra.number_power(option, exponent))
@@ -432,7 +444,7 @@ class Writer:
     ) -> tuple[Number, list[tuple[Node, Number]]]:
         """-(x - y) -> y - x, -sin(x - y) -> sin(y - x), -log(x/y) -> log(y/x)."""
         for i, (base, exponent) in enumerate(factors):
-            if even_root(exponent) or exponent.numerator % 2 == 0:
+            if even_root(exponent) or even_power(exponent):
                 continue
             turned = None
             if coefficient != -1 and base[0] != SUM:
@@ -449,7 +461,6 @@ class Writer:
                 factors[i] = (turned, exponent)
                 return -coefficient, factors
         return coefficient, factors
-
 
     def _takes_sign(self, argument: Node) -> bool:
         """Can a minus vanish in the argument of an odd function?"""

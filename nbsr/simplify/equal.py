@@ -114,7 +114,9 @@ class _Matching:
         self.checks = self._samples(scaled, truth, constants, 12)
         self.enough = len(self.rows) >= len(self.free) + 6
 
-    def _samples(self, rows: np.ndarray, truth: Expression, constants: list, wanted: int) -> list[tuple[list, object]]:
+    def _samples(
+        self, rows: np.ndarray, truth: Expression, constants: list, wanted: int
+    ) -> list[tuple[list, object]]:
         """(point, value of the truth) where both formulas are defined."""
         samples: list[tuple[list, object]] = []
         for row in rows:
@@ -163,7 +165,8 @@ class _Matching:
 
     def _close(self, constants: list) -> bool:
         return all(
-            abs(after - before) <= self.tolerance * abs(before) for after, before in zip(constants, self.start)
+            abs(after - before) <= self.tolerance * abs(before)
+            for after, before in zip(constants, self.start)
         )
 
     def _agree(self, constants: list, extra, slack: str | None) -> bool:
@@ -287,7 +290,9 @@ def _sympy_text(expression: Expression, names: list[str]) -> str:
     vocabulary = expression.vocabulary
 
     def leaf(token: int, index: int) -> str:
-        return repr(expression.constants[index]) if token == CONST else names[token - vocabulary.first_variable]
+        return (
+            repr(expression.constants[index]) if token == CONST else names[token - vocabulary.first_variable]
+        )
 
     def node(token: int, operands: tuple[str, ...]) -> str:
         values = {"a": f"({operands[0]})", "b": f"({operands[-1]})"}

@@ -104,7 +104,9 @@ class Fitter:
             trial[~active] = constants[~active]
             new_residuals, new_slopes, new_misfit = self._evaluate(programs, trial)
             better = active & (new_misfit < misfit)
-            settled = better & (new_misfit > misfit * (1 - 1e-9)) | (new_misfit <= ROUNDING_FVU * 1e-4 * self.spread)
+            settled = better & (new_misfit > misfit * (1 - 1e-9)) | (
+                new_misfit <= ROUNDING_FVU * 1e-4 * self.spread
+            )
             constants = np.where(better[:, None], trial, constants)
             residuals[better], slopes[better] = new_residuals[better], new_slopes[better]
             misfit[better] = new_misfit[better]
@@ -136,7 +138,8 @@ class Fitter:
         rounding = float(np.nansum((own * (constants[k, :count] * EPS)) ** 2)) / self.spread
         errors, digits = self._precision(own, constants[k, :count], free[:count], float(misfit[k]), rounding)
         fvu = float(misfit[k]) / self.spread
-        return Fitted(law, fvu, min(max(ROUNDING_FVU, 16 * rounding), MOST_ROUNDING_FVU), tuple(errors.tolist()), digits)
+        floor = min(max(ROUNDING_FVU, 16 * rounding), MOST_ROUNDING_FVU)
+        return Fitted(law, fvu, floor, tuple(errors.tolist()), digits)
 
     def _precision(self, slopes, constants, free, misfit: float, rounding: float) -> tuple[np.ndarray, float]:
         """Standard errors, and digits known, from the singular values of the scaled derivatives."""

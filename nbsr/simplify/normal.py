@@ -23,11 +23,12 @@ import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 from nbsr.expression import CONST, Expression, Vocabulary
 
 NUMBER, VARIABLE, FUNCTION, PRODUCT, SUM = range(5)
-Node = tuple
+Node = tuple[Any, ...]
 Number = int | Fraction | float
 
 ZERO: Node = (NUMBER, 0)
@@ -46,7 +47,7 @@ UNDONE_BY = {
 TANGENTS = (("sin", "cos", "tan"), ("sinh", "cosh", "tanh"))
 _MERGING = frozenset("exp abs sin cos tan sinh cosh tanh".split())
 
-VALUE: dict[str, Callable[..., float]] = {
+VALUE: dict[str, Callable[..., Any]] = {
     "abs": abs, "sin": math.sin, "cos": math.cos, "tan": math.tan, "asin": math.asin, "acos": math.acos,
     "atan": math.atan, "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh, "asinh": math.asinh,
     "acosh": math.acosh, "atanh": math.atanh, "exp": math.exp, "log": math.log, "erf": math.erf,
@@ -82,16 +83,14 @@ def tidy(value: Number) -> Number:
 
 def even_root(exponent: Number) -> bool:
     """Is a power with this exponent defined for bases >= 0 only?"""
-    kind = type(exponent)
-    return kind is float or (kind is Fraction and exponent.denominator % 2 == 0)
+    return type(exponent) is float or (type(exponent) is Fraction and exponent.denominator % 2 == 0)
 
 
 def even_power(exponent: Number) -> bool:
     """Is a power with this exponent an even function of its base, defined everywhere (but perhaps at 0)?"""
-    kind = type(exponent)
-    if kind is int:
+    if type(exponent) is int:
         return exponent % 2 == 0
-    return kind is Fraction and exponent.denominator % 2 == 1 and exponent.numerator % 2 == 0
+    return type(exponent) is Fraction and exponent.denominator % 2 == 1 and exponent.numerator % 2 == 0
 
 
 def split(node: Node) -> tuple[Number, Node]:
@@ -243,9 +242,7 @@ class Algebra:
         """
         if node[0] != SUM:
             return node
-        names = {
-            base[1] for term, _ in node[1] for base, _ in factors_of(term) if base[0] == FUNCTION
-        }
+        names = {base[1] for term, _ in node[1] for base, _ in factors_of(term) if base[0] == FUNCTION}
         if names:
             if "log" in names:
                 node = self._join_logarithms(node)
@@ -266,8 +263,9 @@ class Algebra:
         for members in groups.values():
             if len(members) < 2:
                 continue
-            sizes = [Fraction(c) if type(c) is not float else c for _, c in members]
-            unit = tidy(common_divisor(sizes)) if type(members[0][1]) is not float else abs(members[0][1])
+            unit = abs(members[0][1])
+            if type(unit) is not float:
+                unit = tidy(common_divisor([Fraction(c) for _, c in members]))
             powers = [self.power(term[2][0], ratio(c, unit)) for term, c in members]
             for term, _ in members:
                 del terms[term]
@@ -286,9 +284,12 @@ class Algebra:
             for base, exponent in factors_of(term):
                 if exponent != 2 or base[0] != FUNCTION or base[1] not in ("sin", "cos", "cosh", "sinh"):
                     continue
-                other, sign = {"sin": ("cos", 1), "cos": ("sin", 1), "cosh": ("sinh", -1), "sinh": ("cosh", -1)}[
-                    base[1]
-                ]
+                other, sign = {
+                    "sin": ("cos", 1),
+                    "cos": ("sin", 1),
+                    "cosh": ("sinh", -1),
+                    "sinh": ("cosh", -1),
+                }[base[1]]
                 rest = tuple(f for f in factors_of(term) if f[0] != base)
                 cofactor = self.multiply([self.power(b, e) for b, e in rest]) if rest else ONE
                 partner = self.multiply((cofactor, self.power((FUNCTION, other, base[2]), 2)))
@@ -371,7 +372,9 @@ class Algebra:
             return self.scale(sums[0], coefficient)
         for node in sums:
             closed = self.close(node)
-            content, core = self.content(closed, type(coefficient) is float) if closed[0] == SUM else split(closed)
+            content, core = (
+                self.content(closed, type(coefficient) is float) if closed[0] == SUM else split(closed)
+            )
             coefficient = finite(tidy(coefficient * content))
             for base, exponent in factors_of(core):
                 powers[base] = add_exponents(powers.get(base, 0), exponent)
@@ -519,16 +522,18 @@ class Algebra:
     def _power_of_product(self, node: Node, exponent: Number) -> Node:
         coefficient = node[2]
         if not even_root(exponent):
-            outside = [self._power_of_power(base, e, exponent) for base, e in node[1]]
-            return self.multiply([(NUMBER, self.number_power(coefficient, exponent)), *outside])
-        outside, inside = [(NUMBER, self.number_power(abs(coefficient), exponent))], []
+            powers = [self._power_of_power(base, e, exponent) for base, e in node[1]]
+            return self.multiply([(NUMBER, self.number_power(coefficient, exponent)), *powers])
+        outside: list[Node] = [(NUMBER, self.number_power(abs(coefficient), exponent))]
+        inside: list[tuple[Node, Number]] = []
         for base, e in node[1]:
             if even_power(e) or even_root(e) or self.not_negative(base):
                 outside.append(self._power_of_power(base, e, exponent))
             else:
                 inside.append((base, e))
         if coefficient > 0 and len(inside) == 1:
-            outside.append(self._power_of_power(*inside[0], exponent))
+            base, e = inside[0]
+            outside.append(self._power_of_power(base, e, exponent))
         elif inside:
             if exponent < 0:
                 exponent, inside = -exponent, [(base, -e) for base, e in inside]
@@ -555,9 +560,9 @@ class Algebra:
             if type(exponent) is int and type(value) is not float and abs(exponent) <= 64:
                 if value == 0 and exponent < 0:
                     raise Undefined
-                power = tidy(Fraction(value) ** exponent)
+                power = Fraction(value) ** exponent
                 if abs(power.numerator) < 10**15 and power.denominator < 10**6:
-                    return power
+                    return tidy(power)
             if value < 0 and even_root(exponent):
                 raise Undefined
             size = abs(float(value)) ** float(exponent)
@@ -640,7 +645,8 @@ class Algebra:
 
     def _exp(self, a: Node) -> Node:
         """exp(a + log(b) + 2) -> exp(2) * b * exp(a)."""
-        terms, constant = (a[1], a[2]) if a[0] == SUM else ((split(a)[::-1],), 0)
+        coefficient, core = split(a)
+        terms, constant = (a[1], a[2]) if a[0] == SUM else (((core, coefficient),), 0)
         out: list[Node] = []
         kept: list[tuple[Node, Number]] = []
         for term, coefficient in terms:

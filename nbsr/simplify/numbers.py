@@ -27,7 +27,9 @@ def whole_price(n: int) -> float:
 def price_of_text(text: str) -> float:
     """The price of a named number by the numbers and symbols of which its name is made."""
     symbols = len(re.findall(r"pi|sqrt|\be\b|\*\*", text))
-    return 0.7 + _SYMBOL_PRICE * symbols + sum(whole_price(int(n)) for n in re.findall(r"\d+", text) if n != "1")
+    return (
+        0.7 + _SYMBOL_PRICE * symbols + sum(whole_price(int(n)) for n in re.findall(r"\d+", text) if n != "1")
+    )
 
 
 @cache

@@ -118,7 +118,9 @@ class _Desk:
         self.reduced = len(y) > MOST_ROWS
         self.operators = operators
         self.positive = [
-            name for name, column in zip(law.vocabulary.variables, self.data[0].T) if np.min(column, initial=1) > 0
+            name
+            for name, column in zip(law.vocabulary.variables, self.data[0].T)
+            if np.min(column, initial=1) > 0
         ]
 
     def shorter(self, law: Expression) -> Expression:
@@ -269,14 +271,18 @@ class _Desk:
                 refused.add((i, number))
         return fitted
 
-    def _offers(self, fitted: Fitted, held, refused, exponents, floor) -> list[tuple[float, int, float, float]]:
+    def _offers(
+        self, fitted: Fitted, held, refused, exponents, floor
+    ) -> list[tuple[float, int, float, float]]:
         """Simple numbers worth a trial: (what would be gained, constant, number, price)."""
         offers = []
         exact = fitted.fvu <= floor
         for i, (value, error) in enumerate(zip(fitted.law.constants, fitted.errors)):
             if i in held or value == 0:
                 continue
-            error = max(error, 4e-16 * abs(value), abs(value) * math.sqrt(floor / max(1, self.fitter.rows)) * 1e-2)
+            error = max(
+                error, 4e-16 * abs(value), abs(value) * math.sqrt(floor / max(1, self.fitter.rows)) * 1e-2
+            )
             now = FREE_PRICE + math.log(max(1.0, abs(value) / error))
             for number, price in simple_numbers(value, 5 * error)[:4]:
                 if (i, number) in refused:

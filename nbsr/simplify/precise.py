@@ -59,8 +59,14 @@ class Precise:
             "root5": odd_root(5),
             "sigmoid": limited(lambda a: one / (one + context.exp(-a)), LARGEST_EXPONENT),
             "erf": limited(context.erf, 1e4),
-            **{name: getattr(context, name) for name in ("log", "asin", "acos", "atan", "asinh", "acosh", "atanh")},
-            **{name: limited(getattr(context, name), LARGEST_EXPONENT) for name in ("exp", "sinh", "cosh", "tanh")},
+            **{
+                name: getattr(context, name)
+                for name in ("log", "asin", "acos", "atan", "asinh", "acosh", "atanh")
+            },
+            **{
+                name: limited(getattr(context, name), LARGEST_EXPONENT)
+                for name in ("exp", "sinh", "cosh", "tanh")
+            },
             **{name: limited(getattr(context, name), LARGEST_ANGLE) for name in ("sin", "cos", "tan")},
         }
 

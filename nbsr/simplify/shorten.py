@@ -6,7 +6,9 @@ from nbsr.expression import CONST, Expression
 from nbsr.simplify.emit import Writer
 from nbsr.simplify.normal import Algebra, Undefined
 
-_SCALINGS = {f"mult{k}": ("*", float(k)) for k in range(2, 6)} | {f"div{k}": ("/", float(k)) for k in range(2, 6)}
+_SCALINGS = {f"mult{k}": ("*", float(k)) for k in range(2, 6)} | {
+    f"div{k}": ("/", float(k)) for k in range(2, 6)
+}
 
 
 def simplify(
