@@ -61,11 +61,11 @@ class Kernel:
     def begin(self, code: str) -> str:
         return self.client.execute(code, store_history=True)
 
-    def wait_for(self, message: str, kind: str) -> None:
+    def wait_for(self, message: str, kind: str) -> dict:
         while True:
             output = self.client.get_iopub_msg(timeout=PATIENCE)
             if output["msg_type"] == kind and output["parent_header"].get("msg_id") == message:
-                return
+                return output
 
     def finish(self, message: str, seconds: float = PATIENCE) -> Answer:
         """Everything that belongs to the cell, until the kernel is idle again."""
@@ -238,10 +238,8 @@ def test_a_background_search_lets_the_notebook_go_on(kernel):
 
 def test_an_interrupt_keeps_what_was_found(kernel):
     message = kernel.begin("%%regress noisy --seconds 100 -o kept\ny ~ x")
-    while True:
-        output = kernel.client.get_iopub_msg(timeout=PATIENCE)
-        if output["msg_type"] == "update_display_data" and "<table" in output["content"]["data"]["text/html"]:
-            break
+    while "<table" not in kernel.wait_for(message, "update_display_data")["content"]["data"]["text/html"]:
+        pass
     kernel.manager.interrupt_kernel()
     answer = kernel.finish(message)
     assert answer.reply["ename"] == "RunInterrupted"

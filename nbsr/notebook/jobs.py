@@ -105,7 +105,7 @@ class Job:
 
     @property
     def result(self) -> "Result | None":
-        """The Result; None while the search runs."""
+        """The Result; None while the search runs. Where it failed, its error is raised."""
         if self.error is not None:
             raise self.error
         return self._result
@@ -159,11 +159,29 @@ class Job:
             self._search()
         except BaseException as error:  # it is raised again where the person waits
             self.error = self.task.located(error) if isinstance(error, UsageError) else error
+            self._result = self._salvaged(error)
         finally:
             self._ended = time.monotonic()
             self._on_end(self)
             for event in (self.done, self.accepted, self.begun):
                 event.set()
+
+    def _salvaged(self, error: BaseException) -> "Result | None":
+        """What had been found when the search failed."""
+        if self.snapshot is None or not self.snapshot.front:
+            return None
+        from ..result import Result
+
+        return Result(
+            table=self.table,
+            candidates_seen=tuple(self.snapshot.front),
+            picked=self.snapshot.picked,
+            ended="stopped",
+            settings=dict(self.task.settings),
+            seed=self.task.settings.get("seed", 0),
+            elapsed=self.snapshot.elapsed,
+            notes=(f"The search failed: {type(error).__name__}: {error}. This is what it had found.",),
+        )
 
     def _search(self) -> None:
         # Imported here and not in the cell's thread, where an interrupt could leave a module half loaded.

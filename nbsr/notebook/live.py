@@ -180,7 +180,7 @@ def render(job: Job) -> dict[str, str]:
     best, parts = job.best, [_header(job)]
     if job.error is not None:
         parts.append(_failure(job.error))
-    elif best is not None:
+    if best is not None:
         parts.append(_law(job, best))
         if not (job.done.is_set() and job.task.silent):
             side_by_side = (
@@ -190,7 +190,7 @@ def render(job: Job) -> dict[str, str]:
             parts.append(_tag("div", side_by_side, table, _fit_plot(*job.snapshot.fit)))
             parts += [_tag("div", f"{_SMALL}; {_MUTED}", f"Note: {_escape(note)}") for note in _notes(job)]
         parts += [_details(job)] if job.done.is_set() else []
-    elif job.done.is_set():
+    elif job.done.is_set() and job.error is None:
         parts.append(_tag("div", _MUTED, "It ended before a first law was found; give it more time."))
     style = "max-width: 62em; line-height: 1.45; padding: 2px 0 6px"
     return {
@@ -345,7 +345,7 @@ def plain(job: Job) -> str:
     """The job as text: the law, the numbers, the front."""
     headline = ": ".join(filter(None, _headline(job)))
     if job.error is not None:
-        return f"{headline}\n{job.error}"
+        headline = f"{headline}\n{job.error}"
     best = job.best
     if best is None:
         return headline
