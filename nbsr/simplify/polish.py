@@ -25,6 +25,8 @@ from nbsr.simplify.shorten import simplify
 NATS_PER_NODE = 1.5
 # More rows do not make a decision better: what limits a law then is systematic error. And a decision costs less.
 MOST_ROWS = 1000
+# The constants of the few laws that come out are fitted to more.
+MOST_ROWS_AT_THE_END = 20_000
 # No constant moves by more than this many standard errors, however plain the number, if the data are noisy.
 MOST_ERRORS = 2.0
 # Functions that are nearly straight lines over a short range, and so may hide one.
@@ -64,7 +66,7 @@ def polish(
         snapped = desk.settled(desk.snapped(fitted))
         if snapped not in rungs:
             rungs.append(snapped)
-    return desk.on_all_rows(rungs)
+    return desk.on_more_rows(rungs)
 
 
 def snap_constants(
@@ -109,19 +111,21 @@ class _Desk:
     """The data of one law, and the judgements made on them. Arguments as of `polish`."""
 
     def __init__(self, law: Expression, X, y, weights, operators: Collection[str] | None):
-        used = slice(None)
-        if len(y) > MOST_ROWS:
-            used = np.linspace(0, len(y) - 1, MOST_ROWS).astype(int)
         self.data = (X, y, weights)
-        self.X = X[used]
-        self.fitter = Fitter(self.X, y[used], None if weights is None else weights[used])
-        self.reduced = len(y) > MOST_ROWS
+        self.fitter = self.fitter_on(MOST_ROWS)
+        self.X = self.fitter.X
         self.operators = operators
         self.positive = [
-            name
-            for name, column in zip(law.vocabulary.variables, self.data[0].T)
-            if np.min(column, initial=1) > 0
+            name for name, column in zip(law.vocabulary.variables, X.T) if np.min(column, initial=1) > 0
         ]
+
+    def fitter_on(self, rows: int) -> Fitter:
+        """A fitter on at most so many rows, evenly spread."""
+        X, y, weights = self.data
+        if len(y) <= rows:
+            return Fitter(X, y, weights)
+        used = np.linspace(0, len(y) - 1, rows).astype(int)
+        return Fitter(X[used], y[used], None if weights is None else weights[used])
 
     def shorter(self, law: Expression) -> Expression:
         return simplify(law, self.positive, self.operators)
@@ -298,11 +302,11 @@ class _Desk:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def on_all_rows(self, rungs: list[Expression]) -> list[Expression]:
-        """The free constants fitted to all rows, where decisions were made on some."""
-        if not self.reduced:
+    def on_more_rows(self, rungs: list[Expression]) -> list[Expression]:
+        """The free constants fitted to more rows than the decisions were made on."""
+        if len(self.data[1]) <= MOST_ROWS:
             return rungs
-        fitter = Fitter(*self.data)
+        fitter = self.fitter_on(MOST_ROWS_AT_THE_END)
         held = [[bool(simple_numbers(c, 0.0)) for c in law.constants] for law in rungs]
         return [fitter.fit([law], [fixed], steps=4)[0].law for law, fixed in zip(rungs, held)]
 
