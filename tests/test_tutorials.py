@@ -1,0 +1,142 @@
+"""The tutorials run from top to bottom in a real kernel and find the laws that they promise."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+TUTORIALS = sorted((Path(__file__).parent.parent / "tutorials").glob("*.ipynb"))
+
+# Sent to the kernel after the last cell: what every Result in its namespace says, as JSON.
+COLLECT = """
+import json
+from nbsr import Result
+
+def _told(law):
+    constants = law.constants
+    return {
+        "equation": law.equation, "fvu": law.best.fvu, "complexity": law.best.complexity,
+        "names": list(law.best.expression.variables),
+        "values": constants["value"].tolist(), "errors": constants["standard_error"].tolist(),
+        "predictions": {
+            size: float(law.predict({name: [size] for name in law.table.names})[0]) for size in (3.0, 12.0)
+        },
+    }
+
+print(json.dumps({
+    **{name: _told(value) for name, value in list(globals().items())
+       if isinstance(value, Result) and not name.startswith("_")},
+    **{f"noise {noise}": _told(law) for noise, law in globals().get("noisy_laws", {}).items()},
+}))
+"""
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_is_committed_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+        assert len(cell.source.splitlines()) <= 20, "one idea a cell"
+
+
+@pytest.fixture(scope="module")
+def first_laws() -> tuple[nbformat.NotebookNode, dict[str, dict]]:
+    """The first tutorial, executed, and what its results say."""
+    path = next(path for path in TUTORIALS if path.stem == "01_first_laws")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(COLLECT))
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    told = notebook.cells.pop().outputs[-1].text
+    return notebook, json.loads(told)
+
+
+def test_it_finds_the_laws(first_laws):
+    _, laws = first_laws
+    assert {"kepler", "boyle", "galileo", "balmer", "ohm", "hubble", "ptolemy", "planck"} <= set(laws)
+
+    kepler = laws["kepler"]
+    assert kepler["names"] == ["distance"] and kepler["fvu"] < 1e-7
+    assert kepler["predictions"]["12.0"] == pytest.approx(12**1.5, rel=2e-3)
+    assert any(value == pytest.approx(1.5, abs=5e-4) for value in kepler["values"])
+
+    boyle = laws["boyle"]
+    assert boyle["predictions"]["12.0"] * 12 == pytest.approx(boyle["predictions"]["3.0"] * 3)
+    (constant,), (error,) = boyle["values"], boyle["errors"]
+    assert constant == pytest.approx(1407, abs=3) and 0.5 < error < 2
+
+    galileo = laws["galileo"]
+    assert galileo["predictions"]["12.0"] == pytest.approx(2 * galileo["predictions"]["3.0"])
+    assert galileo["predictions"]["3.0"] == pytest.approx(47.1 * 3**0.5, rel=0.01)
+
+    balmer = laws["balmer"]
+    rydberg = 0.010971
+    assert balmer["fvu"] < 1e-8
+    assert balmer["predictions"]["3.0"] == pytest.approx(rydberg * (1 / 4 - 1 / 9), rel=1e-4)
+    assert balmer["predictions"]["12.0"] == pytest.approx(rydberg * (1 / 4 - 1 / 144), rel=1e-4)
+
+    ohm = laws["ohm"]
+    assert ohm["fvu"] < 2e-4 and ohm["complexity"] <= 7
+    assert 1 / ohm["predictions"]["12.0"] - 1 / ohm["predictions"]["3.0"] == pytest.approx(9 / 7240, rel=0.02)
+
+
+def test_it_is_honest_about_noise(first_laws):
+    _, laws = first_laws
+    hubble = laws["hubble"]
+    assert hubble["predictions"]["12.0"] == pytest.approx(4 * hubble["predictions"]["3.0"])
+    assert hubble["values"][0] == pytest.approx(424, abs=1) and hubble["errors"][0] == pytest.approx(
+        42, abs=1
+    )
+    assert 0.3 < hubble["fvu"] < 0.45
+
+    errors = []
+    for noise in (0.0, 0.01, 0.1, 0.3):
+        law = laws[f"noise {noise}"]
+        exponent, error = law["values"][0], law["errors"][0]
+        assert abs(exponent - 1.5) < max(4 * error, 1e-3)
+        errors.append(error)
+    assert errors == sorted(errors)
+
+
+def test_it_tells_a_perfect_fit_from_a_law_of_nature(first_laws):
+    _, laws = first_laws
+    ptolemy = laws["ptolemy"]
+    assert ptolemy["fvu"] < 1e-20
+    assert ptolemy["predictions"]["12.0"] == pytest.approx(0.825 * 12 - 0.0025 * 144)
+
+
+def test_it_reads_a_temperature_from_the_sky(first_laws):
+    notebook, laws = first_laws
+    planck = laws["planck"]
+    assert planck["fvu"] < 1e-7
+    offsets = [
+        (v, e) for v, e in zip(planck["values"], planck["errors"]) if abs(v) == pytest.approx(1, abs=0.01)
+    ]
+    assert len(offsets) == 1 and abs(abs(offsets[0][0]) - 1) < 3 * offsets[0][1]
+    printed = "".join(
+        output.text
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "text" in output
+    )
+    assert "The sky has 2.725 kelvin." in printed
+
+
+def test_every_law_is_printed_and_every_plot_needs_no_network(first_laws):
+    notebook, laws = first_laws
+    printed, plots = "", 0
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+            printed += output.get("text", "")
+            data = output.get("data", {})
+            plots += "image/png" in data or "image/svg+xml" in data
+            assert "cdn.jsdelivr.net" not in json.dumps(data)
+    assert plots >= 3
+    for name, law in laws.items():
+        assert law["equation"] in printed or name.startswith("noise")
