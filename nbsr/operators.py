@@ -183,13 +183,14 @@ def _scalings() -> list[Operator]:
 
 
 def _others() -> list[Operator]:
+    # SymPy compares the operands of an evaluated Max at once, which can take minutes for a nested formula.
     return [
         _named("erf", "1.1283791670955126 * exp(-(a * a))", latex=r"\operatorname{erf}"),
         _function("sigmoid", "sigmoid(a)", "v * (1.0 - v)", r"\sigma\left(#1\right)", "1 / (1 + exp(-a))"),
         Operator("max", 2, "maximum(a, b)", ("where(a >= b, 1.0, 0.0)", "where(a >= b, 0.0, 1.0)"), "max({a}, {b})",
-                 r"\max\left(#1, #2\right)", "Max(a, b)", _REAL, commutative=True, units="same"),
+                 r"\max\left(#1, #2\right)", "Max(a, b, evaluate=False)", _REAL, commutative=True, units="same"),
         Operator("min", 2, "minimum(a, b)", ("where(a <= b, 1.0, 0.0)", "where(a <= b, 0.0, 1.0)"), "min({a}, {b})",
-                 r"\min\left(#1, #2\right)", "Min(a, b)", _REAL, commutative=True, units="same"),
+                 r"\min\left(#1, #2\right)", "Min(a, b, evaluate=False)", _REAL, commutative=True, units="same"),
         _function("sign", "sign(a)", "0.0", r"\operatorname{sgn}\left(#1\right)", "sign(a)", units="sign"),
     ]  # fmt: skip
 
