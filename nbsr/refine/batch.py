@@ -253,7 +253,9 @@ class _Batch:
     def late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def advance(self, jobs: _Jobs, problem: Problem, max_steps: int, tolerance: float, free_exponents=True) -> np.ndarray:
+    def advance(
+        self, jobs: _Jobs, problem: Problem, max_steps: int, tolerance: float, free_exponents=True
+    ) -> np.ndarray:
         """Steps for all jobs on all rows of the problem; which jobs were reached before the deadline."""
         one = np.zeros(len(jobs), np.int64)
         spread = problem.spread if problem.spread > 0 else problem.floor / EXACT_FVU
@@ -330,7 +332,7 @@ def _plan(batch: _Batch, kinds: np.ndarray, given: int, restarts: int) -> tuple[
         drawn = np.where(curved, SCREENED * drawn, drawn)
         in_use = np.arange(batch.code.shape[1]) < batch.length[:, None]
         waves = ((kinds[batch.code[:, :, 0]] == PERIODIC) & in_use).any(axis=1)
-        drawn = np.where(curved & waves, drawn + 8 * restarts, drawn)
+        drawn = np.where(curved & waves, drawn + 20 * restarts, drawn)
     count = drawn + np.where(curved, given, min(given, 1))
     owner = np.repeat(np.arange(len(count)), count)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
@@ -338,7 +340,9 @@ def _plan(batch: _Batch, kinds: np.ndarray, given: int, restarts: int) -> tuple[
     return owner, np.where(place < first_drawn, -1 - place, place - first_drawn)
 
 
-def _race(batch: _Batch, keys: np.ndarray, problem: Problem, starts, restarts: int, max_steps: int) -> tuple[_Jobs, np.ndarray]:
+def _race(
+    batch: _Batch, keys: np.ndarray, problem: Problem, starts, restarts: int, max_steps: int
+) -> tuple[_Jobs, np.ndarray]:
     """The best job of every candidate, and which candidates were reached."""
     from nbsr.refine import kernels
 
@@ -591,9 +595,11 @@ def _checked(programs: Programs, starts, fixed):
     if starts is not None:
         starts = np.asarray(starts, float)
         starts = starts[:, None, :] if starts.ndim == 2 else starts
-        if starts.ndim != 3 or len(starts) != len(programs) or starts.shape[2] < int(programs.n_constants.max(initial=0)):
+        needed = int(programs.n_constants.max(initial=0))
+        if starts.ndim != 3 or len(starts) != len(programs) or starts.shape[2] < needed:
             raise UsageError(
-                f"The starts have the shape {starts.shape}; expected {len(programs)} candidates x starts x {width} constants."
+                f"The starts have the shape {starts.shape}; expected {len(programs)} candidates x any number of starts "
+                f"x {needed} constants."
             )
         width = max(width, starts.shape[2])
         if starts.shape[2] < width:

@@ -17,8 +17,23 @@ from nbsr.evaluate.blocks import forward_block, reverse_block
 from nbsr.evaluate.program import BLOCK
 from nbsr.refine import structure
 from nbsr.refine.structure import (
-    DIFFERENCE, DIVISOR, EXPONENT, EXTREME, FIXED, LINEAR, LINEAR_DIVISOR, NONLINEAR, NUMBER, OTHER, PERIODIC, POWER, PRODUCT, QUOTIENT, SCALED, SUM,
-)  # fmt: skip
+    DIFFERENCE,
+    DIVISOR,
+    EXPONENT,
+    EXTREME,
+    FIXED,
+    LINEAR,
+    LINEAR_DIVISOR,
+    NONLINEAR,
+    NUMBER,
+    OTHER,
+    PERIODIC,
+    POWER,
+    PRODUCT,
+    QUOTIENT,
+    SCALED,
+    SUM,
+)
 
 # how far a job is
 FRESH, RUNNING, CONVERGED, EXACT, STALLED, NOT_FINITE = 0, 1, 2, 3, 4, 5
@@ -127,8 +142,9 @@ def _draw_one(op, on_left, wave, sibling, n, key, number, wild, c, scratch):
             return np.exp((2.0 * u - 1.0) / median)
         return EXPONENTS[(number - 1) % len(EXPONENTS)]
     if op == PRODUCT or op == QUOTIENT:
-        if wave == 1 and wild:  # half periods over the range, each number its own
-            value = np.pi * (number - 1.5 + 0.5 * u) / width
+        if wave == 1 and wild:  # half periods over the range, each number its own, with both signs
+            value = np.pi * (abs(number - 2) // 2 + 0.5 + 0.5 * u) / width
+            negative = number % 2 == 1
         elif wave > 1 and wild:
             value = np.pi * (0.5 + 40.0 * u * u) / width
         else:
@@ -548,7 +564,8 @@ def _project(fit, members, divides, n_linear, size, theta, now, resident, space,
 
 
 @_jit()
-def _climb(fit, members, divides, p, n_linear, max_steps, tolerance, enough, here, now, damping, space, system, size, spare):
+def _climb(fit, members, divides, p, n_linear, max_steps, tolerance, enough, here, now, damping, space, system, size,
+           spare):  # fmt: skip
     """Steps downhill from `here`, whose normal equations are in `system`; returns misfit, damping, state, passes.
 
     A trial point costs one pass over the data, its Jacobian two more, asked for only once it is accepted, or when
@@ -559,7 +576,14 @@ def _climb(fit, members, divides, p, n_linear, max_steps, tolerance, enough, her
     passes = 0
     for _ in range(max_steps):
         fall = _solve(G, g, p, n_linear, damping, A, norm, ridge, step)
-        if fall <= tolerance * now or not _move(here, members, divides, p, step, size, trial):
+        moved = _move(here, members, divides, p, step, size, trial)
+        if fall <= tolerance * now or not moved:
+            if moved and damping < 1.0:  # digits that the misfit hardly shows
+                there = _misfit(fit, trial, space)
+                passes += 1
+                if there <= now * (1.0 + tolerance):
+                    _copy(trial, here)
+                    now = there
             return now, damping, CONVERGED if damping < 1.0 else STALLED, passes
         there = _misfit(fit, trial, space)
         passes += 1
@@ -682,8 +706,8 @@ def advance(code, length, columns, targets, root_weights, units, spreads, owner,
             state[j] = NOT_FINITE
         else:
             now, damping[j], state[j], more = _climb(
-                fit, members, divides, p, n_linear, max_steps, tolerance, exact * spreads[m], here, now, damping[j], space,
-                system, size, spare)
+                fit, members, divides, p, n_linear, max_steps, tolerance, exact * spreads[m], here, now, damping[j],
+                space, system, size, spare)  # fmt: skip
             _copy(here, theta[j])
             misfit[j] = now
             used += more

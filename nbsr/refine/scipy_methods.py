@@ -12,6 +12,12 @@ from nbsr.evaluate import evaluate, jacobian
 from nbsr.refine.structure import FIXED, LINEAR, current_tables, find_roles
 
 _MINIMIZE = {"bfgs": "BFGS", "lbfgsb": "L-BFGS-B", "neldermead": "Nelder-Mead", "powell": "Powell"}
+_PRECISION = {
+    "bfgs": {"gtol": 1e-10},
+    "lbfgsb": {"gtol": 1e-10, "ftol": 1e-15},
+    "neldermead": {"xatol": 1e-9, "fatol": 1e-14},
+    "powell": {"xtol": 1e-8, "ftol": 1e-13, "maxfev": 2000},
+}
 _LEAST_SQUARES = {"lm": "trf", "trf": "trf", "dogbox": "dogbox"}
 _FAR = 1e100  # what the optimisers see of a residual that is not finite
 
@@ -189,12 +195,9 @@ class _Model:
             return np.clip(2.0 / spread * (self.derivatives(moved, scale).T @ residual)[curved], -_FAR, _FAR)
 
         follows_slope = method in ("bfgs", "lbfgsb")
-        options = {"maxiter": max_steps * (4 if follows_slope else 20)}
-        if method == "powell":
-            options |= {"xtol": 1e-8, "ftol": 1e-14, "maxfev": 40 * max_steps}
         found = minimize(
             value, start[curved], jac=slope if follows_slope else None, method=_MINIMIZE[method],
-            tol=None if method == "powell" else 1e-15, options=options,
+            options=_PRECISION[method] | {"maxiter": max_steps * (4 if follows_slope else 10)},
         )  # fmt: skip
         moved = at(found.x)
         return moved[self.free] / scale, bool(found.success)
