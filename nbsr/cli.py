@@ -61,7 +61,9 @@ def _parser() -> _Parser:
     bench.add_argument(
         "suite", metavar="SUITE", help="fastsrb, feynman, nguyen, jin, ...; or evaluator, startup, large"
     )
-    bench.add_argument("--seconds", type=_positive, help="time for each problem (10; large: 30)")
+    bench.add_argument(
+        "--seconds", type=_positive, help="time for each problem (10; evaluator: 12; large: 30)"
+    )
     bench.add_argument("--rows", type=_count, default=200, help="training rows (200)")
     bench.add_argument(
         "--noise", type=_share, default=0.0, help="noise as a share of the target's deviation (0)"
@@ -102,15 +104,18 @@ def _bench(options: argparse.Namespace) -> None:
     if options.suite == "evaluator":
         from nbsr.benchmark import evaluator
 
-        return evaluator.run()
+        evaluator.run(options.seconds or 12.0)
+        return
     if options.suite == "startup":
         from nbsr.benchmark.startup import startup
 
-        return startup()
+        startup()
+        return
     if options.suite == "large":
         from nbsr.benchmark.startup import large
 
-        return large(options.seconds or 30.0)
+        large(options.seconds or 30.0)
+        return
 
     from nbsr.benchmark.peers import PEERS
     from nbsr.benchmark.problems import suites
