@@ -41,48 +41,49 @@ class Control:
     """The one object that a person holds: stop, pause, resume and step a search, from any thread."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
-        self._go = threading.Event()
-        self._go.set()
-        self._once = False
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._paused = False
+        self._steps = 0  # batches that a paused search may still do
         self.ended = "stopped"
+
+    def _set(self, **state: Any) -> None:
+        with self._changed:
+            for name, value in state.items():
+                setattr(self, name, value)
+            self._changed.notify_all()
 
     def stop(self, ended: str = "stopped") -> None:
         """End the search at the next batch; everything found is kept, and the result says how it ended."""
-        self.ended = ended
-        self._stop.set()
-        self._go.set()
+        self._set(ended=ended, _stopped=True)
 
     def pause(self) -> None:
         """Hold the search after the current batch; its clock stands still."""
-        self._go.clear()
+        self._set(_paused=True, _steps=0)
 
     def resume(self) -> None:
-        self._once = False
-        self._go.set()
+        """Let a paused search go on."""
+        self._set(_paused=False)
 
     def step(self) -> None:
-        """Let a paused search do one batch."""
-        self._once = True
-        self._go.set()
+        """Let a paused search do one more batch."""
+        self._set(_steps=self._steps + 1)
 
     @property
     def stopped(self) -> bool:
-        return self._stop.is_set()
+        return self._stopped
 
     @property
     def paused(self) -> bool:
-        return not self._go.is_set()
+        return self._paused
 
     def wait(self) -> float:
         """Wait while paused; answers the seconds waited."""
-        if self._go.is_set() and not self._once:
-            return 0.0
         start = time.monotonic()
-        self._go.wait()
-        if self._once and not self._stop.is_set():
-            self._once = False
-            self._go.clear()
+        with self._changed:
+            while self._paused and not self._stopped and not self._steps:
+                self._changed.wait()
+            self._steps = max(0, self._steps - 1) if self._paused else 0
         return time.monotonic() - start
 
 

@@ -24,7 +24,8 @@ class Shelf:
     def __init__(self, task: Task, X: np.ndarray):
         self.writer = Writer(task.vocabulary, task.constraints)
         self.levels: dict[int, tuple[list[Phrase], np.ndarray]] = {}
-        self.marks: set[tuple[float, float]] = set()
+        self.built: set[tuple[str, ...]] = set()
+        self.proposed: set[tuple[float, float]] = set()
         leaves = [(p, X[:, c]) for c, p in self.writer.variables]
         leaves.append((Phrase((CONST,), (1.0,), 1), np.full(len(X), _GENERIC)))
         self.levels[1] = ([p for p, _ in leaves], np.array([v for _, v in leaves]))
@@ -37,26 +38,37 @@ class Shelf:
         self.commutes = {n for n in self.binary if OPERATORS[n].commutative}
         probe = np.random.default_rng(7).standard_normal((len(X), 2))
         self.probe = probe / np.sqrt(len(X))
-        self.fresh(self.levels[1][1])
+        self.new(self.levels[1][1])
 
-    def fresh(self, values: np.ndarray) -> np.ndarray:
-        """Rows that are finite, vary, and were not met before up to a factor and an offset."""
-        rows = distinct(values, offset_free=True)
-        if len(rows) == 0:
-            return rows
-        some = values[rows]
-        some = some / np.max(np.abs(some), axis=1, keepdims=True)
-        some = some - some.mean(axis=1, keepdims=True)
-        some = some / np.sqrt(np.mean(some**2, axis=1, keepdims=True))
-        pivot = np.argmax(np.abs(some), axis=1)
-        some = some * np.sign(some[np.arange(len(some)), pivot])[:, None]
-        keep = []
-        for row, mark in zip(rows, np.round(some @ self.probe, 7), strict=True):
-            key = (float(mark[0]), float(mark[1]))
-            if key not in self.marks:
-                self.marks.add(key)
-                keep.append(row)
-        return np.asarray(keep, dtype=np.intp)
+    def new(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows that are functions not met before, and which of those are new up to a factor and an offset too.
+
+        To build on, c*x is not x; to propose it is, since scale and offset are fitted anyway.
+        """
+        with np.errstate(all="ignore"):
+            spread = np.ptp(values, axis=1)
+            fine = np.isfinite(values).all(axis=1) & (spread > 1e-9 * np.max(np.abs(values), axis=1)) & (spread < 1e290)
+        built = []
+        for row in np.flatnonzero(fine):
+            key = tuple(f"{v:.9e}" for v in values[row] @ self.probe)
+            if key not in self.built:
+                self.built.add(key)
+                built.append(row)
+        rows = np.asarray(built, dtype=np.intp)
+        proposed = np.zeros(len(rows), bool)
+        if len(rows):
+            unlike = distinct(values[rows], offset_free=True)
+            some = values[rows[unlike]]
+            some = some / np.max(np.abs(some), axis=1, keepdims=True)
+            some = some - some.mean(axis=1, keepdims=True)
+            some = some / np.sqrt(np.mean(some**2, axis=1, keepdims=True))
+            pivot = np.argmax(np.abs(some), axis=1)
+            some = some * np.sign(some[np.arange(len(some)), pivot])[:, None]
+            for row, mark in zip(unlike, np.round(some @ self.probe, 7), strict=True):
+                key = (float(mark[0]), float(mark[1]))
+                proposed[row] = key not in self.proposed
+                self.proposed.add(key)
+        return rows, proposed
 
     def candidates(self, complexity: int):
         """Phrases and values of this complexity, a few thousand at a time, duplicates not yet dropped."""
@@ -108,11 +120,12 @@ def exhaustive(task: Task) -> Method:
             for name, arguments, made in shelf.candidates(complexity):
                 if task.remaining <= 0:
                     return
-                for row in shelf.fresh(np.atleast_2d(made)):
+                for row, proposed in zip(*shelf.new(np.atleast_2d(made)), strict=True):
                     phrase = writer.apply(name, *arguments[row])
                     if phrase is None:
                         continue
-                    waiting.append(phrase)
+                    if proposed:
+                        waiting.append(phrase)
                     if stored < _STORED:
                         phrases.append(phrase)
                         values.append(made[row])

@@ -357,7 +357,8 @@ class Pairs:
             gain = np.square(H @ rest.T.astype(np.float32))
             np.divide(gain, room, out=gain, where=room > 1e-5)
             gain[room <= 1e-5] = 0
-            best = np.argpartition(gain, -8, axis=0)[-8:]
+            most = min(8, len(gain))
+            best = np.argpartition(gain, -most, axis=0)[-most:]
             for b, (_, chosen) in enumerate(sets):
                 left = float(rest[b] @ rest[b])
                 for i in best[:, b]:
