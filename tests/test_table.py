@@ -408,6 +408,21 @@ def test_names_that_mean_something_elsewhere_are_only_names(name):
     assert again.names == table.names and again.target == table.target
 
 
+@pytest.mark.parametrize(
+    "label, name",
+    [("price ", "price"), ("price\n(EUR)", "price (EUR)"), ("a`b", "a'b"), ("", "unnamed"), (0, "x0"), (-1, "x_1"),
+     (None, "None"), (2.5, "2.5"), (True, "True"), (("u", 1), "('u', 1)")],
+)  # fmt: skip
+def test_labels_that_no_formula_could_hold_get_a_name(label, name):
+    data = frame().set_axis(pd.Index(["y", label, "b"], dtype=object), axis=1)
+    table = Table.from_frame(data, f"y ~ {quoted(name)} + b", units={label: "m"})
+    assert table.names == (name, "b") and table.units == {name: "m"}
+    assert table.notes == (f"The columns {label!r} are called '{name}' here.",)
+    np.testing.assert_array_equal(table.inputs_of(data), table.X)
+    assert Table.from_frame(data, "y ~ .").names == (name, "b")
+    assert np.isfinite(Table.from_frame(data.abs(), "y ~ b", weights=name).weights).all()
+
+
 # -- transforms, weights, units, scales
 
 

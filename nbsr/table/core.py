@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nbsr.errors import UsageError, did_you_mean
+from nbsr.errors import UsageError
 from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted, transformed
-from nbsr.table.frame import Frame, numbers_of, read_columns, refuse_repeated
+from nbsr.table.frame import Frame, name_of, numbers_of, read_columns, refuse_repeated
 from nbsr.table.judge import (
     MIN_ROWS,
     Dropped,
@@ -26,7 +26,7 @@ from nbsr.table.judge import (
     usable_rows,
 )
 from nbsr.table.screening import most_relevant
-from nbsr.table.words import counted, list_names
+from nbsr.table.words import counted, list_names, shown, suggestion
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +69,16 @@ class Table:
             UsageError: whatever stands in the way of a search, in a sentence.
         """
         frame = Frame(data)
-        weight_column = weights if isinstance(weights, str) else None
+        weight_column = name_of(weights) if isinstance(weights, str) else None
         if weight_column is not None and weight_column not in frame.labels:
-            hint = did_you_mean(weight_column, frame.labels)
-            raise UsageError(f"There is no column '{weight_column}' to take the weights from.{hint}")
+            hint = suggestion(weight_column, frame.labels)
+            raise UsageError(f"There is no column {shown(weight_column)} to take the weights from.{hint}")
         reserved = () if weight_column is None else (weight_column,)
         parsed = parse_formula(formula, list(frame.labels), reserved)
         if weight_column == parsed.target:
-            raise UsageError(f"Column '{weight_column}' is the target, so it cannot also be the weights.")
+            raise UsageError(
+                f"Column {shown(weight_column)} is the target, so it cannot also be the weights."
+            )
         names = list(dict.fromkeys((*parsed.inputs, parsed.target, *reserved)))
         refuse_repeated(frame, names)
         selected = frame.select(names)
@@ -195,7 +197,7 @@ class Table:
         frame = Frame(data)
         absent = [name for name in names if name not in frame.labels]
         if absent:
-            hint = did_you_mean(absent[0], frame.labels)
+            hint = suggestion(absent[0], frame.labels)
             raise UsageError(f"The data has no column {list_names(absent)}.{hint}")
         refuse_repeated(frame, names)
         values, refusals, _ = read_columns(frame.select(names), names)
@@ -209,7 +211,7 @@ class Table:
         X, y = self.inputs_of(data), self.response_of(data)
         keep = np.isfinite(X).all(axis=1) & np.isfinite(y)
         if not keep.any():
-            raise UsageError(f"No row of this data has a number in every column of '{self.formula}'.")
+            raise UsageError(f"No row of this data has a number in every column of {shown(self.formula)}.")
         lost = int(len(keep) - keep.sum())
         return dataclasses.replace(
             self,
@@ -317,7 +319,7 @@ def _build(
     lowest, highest = y.min(), y.max()
     if lowest == highest:
         raise UsageError(
-            f"The target '{formula.response}' is {lowest:.6g} in every row, so there is nothing to explain; "
+            f"The target {shown(formula.response)} is {lowest:.6g} in every row, so there is nothing to explain; "
             "choose a column that varies."
         )
     columns, smallest, largest = informative(X, y, names, formula, notes)

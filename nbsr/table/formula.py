@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nbsr.errors import UsageError, did_you_mean
-from nbsr.table.words import list_names, spoken_type
+from nbsr.errors import UsageError
+from nbsr.table.words import list_names, shown, spoken_type, suggestion
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,13 @@ def parse_formula(text: Any, columns: Sequence[str], reserved: Iterable[str] = (
 
 
 def _resolve(token: _Token, text: str, known: Mapping[str, None]) -> str:
-    if token.text in known:
-        return token.text
-    shown = f"'{token.text}'" if token.text else "with an empty name"
+    for name in (token.text, " ".join(token.text.split())):
+        if name in known:
+            return name
+    called = shown(token.text) if token.text else "with an empty name"
     listed = "" if len(known) > 8 else f" The columns are {list_names(known)}."
-    hint = did_you_mean(token.text, known)
-    message = f"There is no column {shown}.{hint}{listed if not hint else ''}"
+    hint = suggestion(token.text, known)
+    message = f"There is no column {called}.{hint}{listed if not hint else ''}"
     raise UsageError(message, text=text, position=token.position)
 
 
@@ -172,9 +173,9 @@ def _parse_target(
     if kinds == ["name", "mark", "name", "mark"] and marks[1] == "(" and marks[3] == ")":
         transform = _TRANSFORM_ALIASES.get(marks[0], marks[0])
         if transform not in TRANSFORMS:
-            hint = did_you_mean(tokens[0].text, [*TRANSFORMS, *_TRANSFORM_ALIASES])
+            hint = suggestion(tokens[0].text, [*TRANSFORMS, *_TRANSFORM_ALIASES])
             raise UsageError(
-                f"The target cannot be transformed by '{tokens[0].text}'; it may be "
+                f"The target cannot be transformed by {shown(tokens[0].text)}; it may be "
                 f"{_TRANSFORMS_SPOKEN}.{hint}",
                 text=text,
                 position=tokens[0].position,
@@ -247,7 +248,7 @@ def _parse_inputs(
                 chosen.pop(name, None)
             elif name == target:
                 raise UsageError(
-                    f"'{name}' is the target, so it cannot explain itself; take it away from the inputs.",
+                    f"{shown(name)} is the target, so it cannot explain itself; take it away from the inputs.",
                     text=text,
                     position=token.position,
                 )
@@ -270,7 +271,9 @@ def _parse_inputs(
             _refuse_separator(separator, text)
         sign, index = separator.text, index + 2
     if not chosen:
-        raise UsageError(f"No input is left to explain '{target}'.", text=text, position=tokens[0].position)
+        raise UsageError(
+            f"No input is left to explain {shown(target)}.", text=text, position=tokens[0].position
+        )
     return tuple(chosen), frozenset(name for name, by_dot in chosen.items() if by_dot)
 
 
@@ -280,12 +283,12 @@ def _refuse_term(token: _Token, text: str, known: Mapping[str, None]) -> None:
     elif token.kind == "number" and token.text in known:
         message = f"A name that starts with a digit stands in backticks: `{token.text}`."
     elif token.kind == "number":
-        message = f"'{token.text}' is a number; nbsr finds constants itself, so list only columns."
+        message = f"{shown(token.text)} is a number; nbsr finds constants itself, so list only columns."
     elif token.text in "+-":
-        message = f"A column is missing before this '{token.text}'."
+        message = f"A column is missing before this {shown(token.text)}."
     else:
         message = _NOT_A_SUM.get(
-            token.text, f"'{token.text}' cannot stand in a formula; quote names with backticks."
+            token.text, f"{shown(token.text)} cannot stand in a formula; quote names with backticks."
         )
     raise UsageError(message, text=text, position=token.position)
 
@@ -293,8 +296,8 @@ def _refuse_term(token: _Token, text: str, known: Mapping[str, None]) -> None:
 def _refuse_separator(token: _Token, text: str) -> None:
     if token.kind == "mark":
         message = _NOT_A_SUM.get(
-            token.text, f"'{token.text}' cannot stand in a formula; quote names with backticks."
+            token.text, f"{shown(token.text)} cannot stand in a formula; quote names with backticks."
         )
     else:
-        message = f"A + or - is missing before '{token.text}'."
+        message = f"A + or - is missing before {shown(token.text)}."
     raise UsageError(message, text=text, position=token.position)

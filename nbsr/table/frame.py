@@ -12,7 +12,7 @@ import numpy as np
 
 from nbsr.errors import UsageError
 from nbsr.table.formula import quoted
-from nbsr.table.words import counted, list_names, spoken_type
+from nbsr.table.words import counted, list_names, shown, spoken_type
 
 EXACT_INTEGERS = 2.0**53  # float64 holds every integer up to here
 
@@ -29,18 +29,22 @@ class Frame:
         self.attrs: dict[str, Any] = dict(getattr(self.data, "attrs", None) or {})
         self.labels: dict[str, Any] = {}
         self.repeated: dict[str, int] = {}
-        for label in labels:
-            name = _name_of(label)
+        self._place: dict[str, int] = {}
+        for place, label in enumerate(labels):
+            name = name_of(label)
             if name in self.labels:
                 self.repeated[name] = self.repeated.get(name, 1) + 1
             self.labels.setdefault(name, label)
+            self._place.setdefault(name, place)
 
     def renamed(self, names: Sequence[str]) -> list[str]:
-        """A note on those names that the frame does not know its columns by."""
-        changed = [name for name in names if not isinstance(self.labels[name], str)]
+        """A note on those names that the frame knows its columns by another."""
+        changed = [name for name in names if self.labels[name] != name]
         if not changed:
             return []
-        return [f"Columns whose names are not texts are called {list_names(changed)} here."]
+        originals = ", ".join(repr(self.labels[name]) for name in changed[:6])
+        more = ", ..." if len(changed) > 6 else ""
+        return [f"The columns {originals}{more} are called {list_names(changed)} here."]
 
     def select(self, names: Sequence[str]) -> Any:
         """A pandas frame of just these columns, labelled by their names here."""
@@ -50,8 +54,9 @@ class Frame:
         if isinstance(self.data, Mapping):
             frame = pd.DataFrame(self._arrays(labels))
         elif isinstance(self.data, pd.DataFrame):
-            whole = len(labels) == self.data.shape[1] and labels == self.data.columns.tolist()
-            frame = self.data if whole else self.data[labels]
+            places = [self._place[name] for name in names]
+            whole = places == list(range(self.data.shape[1]))
+            frame = self.data if whole else self.data.iloc[:, places]
         else:
             chosen = self.data.select(labels)
             try:
@@ -69,11 +74,11 @@ class Frame:
             if np.ndim(array) != 1:
                 shape = np.shape(array)
                 raise UsageError(
-                    f"Column '{label}' must be one list of numbers; got an array of shape {shape}."
+                    f"Column {shown(label)} must be one list of numbers; got an array of shape {shape}."
                 )
             if length not in (None, len(array)):
                 raise UsageError(
-                    f"The columns must be equally long; '{label}' has {counted(len(array), 'row')}, others "
+                    f"The columns must be equally long; {shown(label)} has {counted(len(array), 'row')}, others "
                     f"{length:,}."
                 )
             arrays[label], length = array, len(array)
@@ -108,18 +113,18 @@ def _with_labels(data: Any) -> tuple[Any, list[Any]]:
     raise UsageError(f"Data comes as a DataFrame or a dict of columns; got {spoken_type(data)}{way_out}.")
 
 
-def _name_of(label: Any) -> str:
-    """What a formula calls a column: 0 is x0, -1 is x_1, anything else as it prints itself."""
-    if isinstance(label, str) or isinstance(label, bool) or not isinstance(label, numbers.Integral):
-        return str(label)
-    return f"x{int(label)}" if int(label) >= 0 else f"x_{-int(label)}"
+def name_of(label: Any) -> str:
+    """What a formula calls a column: 0 is x0, -1 is x_1; extra spaces, line breaks and backticks go."""
+    if isinstance(label, numbers.Integral) and not isinstance(label, bool):
+        return f"x{int(label)}" if int(label) >= 0 else f"x_{-int(label)}"
+    return " ".join(str(label).replace("`", "'").split()) or "unnamed"
 
 
 def refuse_repeated(frame: Frame, names: Iterable[str]) -> None:
     repeated = [name for name in names if name in frame.repeated]
     if repeated:
         raise UsageError(
-            f"There are {frame.repeated[repeated[0]]} columns called '{repeated[0]}'; give each its own "
+            f"There are {frame.repeated[repeated[0]]} columns called {shown(repeated[0])}; give each its own "
             f"name, "
             "or drop the others with df.loc[:, ~df.columns.duplicated()]."
         )
@@ -141,15 +146,15 @@ def _read_column(name: str, column: Any) -> _Reading:
     types, dtype = pd.api.types, column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _Reading(
-            refusal=f"Column '{name}' holds categories ({_example(column)}); make numbers of them with "
-            f"pd.get_dummies(df, columns=['{name}']), or leave it out with '- {quoted(name)}'."
+            refusal=f"Column {shown(name)} holds categories ({_example(column)}); make numbers of them with "
+            f"pd.get_dummies(df, columns=[{name!r}]), or leave it out with {shown('- ' + quoted(name))}."
         )
     if types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
         return _Reading(refusal=_refuse_dates(name, column))
     if types.is_timedelta64_dtype(dtype):
         return _Reading(
-            refusal=f"Column '{name}' holds durations ({_example(column)}); turn them into seconds with "
-            f"df['{name}'].dt.total_seconds()."
+            refusal=f"Column {shown(name)} holds durations ({_example(column)}); turn them into seconds with "
+            f"df[{name!r}].dt.total_seconds()."
         )
     if types.is_complex_dtype(dtype):
         return _Reading(refusal=_refuse_complex(name, _example(column)))
@@ -181,32 +186,32 @@ def _refuse_text(name: str, column: Any) -> str:
     present = column[column.notna()].head(1000)
     if len(present) and pd.Series(pd.to_numeric(present, errors="coerce")).notna().all():
         return (
-            f"Column '{name}' holds numbers written as text ({_example(column)}); convert it with "
-            f"df['{name}'] = pd.to_numeric(df['{name}'])."
+            f"Column {shown(name)} holds numbers written as text ({_example(column)}); convert it with "
+            f"df[{name!r}] = pd.to_numeric(df[{name!r}])."
         )
     if len(present) and column.nunique() <= 20:
         return (
-            f"Column '{name}' holds text ({_example(column)}) where numbers are needed; leave it out with "
-            f"'- {quoted(name)}', or make numbers of its categories with pd.get_dummies(df, "
-            f"columns=['{name}'])."
+            f"Column {shown(name)} holds text ({_example(column)}) where numbers are needed; leave it out with "
+            f"{shown('- ' + quoted(name))}, or make numbers of its categories with pd.get_dummies(df, "
+            f"columns=[{name!r}])."
         )
     return (
-        f"Column '{name}' holds text ({_example(column)}) where numbers are needed; leave it out with "
-        f"'- {quoted(name)}', or convert it to numbers."
+        f"Column {shown(name)} holds text ({_example(column)}) where numbers are needed; leave it out with "
+        f"{shown('- ' + quoted(name))}, or convert it to numbers."
     )
 
 
 def _refuse_dates(name: str, column: Any) -> str:
     return (
-        f"Column '{name}' holds dates ({_example(column)}); turn them into elapsed time, for example "
+        f"Column {shown(name)} holds dates ({_example(column)}); turn them into elapsed time, for example "
         f"seconds, with "
-        f"(df['{name}'] - df['{name}'].min()).dt.total_seconds()."
+        f"(df[{name!r}] - df[{name!r}].min()).dt.total_seconds()."
     )
 
 
 def _refuse_complex(name: str, example: str) -> str:
     return (
-        f"Column '{name}' holds complex numbers ({example}); use its .real and .imag parts, or its absolute "
+        f"Column {shown(name)} holds complex numbers ({example}); use its .real and .imag parts, or its absolute "
         "value, as columns."
     )
 
@@ -230,8 +235,8 @@ def _read_objects(name: str, column: Any) -> _Reading:
         if isinstance(example, numbers.Complex):
             return _Reading(refusal=_refuse_complex(name, f"'{example}'"))
         return _Reading(
-            refusal=f"Column '{name}' holds {spoken_type(example)} where a number is needed; leave it out "
-            f"with '- {quoted(name)}', or make a number of each."
+            refusal=f"Column {shown(name)} holds {spoken_type(example)} where a number is needed; leave it out "
+            f"with {shown('- ' + quoted(name))}, or make a number of each."
         )
     values = np.full(len(column), np.nan)
     try:

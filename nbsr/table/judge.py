@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nbsr.errors import UsageError, did_you_mean
+from nbsr.errors import UsageError
 from nbsr.table.formula import TRANSFORMS, Formula, quoted
-from nbsr.table.frame import Frame, numbers_of
-from nbsr.table.words import counted, list_names, spoken_type
+from nbsr.table.frame import Frame, name_of, numbers_of
+from nbsr.table.words import counted, list_names, shown, spoken_type, suggestion
 
 MIN_ROWS = 3  # fewer rows than this say nothing about a law
 LARGEST, SMALLEST = 1e50, 1e-50  # magnitudes beyond these are scaled by a power of two
@@ -51,14 +51,14 @@ def usable_inputs(
     inputs = [name for name in numeric if name not in sparse]
     if not inputs:
         reason = next(iter(refusals.values()), "Most of their values are missing.")
-        raise UsageError(f"No column is left to explain '{formula.target}': {reason}")
+        raise UsageError(f"No column is left to explain {shown(formula.target)}: {reason}")
     return inputs, notes
 
 
 def judge_weights(weights: Any, n_rows: int, column: str | None) -> np.ndarray | None:
     if weights is None:
         return None
-    what = "The weights" if column is None else f"The weights '{column}'"
+    what = "The weights" if column is None else f"The weights {shown(column)}"
     values = numbers_of(weights, what)
     if values.shape != (n_rows,):
         raise UsageError(
@@ -91,11 +91,12 @@ def judge_units(units: Any, frame: Frame, strict: bool) -> dict[str, str] | None
         raise UsageError(
             f"Units come as a dict from column to unit, such as {{'x1': 'm'}}; got {spoken_type(units)}."
         )
-    unknown = [str(name) for name in units if str(name) not in frame.labels]
+    named = {name_of(label): str(unit) for label, unit in units.items()}
+    unknown = [name for name in named if name not in frame.labels]
     if unknown and strict:
-        hint = did_you_mean(unknown[0], frame.labels)
-        raise UsageError(f"There is no column '{unknown[0]}' to give a unit to.{hint}")
-    return {str(name): str(unit) for name, unit in units.items() if str(name) in frame.labels}
+        hint = suggestion(unknown[0], frame.labels)
+        raise UsageError(f"There is no column {shown(unknown[0])} to give a unit to.{hint}")
+    return {name: unit for name, unit in named.items() if name in frame.labels}
 
 
 def usable_rows(
@@ -117,18 +118,18 @@ def usable_rows(
             keep[rows] = False
 
     if not np.isfinite(y).all():
-        leave_out(np.isnan(target), f"'{formula.target}' is missing")
-        leave_out(np.isinf(target), f"'{formula.target}' is infinite")
+        leave_out(np.isnan(target), f"{shown(formula.target)} is missing")
+        leave_out(np.isinf(target), f"{shown(formula.target)} is infinite")
     if formula.transform is not None and not np.isfinite(y).all():
         leave_out(
             ~np.isfinite(y),
-            f"{formula.response} is not a number, since it needs a '{formula.target}' that "
+            f"{shown(formula.response)} is not a number, since it needs a {shown(formula.target)} that "
             f"{TRANSFORMS[formula.transform].domain}",
         )
     complete = np.isfinite(X).all(axis=0)
     for i in np.flatnonzero(~complete):
-        leave_out(np.isnan(X[:, i]), f"'{names[i]}' is missing")
-        leave_out(np.isinf(X[:, i]), f"'{names[i]}' is infinite")
+        leave_out(np.isnan(X[:, i]), f"{shown(names[i])} is missing")
+        leave_out(np.isinf(X[:, i]), f"{shown(names[i])} is infinite")
     if weights is not None:
         leave_out(weights == 0, "its weight is 0")
     return keep, tuple(sorted(dropped, key=lambda entry: -entry.count))
@@ -155,7 +156,7 @@ def informative(
         listed = [names[i] for i in np.flatnonzero(constant)]
         if len(listed) == len(names):
             raise UsageError(
-                f"Every input is constant ({list_names(listed)}), so none can explain '{formula.response}'; "
+                f"Every input is constant ({list_names(listed)}), so none can explain {shown(formula.response)}; "
                 "choose columns that vary."
             )
         subject = "Column" if len(listed) == 1 else "Columns"
@@ -164,43 +165,44 @@ def informative(
             f"leaves "
             f"{'it' if len(listed) == 1 else 'them'} out; a constant of the law stands for such a value."
         )
+    columns, repeats, equal = _distinct(X, y, np.flatnonzero(~constant), smallest, largest)
+    if repeats:
+        told = ", ".join(f"{shown(names[i])} repeats {shown(names[j])}" for i, j in repeats[:6])
+        more = f", and {len(repeats) - 6:,} more" if len(repeats) > 6 else ""
+        notes.append(f"The search leaves out columns that repeat another: {told}{more}.")
+    if equal is not None and formula.transform is None:
+        notes.append(
+            f"Column {shown(names[equal])} equals the target in every row; leave it out with "
+            f"{shown('- ' + quoted(names[equal]))} to find another law."
+        )
+    return columns, smallest, largest
+
+
+def _distinct(
+    X: np.ndarray, y: np.ndarray, varying: np.ndarray, smallest: np.ndarray, largest: np.ndarray
+) -> tuple[list[int], list[tuple[int, int]], int | None]:
+    """The first of all columns with the same values; the others, each with its first; the one that equals y.
+
+    Only columns that agree in their extremes and in three rows are compared as a whole.
+    """
+    middle = len(y) // 2
+    rows = (smallest, largest, X[0], X[middle], X[-1])
     first_of: dict[tuple, list[int]] = {}
     columns: list[int] = []
-    middle = len(y) // 2
-    keys = zip(
-        smallest.tolist(), largest.tolist(), X[0].tolist(), X[middle].tolist(), X[-1].tolist(), strict=True
-    )
-    repeats: list[str] = []
+    repeats: list[tuple[int, int]] = []
     content: dict[int, bytes] = {}
-    for i, key in enumerate(keys):
-        if constant[i]:
-            continue
+    for i, key in zip(
+        varying.tolist(), zip(*(row[varying].tolist() for row in rows), strict=True), strict=True
+    ):
         alike = first_of.setdefault(key, [])
         twin = _twin(X, i, alike, content)
         if twin is None:
             alike.append(i)
             columns.append(i)
-        elif len(repeats) < 6:
-            repeats.append(f"'{names[i]}' repeats '{names[twin]}'")
         else:
-            repeats.append("")
-    if repeats:
-        more = f", and {len(repeats) - 6:,} more" if len(repeats) > 6 else ""
-        notes.append(
-            f"The search leaves out columns that repeat another: {', '.join(filter(None, repeats))}{more}."
-        )
-    if formula.transform is None:
-        at_target = first_of.get(
-            (float(y.min()), float(y.max()), float(y[0]), float(y[middle]), float(y[-1])), ()
-        )
-        for i in at_target:
-            if np.array_equal(X[:, i], y):
-                notes.append(
-                    f"Column '{names[i]}' equals the target in every row; leave it out with '- "
-                    f"{quoted(names[i])}' to "
-                    "find another law."
-                )
-    return columns, smallest, largest
+            repeats.append((i, twin))
+    like_y = first_of.get((float(y.min()), float(y.max()), float(y[0]), float(y[middle]), float(y[-1])), [])
+    return columns, repeats, next((i for i in like_y if np.array_equal(X[:, i], y)), None)
 
 
 def _twin(X: np.ndarray, i: int, alike: list[int], content: dict[int, bytes]) -> int | None:
