@@ -50,6 +50,8 @@ LAWS = [
     ("7*exp(-5000/x1)", (300, 900)),
     ("1/sqrt(1 - x1**2/9e16)", (1e7, 2.9e8)),
     ("x2*sqrt(1 - x1**2/9e16)", (1e7, 2.9e8)),
+    ("x2/sqrt(1 - x1**2/300000000.0**2)", (1e7, 2.9e8)),
+    ("0.001*x1**3/(exp(4.8e-11*x1/x2) - 1)", (1e9, 5e11), (1, 10)),
     ("3*sin(17*x1 + 0.7) - 20", (1, 5)),
     ("3*sin(40*x1 + 0.7) - 20", (-3, 3)),
     ("3*x1**2.5*x2**(-1.5)", (1, 5)),
@@ -71,7 +73,7 @@ LAWS = [
 @pytest.mark.parametrize("row", LAWS, ids=lambda row: row[0])
 def test_exact_data_are_fitted_to_rounding_error(row):
     _, tokens, X, y = table(row[0], *row[1:])
-    fits = refine(tokens, (X, y), VOCABULARY)
+    fits = refine(tokens, (X, y), VOCABULARY, restarts=32)
     assert fits.status[0] == Status.EXACT
     assert fits.fvu[0] <= 1e-24
     predicted = evaluate(compile_programs(tokens, VOCABULARY), fits.constants, X)[0]
@@ -82,7 +84,7 @@ def test_exact_data_are_fitted_to_rounding_error(row):
 def test_noisy_data_are_fitted_as_well_as_by_the_truth(row):
     clean = table(row[0], *row[1:])[3]
     _, tokens, X, y = table(row[0], *row[1:], noise=0.01)
-    fits = refine(tokens, (X, y), VOCABULARY, seed=1)
+    fits = refine(tokens, (X, y), VOCABULARY, restarts=32)
     assert fits.fvu[0] <= np.sum((y - clean) ** 2) / np.sum((y - y.mean()) ** 2)
     assert Status(fits.status[0]).usable
 
@@ -162,7 +164,8 @@ def test_constants_and_errors_agree_with_curve_fit(text, function, start, weight
     expression = Expression.parse(text, VOCABULARY, free_constants=True)
     weights = 1 / sigma**2 if weighted else None
     starts = np.array([[start]], float)
-    fits = refine(np.array([expression.tokens]), (X, y, weights), VOCABULARY, starts=starts, covariance=True)
+    tokens = np.array([expression.tokens])
+    fits = refine(tokens, (X, y, weights), VOCABULARY, starts=starts, restarts=1, covariance=True)
     expected, covariance = curve_fit(function, X, y, p0=start, sigma=sigma, xtol=1e-12, ftol=1e-12)
     np.testing.assert_allclose(fits.constants[0], expected, rtol=1e-5)
     np.testing.assert_allclose(fits.covariance[0], covariance, rtol=1e-3)
@@ -327,6 +330,12 @@ def test_deadline():
     assert (late.status == Status.NOT_REACHED).all()
     assert np.isinf(late.fvu).all() and np.isnan(late.constants).all()
     assert (refine(tokens, (X, y), VOCABULARY, deadline=time.monotonic() + 600).status != Status.NOT_REACHED).all()
+    _, one, X_long, y_long = table("3*exp(-0.5*x1) + 5*exp(-2*x1)", (0, 5), rows=20_000, noise=0.01)
+    for patience in (0.001, 0.003, 0.01, 0.03):
+        some = refine(np.tile(one, (200, 1)), (X_long, y_long), VOCABULARY, deadline=time.monotonic() + patience)
+        unreached = some.status == Status.NOT_REACHED
+        assert np.isinf(some.fvu[unreached]).all() and np.isnan(some.constants[unreached]).all()
+        assert np.isfinite(some.fvu[~unreached]).all()
     by_scipy = refine(tokens[:3], (X, y), VOCABULARY, method="trf", deadline=time.monotonic() - 1)
     assert (by_scipy.status == Status.NOT_REACHED).all()
 

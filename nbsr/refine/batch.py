@@ -207,9 +207,9 @@ class _Jobs:
 
     def reopen(self) -> None:
         """Let every job that found something finite go on."""
-        from nbsr.refine.kernels import NOT_FINITE, RUNNING
+        from nbsr.refine.kernels import FRESH, NOT_FINITE, RUNNING
 
-        self.state[self.state != NOT_FINITE] = RUNNING
+        self.state[(self.state != NOT_FINITE) & (self.state != FRESH)] = RUNNING
 
     def best(self, count: int, keep_all_below: float) -> "_Jobs":
         """Each candidate's `count` best jobs that differ; only one where its misfit is below `keep_all_below`."""
@@ -346,7 +346,7 @@ def _race(
     """The best job of every candidate, and which candidates were reached."""
     from nbsr.refine import kernels
 
-    kinds, _ = current_tables()
+    kinds, inverses = current_tables()
     given = 0 if starts is None else starts.shape[1]
     owner, number = _plan(batch, kinds, given, restarts)
     theta = np.full((len(owner), batch.role.shape[1]), np.nan)
@@ -356,8 +356,8 @@ def _race(
     peek = problem.sample(PEEK)
     room = aligned((batch.code.shape[1], BLOCK))
     kernels.draw(
-        batch.code, batch.length, peek.columns, kinds, batch.role, keys, owner, np.where(number < 0, 1, number), room,
-        theta,
+        batch.code, batch.length, peek.columns, kinds, inverses, batch.role, keys, owner,
+        np.where(number < 0, 1, number), room, theta,
     )  # fmt: skip
     jobs = _Jobs.begin(owner, theta)
     alone = np.bincount(owner, minlength=len(batch.length))[owner] == 1
@@ -368,7 +368,7 @@ def _race(
         sample = problem.sample(SAMPLE)
         racing = racing.join(_from_inside(batch, sample, np.unique(racing.owner), keys))
         enough = EXACT_FVU * sample.spread
-        rounds = ((max(restarts, 3), 0, False), (max(3, -(-restarts // 4)), 4, False), (2, 12, True))
+        rounds = ((max(restarts, 3), 0, False), (max(4, restarts // 2), 4, False), (2, 12, True))
         for count, steps, free in rounds:
             batch.advance(racing, sample, steps, 1e-6, free)
             spent = np.bincount(racing.owner, racing.passes, len(batch.length))
@@ -378,6 +378,10 @@ def _race(
             racing.passes[:] = np.where(firsts, spent[racing.owner], 0)
         finalists = finalists.join(racing)
     done = batch.advance(finalists, problem, max_steps, TOLERANCE)
+    if problem.rows <= SAMPLE:  # then what the race found counts, also where the final was not reached
+        done |= np.isfinite(finalists.misfit)
+    else:
+        finalists.misfit[~done] = np.inf
     reached[finalists.owner[done]] = True
     spent = np.bincount(finalists.owner, finalists.passes, len(batch.length))
     winners = finalists.best(1, 0.0)
@@ -394,7 +398,7 @@ def _from_inside(batch: _Batch, sample: Problem, candidates: np.ndarray, keys: n
     room = aligned((batch.code.shape[1], BLOCK))
     peek = sample.sample(PEEK)
     kernels.draw(
-        batch.code, batch.length, peek.columns, kinds, batch.role, keys, candidates,
+        batch.code, batch.length, peek.columns, kinds, inverses, batch.role, keys, candidates,
         np.ones(len(candidates), np.int64), room, theta,
     )  # fmt: skip
     inner = np.zeros(len(candidates), np.int32)
@@ -511,7 +515,7 @@ def fit_batch(
     *,
     fixed: np.ndarray | None = None,
     max_steps: int = 12,
-    tolerance: float = 1e-8,
+    tolerance: float = 1e-6,
     threads: int | None = None,
     deadline: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -529,7 +533,7 @@ def fit_batch(
     reached = batch.advance(jobs, problem, max_steps, tolerance)
     passes = int(jobs.passes.sum())
     if n_starts > 1:
-        jobs, reached = jobs.best(1, 0.0), reached.reshape(-1, n_starts).any(axis=1)
+        jobs, reached = jobs.best(1, 0.0), np.asarray(reached.reshape(-1, n_starts).any(axis=1))
     return jobs.theta, *_judge(jobs, problem, reached, programs.n_constants), passes
 
 

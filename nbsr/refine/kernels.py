@@ -179,7 +179,52 @@ def _find_waves(program, length, n_columns, kind, in_wave):
 
 
 @_jit()
-def _draw_all(program, length, columns, kind, in_wave, wanted, key, number, wild, work, sibling, scratch, start):
+def _user_of(program, length, t, side, n_columns, inverse):
+    """The instruction that decides on a constant's scale, on which side of it, and what must be undone first.
+
+    In x/pow2(c) that is the quotient: what is drawn there is the square of c.
+    """
+    if program[t, 1] == program[t, 2] and program[t, 0] >= 0 and inverse[program[t, 0]] >= 0:
+        for user in range(t + 1, length):
+            for user_side in range(1, 3):
+                alone = program[user, 1] == program[user, 2]
+                if program[user, 0] >= 0 and program[user, user_side] == t + n_columns and not alone:
+                    return user, user_side, np.int64(inverse[program[t, 0]])
+    return np.int64(t), np.int64(side), np.int64(-1)
+
+
+@_jit()
+def _undone(opcode, value):
+    """One function of one number; of its negative where it has no value at the number, else 1."""
+    program = np.zeros((1, 3), np.int32)
+    program[0, 0] = opcode
+    cell, room, nothing = np.empty((1, 16)), np.empty((1, BLOCK)), np.zeros(1)
+    for sign in (1.0, -1.0):
+        cell[0, 0] = sign * value
+        forward_block(program, 1, nothing, cell, 0, 1, room)
+        if abs(room[0, 0]) < np.inf:
+            return room[0, 0]
+    return 1.0
+
+
+@_jit()
+def _sibling_values(other, start, columns, work, sibling):
+    """Values of an operand; of a constant not yet drawn, ones."""
+    n_columns = columns.shape[0]
+    for i in range(columns.shape[1]):
+        if other >= n_columns:
+            sibling[i] = work[other - n_columns, i]
+        elif other >= 0:
+            sibling[i] = columns[other, i]
+        elif start[-1 - other] == start[-1 - other]:
+            sibling[i] = start[-1 - other]
+        else:
+            sibling[i] = 1.0
+
+
+@_jit()
+def _draw_all(program, length, columns, kind, inverse, in_wave, wanted, key, number, wild, work, sibling, scratch,
+              start):  # fmt: skip
     """Draw the wanted constants of one start, in the order in which the program uses them."""
     n, n_columns = columns.shape[1], columns.shape[0]
     for c in range(start.shape[0]):
@@ -188,34 +233,28 @@ def _draw_all(program, length, columns, kind, in_wave, wanted, key, number, wild
     known = 0  # instructions whose values are in `work`
     waves = 0
     for t in range(length):
-        op = kind[program[t, 0]]
-        for side in range(1, 1 if op == NUMBER else 3):
-            operand, other = program[t, side], program[t, 3 - side]
+        for side in range(1, 1 if kind[program[t, 0]] == NUMBER else 3):
+            operand = program[t, side]
             if operand >= 0 or start[-1 - operand] == start[-1 - operand]:
                 continue
-            if other >= n_columns and known < t:
-                forward_block(program, t, start, columns, 0, n, work)
-                known = t
-            for i in range(n):
-                if other >= n_columns:
-                    sibling[i] = work[other - n_columns, i]
-                elif other >= 0:
-                    sibling[i] = columns[other, i]
-                elif start[-1 - other] == start[-1 - other]:
-                    sibling[i] = start[-1 - other]
-                else:
-                    sibling[i] = 1.0
-            if in_wave[t] and (op == PRODUCT or op == QUOTIENT):
+            user, user_side, undo = _user_of(program, length, t, side, n_columns, inverse)
+            op, other = kind[program[user, 0]], program[user, 3 - user_side]
+            if other >= n_columns and known < user:
+                forward_block(program, user, start, columns, 0, n, work)
+                known = user if user == t else 0
+            _sibling_values(other, start, columns, work, sibling)
+            if in_wave[user] and (op == PRODUCT or op == QUOTIENT):
                 waves += 1
-            wave = max(waves, 1) if in_wave[t] else 0
+            wave = max(waves, 1) if in_wave[user] else 0
             c = -1 - operand
-            start[c] = _draw_one(op, side == 1, wave, sibling, n, key, number, wild, c, scratch)
+            value = _draw_one(op, user_side == 1, wave, sibling, n, key, number, wild, c, scratch)
+            start[c] = _undone(undo, value) if undo >= 0 else value
 
 
 @_jit(
-    f"void({_CODE}{_LENGTH}{_COLUMNS}{_KIND}{_ROLE}u8[::1], {_INDEX}{_INDEX}{_TABLE}{_TABLE[:-2]})"
+    f"void({_CODE}{_LENGTH}{_COLUMNS}{_KIND}{_LENGTH}{_ROLE}u8[::1], {_INDEX}{_INDEX}{_TABLE}{_TABLE[:-2]})"
 )
-def draw(code, length, columns, kind, role, keys, owner, number, work, theta):
+def draw(code, length, columns, kind, inverse, role, keys, owner, number, work, theta):
     """Fill in the constants of theta [J, C] that are NaN.
 
     number [J] counts a candidate's starts: 0 is all ones, 1 natural scales, the rest are random, each a function
@@ -242,7 +281,7 @@ def draw(code, length, columns, kind, role, keys, owner, number, work, theta):
             continue
         _find_waves(code[k], length[k], columns.shape[0], kind, in_wave)
         for attempt in range(ATTEMPTS):
-            _draw_all(code[k], length[k], columns, kind, in_wave, wanted, keys[k] + np.uint64(attempt << 32),
+            _draw_all(code[k], length[k], columns, kind, inverse, in_wave, wanted, keys[k] + np.uint64(attempt << 32),
                       number[j], number[j] > 1 or attempt > 0, work, sibling, scratch, start)  # fmt: skip
             forward_block(code[k], length[k], start, columns, 0, n, work)
             if _largest(work[length[k] - 1], n) < np.inf:
@@ -360,13 +399,6 @@ def _forward(fit, theta, start, stop, space):
     program, length, columns, y, root_weight, unit = fit
     work, _, _, residual = space
     forward_block(program, length, theta, columns, start, stop, work)
-    return _residuals(fit, start, stop, space)
-
-
-@_jit()
-def _residuals(fit, start, stop, space):
-    program, length, columns, y, root_weight, unit = fit
-    work, _, _, residual = space
     value, wanted = work[length - 1], y[start:stop]
     for i in range(stop - start):
         residual[i] = wanted[i] - value[i] * unit
@@ -394,10 +426,9 @@ def _normal(fit, theta, members, divides, p, size, resident, space, G, g):
     """Normal equations of the free constants `members[:p]`: G = J^T W J, g = J^T W r; returns r^T W r.
 
     Column a of J is the derivative by `theta[members[a]] / size[a]`, for a divisor that by the relative change of its
-    reciprocal.  Sizes are mended here when a column's
-    squared norm leaves the comfortable range of a float; a column that is not finite gets size 0 and stays out.
-    resident: `space` still holds the values of this very theta; otherwise it is a job's first point, where a norm of
-    0 is looked into: it may be an underflow.
+    reciprocal.  Sizes are mended here when a column's squared norm leaves the comfortable range of a float; a column
+    that is not finite gets size 0 and stays out.  resident: `space` still holds values and residuals of this very
+    theta; otherwise it is a job's first point, where a norm of 0 is looked into: it may be an underflow.
     """
     total = _accumulate(fit, theta, members, divides, p, size, resident, space, G, g)
     if not total < np.inf:
@@ -426,7 +457,7 @@ def _accumulate(fit, theta, members, divides, p, size, resident, space, G, g):
         stop = min(start + BLOCK, rows)
         n = stop - start
         if resident and rows <= BLOCK:
-            total += _residuals(fit, start, stop, space)
+            total += _dot(residual, residual, n)
         else:
             total += _forward(fit, theta, start, stop, space)
         reverse_block(program, length, theta, columns, start, stop, work, adjoint, out)

@@ -163,8 +163,11 @@ class _Model:
         def residuals(z):
             return np.nan_to_num(np.clip(self.residuals(self._at(z, theta, scale)), -_FAR, _FAR), nan=_FAR)
 
+        def derivatives(z):
+            return self.derivatives(self._at(z, theta, scale), scale)
+
         found = least_squares(
-            residuals, theta[self.free] / scale, lambda z: self.derivatives(self._at(z, theta, scale), scale),
+            residuals, theta[self.free] / scale, derivatives,  # pyright: ignore[reportArgumentType]
             method=_LEAST_SQUARES[method], x_scale="jac", ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=2 * max_steps,
         )  # fmt: skip
         return found.x, found.status > 0
