@@ -18,7 +18,6 @@ from jaxtyping import Float, Integer
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.evaluate import BLOCK, Programs, aligned, as_columns, compile_programs, cores, jacobian
 from nbsr.expression import PAD, Vocabulary
-from nbsr.refine.structure import current_tables
 from nbsr.refine.warming import ready
 
 EXACT_FVU = 1e-20
@@ -240,6 +239,7 @@ class _Batch:
     @classmethod
     def of(cls, programs: Programs, width: int, fixed, threads, deadline) -> "_Batch":
         from nbsr.refine.kernels import find_roles
+        from nbsr.refine.structure import current_tables
 
         role = np.zeros((len(programs), width), np.int8)
         fixed = np.zeros(role.shape, bool) if fixed is None else np.ascontiguousarray(fixed, bool)
@@ -345,6 +345,7 @@ def _race(
 ) -> tuple[_Jobs, np.ndarray]:
     """The best job of every candidate, and which candidates were reached."""
     from nbsr.refine import kernels
+    from nbsr.refine.structure import current_tables
 
     kinds, inverses = current_tables()
     given = 0 if starts is None else starts.shape[1]
@@ -392,6 +393,7 @@ def _race(
 def _from_inside(batch: _Batch, sample: Problem, candidates: np.ndarray, keys: np.ndarray) -> _Jobs:
     """Starts found by undoing the outer layers of a formula and fitting its inner part (see `kernels.peel`)."""
     from nbsr.refine import kernels
+    from nbsr.refine.structure import current_tables
 
     kinds, inverses = current_tables()
     theta = np.full((len(candidates), batch.role.shape[1]), np.nan)
