@@ -8,7 +8,7 @@ whether to go on; a `Control` stops, pauses and steps it from another thread.  A
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -115,7 +115,9 @@ class _Archive:
     def add(self, tokens: tuple[int, ...], constants: tuple[float, ...], fvu: float, source: str, elapsed: float,
             tidy: bool = False) -> None:  # fmt: skip
         known = self.records.get(tokens)
-        if known is not None and not (fvu < known.fvu * (1 - 1e-6) or (tidy and not known.tidy and fvu <= known.fvu)):
+        if known is not None and not (
+            fvu < known.fvu * (1 - 1e-6) or (tidy and not known.tidy and fvu <= known.fvu)
+        ):
             return
         price = self.price
         order = known.order if known is not None else len(self.records) + self.forgotten
@@ -125,7 +127,12 @@ class _Archive:
         )  # fmt: skip
         self.records[tokens] = record
         holder = self.best.get(record.complexity)
-        if holder is None or fvu < holder.fvu or holder.tokens == tokens or (tidy and fvu <= 2 * holder.fvu < 1e-18):
+        if (
+            holder is None
+            or fvu < holder.fvu
+            or holder.tokens == tokens
+            or (tidy and fvu <= 2 * holder.fvu < 1e-18)
+        ):
             self.best[record.complexity] = record
             self.version += 1
         if len(self.records) > 2 * _KEPT:
@@ -164,6 +171,7 @@ def search(
     refiner: str = "lm",
     device: str = "auto",
     control: Control | None = None,
+    began: float | None = None,
 ) -> Iterator[Any]:
     """Search for laws that explain the table's target, yielding a `Snapshot` after each step.
 
@@ -183,6 +191,7 @@ def search(
     refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
     device: "auto", "cpu" or "cuda".
     control: to stop, pause and step the search from another thread.
+    began: `time.monotonic()` from which the seconds count, now by default.
 
     Raises UsageError for a setting that makes no sense.
     """
@@ -194,7 +203,7 @@ def search(
         "score": score, "parsimony": parsimony, "refiner": refiner, "device": device,
     }  # fmt: skip
     _check(settings)
-    return _Run(table, settings, control or Control()).snapshots()
+    return _Run(table, settings, control or Control(), began).snapshots()
 
 
 def regress(data: Any, formula: Any = None, *, weights: Any = None, **settings: Any) -> Any:
@@ -207,6 +216,7 @@ def regress(data: Any, formula: Any = None, *, weights: Any = None, **settings: 
 
     An interrupt (Ctrl-C) ends the search and answers what was found.
     """
+    began = time.monotonic()
     if isinstance(data, Table):
         table = data
     elif isinstance(formula, str):
@@ -216,7 +226,7 @@ def regress(data: Any, formula: Any = None, *, weights: Any = None, **settings: 
     else:
         raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
     control = settings.pop("control", None) or Control()
-    return _last_of(search(table, control=control, **settings), control).result
+    return _last_of(search(table, control=control, began=began, **settings), control).result
 
 
 def _last_of(snapshots: Iterator[Any], control: Control) -> Any:
@@ -310,7 +320,11 @@ def _constraints(settings: dict[str, Any], vocabulary: Any) -> Any:
         wide = Constraints.build(vocabulary, None, settings["max_complexity"], require=(text,))
         names += [vocabulary.name(t) for t in wide.require[0].tokens if vocabulary.is_operator(t)]
     return Constraints.build(
-        vocabulary, list(dict.fromkeys(names)), settings["max_complexity"], settings["forbid"], settings["require"]
+        vocabulary,
+        list(dict.fromkeys(names)),
+        settings["max_complexity"],
+        settings["forbid"],
+        settings["require"],
     )
 
 
@@ -327,10 +341,10 @@ _IMPLIED = {
 class _Run:
     """One search, from the first batch to the result."""
 
-    def __init__(self, table: Table, settings: dict[str, Any], control: Control):
+    def __init__(self, table: Table, settings: dict[str, Any], control: Control, began: float | None):
         from nbsr.expression import Vocabulary
 
-        self.began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
         self.table, self.settings, self.control = table, settings, control
         self.narrow = table.screen(_COLUMNS)
         self.work = self.narrow.sample(_WORK_ROWS, seed=settings["seed"])
@@ -365,7 +379,9 @@ class _Run:
 
     # -- fitting -------------------------------------------------------------------------------------------------
 
-    def fit(self, tokens: np.ndarray, starts: np.ndarray | None, restarts: int, steps: int, **options: Any) -> Any:
+    def fit(
+        self, tokens: np.ndarray, starts: np.ndarray | None, restarts: int, steps: int, **options: Any
+    ) -> Any:
         """Fit on the working rows."""
         from nbsr.refine import Problem, refine
 
@@ -466,7 +482,13 @@ class _Run:
                 if len(batch):
                     if shown_at < 0:
                         yield self.first_look(batch)
-                    fits = self.fit(batch.tokens, batch.starts, batch.restarts, batch.steps, deadline=self.deadline - self.wrap_up)
+                    fits = self.fit(
+                        batch.tokens,
+                        batch.starts,
+                        batch.restarts,
+                        batch.steps,
+                        deadline=self.deadline - self.wrap_up,
+                    )
                     self.record(batch.tokens, fits, batch.source)
                     self.tidy_best()
                 if exact_at is None and self.exact():
@@ -474,7 +496,11 @@ class _Run:
                 if exact_at is not None and self.evaluations >= exact_at + self.grace():
                     self.ended = "exact"
                     break
-                if self.archive.version != shown_version and self.elapsed - shown_at > 0.1 or self.elapsed - shown_at > 0.5:
+                if (
+                    self.archive.version != shown_version
+                    and self.elapsed - shown_at > 0.1
+                    or self.elapsed - shown_at > 0.5
+                ):
                     shown_at, shown_version = self.elapsed, self.archive.version
                     yield self.snapshot()
                 self.paused += self.control.wait()
@@ -501,11 +527,13 @@ class _Run:
         return self.snapshot()
 
     def exact(self) -> bool:
-        return any(r.fvu < _EXACT for r in self.archive.best.values())
+        """Whether the law that would be picked now leaves nothing to explain."""
+        front = self.archive.front()
+        return bool(front) and front[self.favourite(front)].fvu < _EXACT
 
     def grace(self) -> int:
         """How many more candidates to try for a shorter law, once there is an exact one of this length."""
-        shortest = min(r.complexity for r in self.archive.best.values() if r.fvu < _EXACT)
+        shortest = min((r.complexity for r in self.archive.best.values() if r.fvu < _EXACT), default=0)
         return 40 * max(0, shortest - 7)
 
     # -- tidying -------------------------------------------------------------------------------------------------
@@ -565,7 +593,9 @@ class _Run:
         for rung, error in zip(rungs, self.judge(rungs) if rungs else (), strict=True):
             if math.isfinite(error):
                 self.tidied.add(rung.tokens)
-                self.archive.add(rung.tokens, rung.constants, float(error), record.source, self.elapsed, tidy=True)
+                self.archive.add(
+                    rung.tokens, rung.constants, float(error), record.source, self.elapsed, tidy=True
+                )
 
     # -- showing -------------------------------------------------------------------------------------------------
 
@@ -587,7 +617,11 @@ class _Run:
         from nbsr.simplify import simplify
 
         column = {
-            name: Expression.apply("*", Expression.constant(float(s), self.vocabulary), Expression.variable(name, self.vocabulary))
+            name: Expression.apply(
+                "*",
+                Expression.constant(float(s), self.vocabulary),
+                Expression.variable(name, self.vocabulary),
+            )
             for name, s in zip(table.names, table.scale, strict=True)
             if s != 1
         }
@@ -596,7 +630,9 @@ class _Run:
             law = Expression.apply("*", Expression.constant(1 / table.target_scale, self.vocabulary), law)
         return simplify(law)
 
-    def candidates(self, records: list[_Record], errors: dict[int, tuple[float, ...]] | None = None) -> tuple[Any, ...]:
+    def candidates(
+        self, records: list[_Record], errors: dict[int, tuple[float, ...]] | None = None
+    ) -> tuple[Any, ...]:
         """The records as candidates; `errors` by id of the record, NaN where unknown."""
         from nbsr.result import Candidate
         from nbsr.score import score
@@ -652,7 +688,9 @@ class _Run:
             picked = next(i for i, r in enumerate(everything) if r is choice)
         notes = list(self.narrow.notes)
         if len(self.work) < len(self.table):
-            notes.append(f"The search saw a sample of {len(self.work):,} of {len(self.table):,} rows; the front is fitted on more.")
+            notes.append(
+                f"The search saw a sample of {len(self.work):,} of {len(self.table):,} rows; the front is fitted on more."
+            )
         if self.archive.forgotten:
             notes.append(f"{self.archive.forgotten:,} candidates of large error are not kept.")
         return Result(
@@ -673,7 +711,9 @@ class _Run:
         fits = self.fit(tokens, constants, restarts=0, steps=10)
         self.archive.best.clear()
         for k, r in enumerate(records):
-            fresh = replace(r, constants=tuple(fits.constants[k, : len(r.constants)].tolist()), fvu=float(fits.fvu[k]))
+            fresh = replace(
+                r, constants=tuple(fits.constants[k, : len(r.constants)].tolist()), fvu=float(fits.fvu[k])
+            )
             self.archive.records[r.tokens] = fresh
             self.archive.best[r.complexity] = fresh
 

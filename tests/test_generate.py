@@ -45,7 +45,9 @@ def draw(method, task, batches, fit=True):
         out.append(batch)
         fits = None
         if fit and len(batch):
-            fits = refine(batch.tokens, problem, task.vocabulary, starts=batch.starts, restarts=1, max_steps=5)
+            fits = refine(
+                batch.tokens, problem, task.vocabulary, starts=batch.starts, restarts=1, max_steps=5
+            )
         try:
             batch = running.send(fits)
         except StopIteration:
@@ -112,7 +114,8 @@ def test_least_squares_equals_numpy_at_any_magnitude(seed, count, decade):
 
 
 @pytest.mark.parametrize(
-    "given_, wanted", [(0.98, 1), (-2.04, -2), (0.49, 0.5), (0.34, 1 / 3), (1.5, 1.5), (0.01, 0), (-0.26, -0.25)]
+    "given_, wanted",
+    [(0.98, 1), (-2.04, -2), (0.49, 0.5), (0.34, 1 / 3), (1.5, 1.5), (0.01, 0), (-0.26, -0.25)],
 )
 def test_simple_exponents(given_, wanted):
     assert simple_exponents(np.array([given_]))[0] == wanted
@@ -235,7 +238,9 @@ def test_brute_force_meets_every_function_of_a_toy_language_once():
     plain = np.array([v for size in (1, 3, 5) for v in trees[size]])
     wanted = len(distinct(plain, offset_free=True))
     laws = laws_of(draw("exhaustive", task, 100, fit=False), task)
-    scaled = [law for law in laws if law.constants[-1:] == (0.0,)]  # the longer ones have no room for an offset
+    scaled = [
+        law for law in laws if law.constants[-1:] == (0.0,)
+    ]  # the longer ones have no room for an offset
     assert len(scaled) == wanted
 
 
@@ -244,7 +249,10 @@ def test_prior_draws_every_shape_of_tree_equally_often():
     X, y = table("x1", names=1)
     trees = TreePrior(make_task(X, y, operators="sin +"))
     assert trees.shapes(1, 2) == 6
-    shapes = [tuple(0 if t == CONST or trees.writer.vocabulary.is_variable(t) else t for t in trees.draw(2)) for _ in range(1200)]
+    shapes = [
+        tuple(0 if t == CONST or trees.writer.vocabulary.is_variable(t) else t for t in trees.draw(2))
+        for _ in range(1200)
+    ]
     counts = np.unique(np.array([hash(s) for s in shapes]), return_counts=True)[1]
     assert len(counts) == 6 and counts.min() > 130
 

@@ -115,7 +115,9 @@ def test_linear_formulas_agree_with_lstsq(seed, rows, weighted):
     c = fits.constants[0]
     np.testing.assert_allclose([c[0], 1 / c[1], -c[2], c[3]], solution, rtol=1e-7)
     residual = y - A @ solution
-    assert fits.fvu[0] == pytest.approx((w @ residual**2) / (w @ (y - np.average(y, weights=w)) ** 2), rel=1e-9)
+    assert fits.fvu[0] == pytest.approx(
+        (w @ residual**2) / (w @ (y - np.average(y, weights=w)) ** 2), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("exponent", [-300, -200, 0, 200, 300])
@@ -261,7 +263,16 @@ def test_formulas_are_affine_in_their_linear_constants(data):
 
 def many(n: int, seed: int = 0):
     """A mixed batch of candidates, all fitted to one noisy table."""
-    texts = ["c0*x1+c1", "c0*exp(c1*x1)+c2", "c0*x1**c1", "sin(c0*x1+c1)*c2", "x2/(c0+x1)", "x1*x2", "log(x1-c0)", "c0"]
+    texts = [
+        "c0*x1+c1",
+        "c0*exp(c1*x1)+c2",
+        "c0*x1**c1",
+        "sin(c0*x1+c1)*c2",
+        "x2/(c0+x1)",
+        "x1*x2",
+        "log(x1-c0)",
+        "c0",
+    ]
     random = np.random.default_rng(seed)
     chosen = [texts[i] for i in random.integers(len(texts), size=n)]
     expressions = [Expression.parse(text, VOCABULARY, free_constants=True) for text in chosen]
@@ -329,10 +340,14 @@ def test_deadline():
     late = refine(tokens, (X, y), VOCABULARY, deadline=time.monotonic() - 1)
     assert (late.status == Status.NOT_REACHED).all()
     assert np.isinf(late.fvu).all() and np.isnan(late.constants).all()
-    assert (refine(tokens, (X, y), VOCABULARY, deadline=time.monotonic() + 600).status != Status.NOT_REACHED).all()
+    assert (
+        refine(tokens, (X, y), VOCABULARY, deadline=time.monotonic() + 600).status != Status.NOT_REACHED
+    ).all()
     _, one, X_long, y_long = table("3*exp(-0.5*x1) + 5*exp(-2*x1)", (0, 5), rows=20_000, noise=0.01)
     for patience in (0.001, 0.003, 0.01, 0.03):
-        some = refine(np.tile(one, (200, 1)), (X_long, y_long), VOCABULARY, deadline=time.monotonic() + patience)
+        some = refine(
+            np.tile(one, (200, 1)), (X_long, y_long), VOCABULARY, deadline=time.monotonic() + patience
+        )
         unreached = some.status == Status.NOT_REACHED
         assert np.isinf(some.fvu[unreached]).all() and np.isnan(some.constants[unreached]).all()
         assert np.isfinite(some.fvu[~unreached]).all()

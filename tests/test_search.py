@@ -60,7 +60,10 @@ def test_laws_are_found_and_said_as_they_are(formula, settings):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_budget_of_evaluations_gives_the_same_candidates(method):
     table = Table.from_frame(frame("x1*exp(-x2) + 0.3*x3", noise=0.05), "y ~ .")
-    runs = [list(search(table, method=method, seconds=None, max_evaluations=1500, seed=3))[-1].result for _ in range(2)]
+    runs = [
+        list(search(table, method=method, seconds=None, max_evaluations=1500, seed=3))[-1].result
+        for _ in range(2)
+    ]
     laws = [[(str(c.expression), c.fvu) for c in run.candidates_seen] for run in runs]
     assert laws[0] == laws[1] and len(laws[0]) > 20
     assert runs[0].best.expression == runs[1].best.expression
@@ -71,9 +74,13 @@ def test_columns_and_target_of_any_magnitude(decade):
     rng = np.random.default_rng(1)
     x, z = rng.uniform(1, 3, (2, 60))
     scale = 10.0**decade
-    result = regress(pd.DataFrame({"x": x * scale, "z": z, "y": 2 * x * scale}), "y ~ x", seconds=None, max_evaluations=800)
+    result = regress(
+        pd.DataFrame({"x": x * scale, "z": z, "y": 2 * x * scale}), "y ~ x", seconds=None, max_evaluations=800
+    )
     assert result.best.fvu < 1e-20 and str(result.best.expression) == "2*x"
-    result = regress(pd.DataFrame({"x": x * scale, "z": z, "y": x / z}), "y ~ x + z", seconds=None, max_evaluations=2000)
+    result = regress(
+        pd.DataFrame({"x": x * scale, "z": z, "y": x / z}), "y ~ x + z", seconds=None, max_evaluations=2000
+    )
     assert result.best.fvu < 1e-20
     np.testing.assert_allclose(result.predict(pd.DataFrame({"x": x * scale, "z": z})), x / z, rtol=1e-9)
 
@@ -90,7 +97,11 @@ def test_noise_does_not_hide_the_law_nor_lengthen_it():
 def test_standard_errors_are_those_of_least_squares():
     data = frame("2*x1", columns=1, rows=300, noise=0.2)
     result = regress(data, "y ~ x1", seconds=None, max_evaluations=600)
-    law = next(c for c in result.candidates_seen if c.complexity == 3 and len(c.constants if hasattr(c, "constants") else c.expression.constants) == 1)
+    law = next(
+        c
+        for c in result.candidates_seen
+        if c.complexity == 3 and len(c.constants if hasattr(c, "constants") else c.expression.constants) == 1
+    )
     x, y = data.x1.to_numpy(), data.y.to_numpy()
     slope = x @ y / (x @ x)
     if law.expression.operators == ("*",) and np.isfinite(law.errors[0]):
@@ -100,9 +111,18 @@ def test_standard_errors_are_those_of_least_squares():
 
 def test_start_require_and_forbid():
     data = frame("x1*x2 + x3")
-    laws = regress(data, "y ~ .", seconds=None, max_evaluations=1200, require=["sin(?)"], forbid=["x1*x2"]).candidates_seen
+    laws = regress(
+        data, "y ~ .", seconds=None, max_evaluations=1200, require=["sin(?)"], forbid=["x1*x2"]
+    ).candidates_seen
     assert laws and all("sin" in str(c.expression) for c in laws)
-    started = regress(data, "y ~ .", seconds=None, max_evaluations=300, start=["c0*tanh(c1*x1) + c2"], operators=["+", "*", "tanh"])
+    started = regress(
+        data,
+        "y ~ .",
+        seconds=None,
+        max_evaluations=300,
+        start=["c0*tanh(c1*x1) + c2"],
+        operators=["+", "*", "tanh"],
+    )
     assert any("tanh" in str(c.expression) for c in started.candidates_seen)
 
 
@@ -199,7 +219,9 @@ def test_two_searches_at_once():
     for worker in workers:
         worker.join()
     for formula, result in results.items():
-        assert symbolically_equal(result.best.expression, Expression.parse(formula, result.best.expression.vocabulary))
+        assert symbolically_equal(
+            result.best.expression, Expression.parse(formula, result.best.expression.vocabulary)
+        )
 
 
 _INTERRUPTED = """
@@ -248,5 +270,7 @@ def test_a_user_operator_takes_part():
 
 
 def test_three_rows_are_enough_to_begin_with():
-    result = regress(pd.DataFrame({"x": [1.0, 2.0, 4.0], "y": [2.0, 4.0, 8.0]}), "y ~ x", seconds=None, max_evaluations=300)
+    result = regress(
+        pd.DataFrame({"x": [1.0, 2.0, 4.0], "y": [2.0, 4.0, 8.0]}), "y ~ x", seconds=None, max_evaluations=300
+    )
     assert str(result.best.expression) == "2*x"

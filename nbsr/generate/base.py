@@ -97,7 +97,10 @@ class Writer:
         from nbsr.operators import OPERATORS
 
         self.cost = {name: op.complexity for name, op in OPERATORS.items()}
-        self.ids = {name: vocabulary.operator_ids[name] for name in sorted(constraints.operators, key=list(OPERATORS).index)}
+        self.ids = {
+            name: vocabulary.operator_ids[name]
+            for name in sorted(constraints.operators, key=list(OPERATORS).index)
+        }
         self.variables = [
             (i, Phrase((vocabulary.variable(i),), (), 1))
             for i, name in enumerate(vocabulary.variables)

@@ -104,13 +104,19 @@ def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
         for cost, parts in level
         if 1 < len(parts) <= 3 and cost <= 3.6 and all(abs(e) in (1, 3) for _, e in parts)
     ]
-    level = sorted({parts: (cost, parts) for cost, parts in level[1:] + roots}.values(), key=lambda item: item[0])
+    level = sorted(
+        {parts: (cost, parts) for cost, parts in level[1:] + roots}.values(), key=lambda item: item[0]
+    )
     heap = _Heap(X.shape[0])
     phrase_of = dict(writer.variables)
     with np.errstate(all="ignore"):
-        powers = {(c, e): X[:, c] ** e for c, _ in writer.variables for e in (*(e for e, _ in _EXPONENTS), -1.5)}
+        powers = {
+            (c, e): X[:, c] ** e for c, _ in writer.variables for e in (*(e for e, _ in _EXPONENTS), -1.5)
+        }
         for cost, parts in level[: int(1.2 * limit)]:
-            phrase = _root_of_product(writer, phrase_of, parts) or writer.product(*[(phrase_of[c], e) for c, e in parts])
+            phrase = _root_of_product(writer, phrase_of, parts) or writer.product(
+                *[(phrase_of[c], e) for c, e in parts]
+            )
             if phrase is not None:
                 heap.add(phrase, np.prod([powers[p] for p in parts], axis=0), cost)
     return heap.bricks(offset_free=False, limit=limit)
@@ -160,7 +166,9 @@ _SCALES = {
 }  # fmt: skip
 
 
-def _applied(writer: Writer, arguments: Bricks, dearest: float) -> list[tuple[Phrase | None, np.ndarray, float]]:
+def _applied(
+    writer: Writer, arguments: Bricks, dearest: float
+) -> list[tuple[Phrase | None, np.ndarray, float]]:
     """Functions of bricks: with plain factors, and with constants on the scale of the data to be refined later."""
     made = []
     with np.errstate(all="ignore"):
@@ -175,14 +183,23 @@ def _applied(writer: Writer, arguments: Bricks, dearest: float) -> list[tuple[Ph
                 price = price - 0.7 if angle and name in ("sin", "cos") else price
                 if np.max(np.abs(u)) <= 700:
                     for factor in _FACTORS.get(name, (1,)):
-                        inner = writer.scaled(phrase, factor) if factor != -1 else writer.first(
-                            writer.apply("neg", phrase), writer.scaled(phrase, -1.0))
+                        inner = (
+                            writer.scaled(phrase, factor)
+                            if factor != -1
+                            else writer.first(writer.apply("neg", phrase), writer.scaled(phrase, -1.0))
+                        )
                         extra = 0.0 if factor == 1 else 0.2 if factor == -1 else 0.7
                         made.append((writer.apply(name, inner), function(factor * u), cost + price + extra))
                 if scale > 0 and cost <= 2.6:
                     for relative in _SCALES.get(name, ()):
                         c = relative / scale
-                        made.append((writer.apply(name, writer.scaled(phrase, c)), function(c * u), cost + price + 1.5))
+                        made.append(
+                            (
+                                writer.apply(name, writer.scaled(phrase, c)),
+                                function(c * u),
+                                cost + price + 1.5,
+                            )
+                        )
             if cost + 1.2 <= dearest:
                 made.append((writer.power(phrase, 0.5), np.sqrt(u), cost + 1.2))
     return made

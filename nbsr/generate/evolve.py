@@ -35,13 +35,25 @@ class Breeder:
         names = self.writer.ids
         weight = {"+": 8.0, "-": 6.0, "*": 10.0, "/": 8.0, "pow2": 3.0, "pow1_2": 2.0, "inv": 2.0, "exp": 2.0,
                   "log": 2.0, "sin": 2.0, "cos": 2.0, "pow": 1.0, "tanh": 1.0, "pow3": 1.0, "neg": 0.3}  # fmt: skip
-        dull = {"mult2", "mult3", "mult4", "mult5", "div2", "div3", "div4", "div5"}  # a free constant does the same
+        dull = {
+            "mult2",
+            "mult3",
+            "mult4",
+            "mult5",
+            "div2",
+            "div3",
+            "div4",
+            "div5",
+        }  # a free constant does the same
         usable = [n for n in names if n not in dull]
         self.by_arity = {}
         for arity in (1, 2):
             group = [n for n in usable if self.arity[names[n]] == arity]
             odds = np.array([weight.get(n, 0.4) for n in group])
-            self.by_arity[arity] = (np.array([names[n] for n in group]), np.cumsum(odds) / max(odds.sum(), 1e-9))
+            self.by_arity[arity] = (
+                np.array([names[n] for n in group]),
+                np.cumsum(odds) / max(odds.sum(), 1e-9),
+            )
         self.plus, self.times = names.get("+"), names.get("*")
         self.price = task.vocabulary.complexities
         self.legal = set(names.values()) | {CONST} | set(self.variables)
@@ -80,7 +92,12 @@ class Breeder:
             token = self.operator(1)
             if token is not None:
                 tokens, constants = self.sprout(depth - 1)
-                if len(tokens) == 1 and self.times is not None and tokens[0] in self.scales and self.uniform() < 0.4:
+                if (
+                    len(tokens) == 1
+                    and self.times is not None
+                    and tokens[0] in self.scales
+                    and self.uniform() < 0.4
+                ):
                     scale = self.scales[tokens[0]] * self.number()
                     return (token, self.times, CONST, *tokens), (scale, *constants)
                 return (token, *tokens), constants
@@ -256,7 +273,10 @@ def evolve(task: Task) -> Method:
     batch: list[Genome] = [
         *(((v,), ()) for v in breeder.variables),
         *(breeder.sprout(2) for _ in range(_GENERATION)),
-        *(breeder.with_required(breeder.sprout(1)) for _ in range(_GENERATION if task.constraints.require else 0)),
+        *(
+            breeder.with_required(breeder.sprout(1))
+            for _ in range(_GENERATION if task.constraints.require else 0)
+        ),
     ]
     generation = 0
     while task.remaining > 0:

@@ -47,7 +47,11 @@ class Shelf:
         """
         with np.errstate(all="ignore"):
             spread = np.ptp(values, axis=1)
-            fine = np.isfinite(values).all(axis=1) & (spread > 1e-9 * np.max(np.abs(values), axis=1)) & (spread < 1e290)
+            fine = (
+                np.isfinite(values).all(axis=1)
+                & (spread > 1e-9 * np.max(np.abs(values), axis=1))
+                & (spread < 1e290)
+            )
         built = []
         for row in np.flatnonzero(fine):
             key = tuple(f"{v:.9e}" for v in values[row] @ self.probe)

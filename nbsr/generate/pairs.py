@@ -89,13 +89,17 @@ class View:
         return writer.first(writer.apply("neg", law), writer.scaled(law, -1.0)) if negative else law
 
 
-def view(y: np.ndarray, outer: Outer, peel: Phrase | None, peel_values: np.ndarray, weighted: bool) -> View | None:
+def view(
+    y: np.ndarray, outer: Outer, peel: Phrase | None, peel_values: np.ndarray, weighted: bool
+) -> View | None:
     """The transformed target, or None where it is defined on too few rows or shows nothing."""
     with np.errstate(all="ignore"):
         u = y / peel_values
         if outer.name in ("y^2", "1/y^2") and not (np.all(u >= 0) or np.all(u <= 0)):
             return None
-        if outer.name in ("sin y", "cos y") and (np.max(np.abs(u)) > math.pi + 1e-9 or np.ptp(u) > math.pi + 1e-9):
+        if outer.name in ("sin y", "cos y") and (
+            np.max(np.abs(u)) > math.pi + 1e-9 or np.ptp(u) > math.pi + 1e-9
+        ):
             return None
         if outer.name == "exp y" and np.max(np.abs(u)) > 80:
             return None
@@ -283,7 +287,9 @@ class Pairs:
                 yield from self.propose(found, "pairs")
                 if peel is None and outer.name in ("y", "1/y", "y^2"):
                     yield from self.propose(self.products(seen, min(most, 1500), keep=40), "pairs")
-                    yield from self.propose(self.quotients(seen, H, most // 3, denominators, keep=40), "quotients")
+                    yield from self.propose(
+                        self.quotients(seen, H, most // 3, denominators, keep=40), "quotients"
+                    )
                 if sets:
                     plain = outer.name == "y" and peel is None
                     open_views.append((-1.0 if plain else min(sets)[0], len(open_views), seen, sets))
@@ -338,10 +344,14 @@ class Pairs:
             cost = self.terms.cost[chosen].sum(axis=1)
             rank = np.argsort(np.log10(np.maximum(error, 1e-22)) + 0.05 * cost, kind="stable")[:keep]
             found += [(error[k], self.sum_phrase(seen, chosen[k], coefficients[k])) for k in rank]
-            sets += [(unexplained[k], tuple(chosen[k])) for k in np.argsort(unexplained, kind="stable")[:keep]]
+            sets += [
+                (unexplained[k], tuple(chosen[k])) for k in np.argsort(unexplained, kind="stable")[:keep]
+            ]
         return found, sets
 
-    def grow(self, seen: View, H: np.ndarray, sets: list, keep: int, width: int, longest: int) -> Iterator[list]:
+    def grow(
+        self, seen: View, H: np.ndarray, sets: list, keep: int, width: int, longest: int
+    ) -> Iterator[list]:
         """Sums of three and more terms: the best sets each get the term that explains most of what is left."""
         values = self.terms.values
         z = standardised(seen.z[None], seen.weight)[0].astype(np.float64)
@@ -404,10 +414,14 @@ class Pairs:
             for chosen in (pair[single][:, :1], pair[~single]):
                 if len(chosen) == 0:
                     continue
-                columns = np.concatenate([np.broadcast_to(column, (len(chosen), 1, len(column))), values[chosen]], 1)
+                columns = np.concatenate(
+                    [np.broadcast_to(column, (len(chosen), 1, len(column))), values[chosen]], 1
+                )
                 coefficients, _ = least_squares(columns[:, :, seen.rows], seen.z, seen.weight)
                 with np.errstate(all="ignore"):
-                    top = np.einsum("kt,ktn->kn", coefficients[:, 1:-1], values[chosen]) + coefficients[:, -1:]
+                    top = (
+                        np.einsum("kt,ktn->kn", coefficients[:, 1:-1], values[chosen]) + coefficients[:, -1:]
+                    )
                     error = seen.judge(self.y, top / (1 - coefficients[:, :1] * times))
                 for k in np.argsort(error, kind="stable")[:4]:
                     if error[k] < 0.5:
@@ -415,10 +429,14 @@ class Pairs:
         found.sort(key=lambda f: f[0])
         return [(f[0], self.quotient_phrase(*f[1:])) for f in found[:keep]]
 
-    def quotient_phrase(self, seen: View, d: int, rows: np.ndarray, coefficients: np.ndarray) -> Phrase | None:
+    def quotient_phrase(
+        self, seen: View, d: int, rows: np.ndarray, coefficients: np.ndarray
+    ) -> Phrase | None:
         writer = self.writer
         offset = None if abs(coefficients[-1]) <= 1e-9 * np.max(np.abs(seen.z)) else float(coefficients[-1])
-        top = writer.sum([(self.term(i), float(c)) for i, c in zip(rows, coefficients[1:-1], strict=True)], offset)
+        top = writer.sum(
+            [(self.term(i), float(c)) for i, c in zip(rows, coefficients[1:-1], strict=True)], offset
+        )
         bottom = writer.sum([(self.term(d), float(coefficients[0]))], 1.0)
         return seen.spell(writer, writer.product((top, 1.0), (bottom, -1.0)), self.y)
 
@@ -482,12 +500,16 @@ class Pairs:
                         break
                     chosen = [usable[i]] if i == j else [usable[i], usable[j]]
                     found.append(
-                        self.power_phrase(rows, weight, columns, logs, target, self.parts.values[chosen], chosen)
+                        self.power_phrase(
+                            rows, weight, columns, logs, target, self.parts.values[chosen], chosen
+                        )
                     )
         found = [f for f in found if f is not None and f[1] is not None and np.isfinite(f[0])]
         return sorted(found, key=merit)[:keep]
 
-    def power_phrase(self, rows, weight, columns, logs, target, values, chosen) -> tuple[float, Phrase | None] | None:
+    def power_phrase(
+        self, rows, weight, columns, logs, target, values, chosen
+    ) -> tuple[float, Phrase | None] | None:
         """Least squares for all exponents, each then set to the nearest simple one, judged in y."""
         with np.errstate(all="ignore"):
             design = np.concatenate([logs, np.log(np.abs(values[:, rows])).T], 1)
@@ -495,9 +517,11 @@ class Pairs:
         full = np.concatenate([design, np.ones((len(rows), 1))], 1)
         exponents = np.linalg.lstsq(full * root[:, None], target * root, rcond=None)[0][:-1]
         snapped = simple_exponents(exponents)
-        bases = [p for c, p in self.writer.variables if c in columns] + [self.parts.phrases[i] for i in chosen]
+        bases = [p for c, p in self.writer.variables if c in columns] + [
+            self.parts.phrases[i] for i in chosen
+        ]
         best = None
-        for powers in ([snapped] if np.array_equal(snapped, exponents) else [snapped, exponents]):
+        for powers in [snapped] if np.array_equal(snapped, exponents) else [snapped, exponents]:
             if np.max(np.abs(powers), initial=0.0) > 12:
                 continue
             with np.errstate(all="ignore"):
@@ -534,7 +558,10 @@ class Pairs:
         whole = np.where(np.abs(exponents[:-1]) < 0.5, np.sign(exponents[:-1]), np.round(exponents[:-1]))
         doubt = np.abs(exponents[:-1] - whole) + 0.3 * spread
         surest = [c for c in np.argsort(doubt) if doubt[c] < 0.4 and abs(whole[c]) <= 4]
-        wanted = [tuple(whole[c] if c in surest[:k] else 0 for c in range(len(columns))) for k in range(1, len(surest) + 1)]
+        wanted = [
+            tuple(whole[c] if c in surest[:k] else 0 for c in range(len(columns)))
+            for k in range(1, len(surest) + 1)
+        ]
         wanted.append(tuple(np.round(2 * exponents[:-1]) / 2))
         phrases = dict(self.writer.variables)
         for powers in dict.fromkeys(wanted):
@@ -543,7 +570,9 @@ class Pairs:
             if phrase is None:
                 continue
             with np.errstate(all="ignore"):
-                values = np.prod([self.X[:, c] ** float(e) for c, e in zip(columns, powers, strict=True) if e], axis=0)
+                values = np.prod(
+                    [self.X[:, c] ** float(e) for c, e in zip(columns, powers, strict=True) if e], axis=0
+                )
             if np.isfinite(values).all() and (values != 0).all():
                 out.append((phrase, values))
         return out[: count + 1]

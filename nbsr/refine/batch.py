@@ -201,7 +201,10 @@ class _Jobs:
 
     def join(self, other: "_Jobs") -> "_Jobs":
         return _Jobs(
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
+            *(
+                np.concatenate([getattr(self, name), getattr(other, name)])
+                for name in self.__dataclass_fields__
+            )
         )
 
     def reopen(self) -> None:
@@ -411,7 +414,9 @@ def _from_inside(batch: _Batch, sample: Problem, candidates: np.ndarray, keys: n
         candidates, theta, room, inner, targets, weights,
     )  # fmt: skip
     use = (inner > 0) & (weights.sum(axis=1) > 0.5 * sample.rows)
-    candidates, theta, inner, targets, weights = (a[use] for a in (candidates, theta, inner, targets, weights))
+    candidates, theta, inner, targets, weights = (
+        a[use] for a in (candidates, theta, inner, targets, weights)
+    )
     role = np.zeros((len(candidates), batch.role.shape[1]), np.int8)
     kernels.find_roles(
         batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, kinds,
@@ -426,9 +431,7 @@ def _from_inside(batch: _Batch, sample: Problem, candidates: np.ndarray, keys: n
     jobs = _Jobs.begin(rows, theta)
     spreads = np.full(len(rows), float(sample.rows))
     targets *= units[:, None]
-    inside.advance_on(
-        jobs, inner, sample.columns, targets, weights, units, spreads, rows, 6, 1e-6, True
-    )
+    inside.advance_on(jobs, inner, sample.columns, targets, weights, units, spreads, rows, 6, 1e-6, True)
     fresh = _Jobs.begin(candidates, jobs.theta)
     fresh.passes[:] = jobs.passes
     return fresh[np.isfinite(jobs.misfit)]
@@ -490,7 +493,8 @@ def refine(
     """
     if method not in METHODS:
         raise UsageError(
-            f"There is no refiner '{method}'.{did_you_mean(method, METHODS)}", hint=f"Known are: {', '.join(METHODS)}."
+            f"There is no refiner '{method}'.{did_you_mean(method, METHODS)}",
+            hint=f"Known are: {', '.join(METHODS)}.",
         )
     tokens = np.atleast_2d(tokens)
     problem = _problem(data)
@@ -499,13 +503,31 @@ def refine(
     width = starts.shape[2] if starts is not None else max(1, int(programs.n_constants.max(initial=1)))
     if method == "lm" and ready():
         found = _refine_compiled(
-            programs, _keys(tokens, seed), problem, starts, restarts, fixed, max_steps, deadline, threads, width
+            programs,
+            _keys(tokens, seed),
+            problem,
+            starts,
+            restarts,
+            fixed,
+            max_steps,
+            deadline,
+            threads,
+            width,
         )
     else:
         from nbsr.refine.scipy_methods import refine_one_by_one
 
         found = refine_one_by_one(
-            programs, _keys(tokens, seed), problem, starts, restarts, fixed, max_steps, deadline, width, method
+            programs,
+            _keys(tokens, seed),
+            problem,
+            starts,
+            restarts,
+            fixed,
+            max_steps,
+            deadline,
+            width,
+            method,
         )
     return _fits(tokens, programs, problem, fixed, *found, covariance)
 
@@ -615,7 +637,9 @@ def _checked(programs: Programs, starts, fixed):
     if fixed is not None:
         given = np.asarray(fixed, bool)
         if given.ndim != 2 or len(given) != len(programs):
-            raise UsageError(f"`fixed` has the shape {given.shape}; expected {len(programs)} candidates x constants.")
+            raise UsageError(
+                f"`fixed` has the shape {given.shape}; expected {len(programs)} candidates x constants."
+            )
         fixed = np.zeros((len(programs), width), bool)
         fixed[:, : given.shape[1]] = given[:, :width]
     return starts, fixed

@@ -642,7 +642,9 @@ def _climb(fit, members, divides, p, n_linear, max_steps, tolerance, enough, her
             _copy(trial, here)
             return there, damping, EXACT, passes
         _copy(trial, here)
-        damping = max(damping * 0.1, LEAST_DAMPING) if gain > 0.75 else damping * (4.0 if gain < 0.25 else 1.0)
+        damping = (
+            max(damping * 0.1, LEAST_DAMPING) if gain > 0.75 else damping * (4.0 if gain < 0.25 else 1.0)
+        )
         now = _normal(fit, here, members, divides, p, size, True, space, G, g)
         passes += 2
     return now, damping, EXACT if now <= enough else RUNNING, passes
@@ -691,8 +693,30 @@ def _find_members(role, free_exponents, members, divides):
     f"void({_CODE}{_LENGTH}{_COLUMNS}{_TABLE}{_TABLE}{_VECTOR}{_VECTOR}{_INDEX}{_INDEX}{_ROLE}b1, i8, f8, f8, "
     f"{_TABLE}{_TABLE}{_TABLE}{_TABLE}{_VECTOR}{_VECTOR}{_KIND}i8[::1])"
 )
-def advance(code, length, columns, targets, root_weights, units, spreads, owner, target, role, free_exponents,
-            max_steps, tolerance, exact, work, adjoint, out, theta, damping, misfit, state, passes):
+def advance(
+    code,
+    length,
+    columns,
+    targets,
+    root_weights,
+    units,
+    spreads,
+    owner,
+    target,
+    role,
+    free_exponents,
+    max_steps,
+    tolerance,
+    exact,
+    work,
+    adjoint,
+    out,
+    theta,
+    damping,
+    misfit,
+    state,
+    passes,
+):
     """Go on with every job for at most `max_steps` trial points.
 
     code [K, T, 3], columns [D, N]: programs and data.  targets [M, N]: what to fit, in units [M], powers of two;
@@ -706,9 +730,16 @@ def advance(code, length, columns, targets, root_weights, units, spreads, owner,
     """
     constants = theta.shape[1]
     space = (work, adjoint, out, np.empty(BLOCK))
-    system = (np.empty((constants, constants)), np.empty(constants), np.empty((constants, constants)),
-              np.empty(constants), np.empty((constants, constants)), np.empty(constants), np.empty(constants),
-              np.empty(constants))
+    system = (
+        np.empty((constants, constants)),
+        np.empty(constants),
+        np.empty((constants, constants)),
+        np.empty(constants),
+        np.empty((constants, constants)),
+        np.empty(constants),
+        np.empty(constants),
+        np.empty(constants),
+    )
     size = np.empty(constants)
     here = np.empty(constants)
     spare = (np.empty(constants), np.empty(constants), np.empty(constants))

@@ -86,7 +86,13 @@ class _Model:
         self.n = int(program.n_constants[0])
         role = np.zeros((1, width), np.int8)
         find_roles(
-            program.code, program.length, program.n_constants, program.n_columns, current_tables()[0], fixed, role
+            program.code,
+            program.length,
+            program.n_constants,
+            program.n_columns,
+            current_tables()[0],
+            fixed,
+            role,
         )
         self.role = role[0, : self.n]
         self.free = np.flatnonzero(self.role != FIXED)

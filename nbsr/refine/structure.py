@@ -15,7 +15,18 @@ from nbsr.operators import OPERATORS
 # what a constant is to the fit; a divisor is fitted as its reciprocal, which is where it may be linear
 NONLINEAR, LINEAR, FIXED, EXPONENT, DIVISOR, LINEAR_DIVISOR = 0, 1, 2, 3, 4, 5
 # what an operator is to a constant below it
-OTHER, SUM, DIFFERENCE, SCALED, PRODUCT, QUOTIENT, POWER, PERIODIC, EXTREME, NUMBER = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+OTHER, SUM, DIFFERENCE, SCALED, PRODUCT, QUOTIENT, POWER, PERIODIC, EXTREME, NUMBER = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+)
 
 _KINDS = {
     "+": SUM, "-": DIFFERENCE, "*": PRODUCT, "/": QUOTIENT, "neg": SCALED, "pow": POWER,

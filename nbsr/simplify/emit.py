@@ -526,14 +526,18 @@ def reciprocal(value: Number) -> Number | None:
     if type(value) is float:
         inverse = 1 / value if abs(value) > 1e-300 else math.inf
         return rounded(inverse) if math.isfinite(inverse) else None
-    return tidy(1 / Fraction(value))
+    return tidy(1 / Fraction(value)) if value else None
 
 
 def snapped_to_one(a: Number, b: Number) -> Number:
     """a / b, exactly +-1 if it is that up to rounding."""
+    if b == 0:
+        raise Undefined
     if type(a) is not float and type(b) is not float:
         return tidy(Fraction(a) / b)
     quotient = float(a) / float(b)
+    if not math.isfinite(quotient):
+        raise Undefined
     for whole in (1, -1):
         if abs(quotient - whole) < 1e-15:
             return whole

@@ -287,7 +287,8 @@ class _Desk:
             error = max(
                 error, 4e-16 * abs(value), abs(value) * math.sqrt(floor / max(1, self.fitter.rows)) * 1e-2
             )
-            now = FREE_PRICE + math.log(max(1.0, abs(value) / error))
+            error = max(error, 5e-324)
+            now = FREE_PRICE + math.log(max(1.0, min(abs(value) / error, 1e300)))
             for number, price in simple_numbers(value, 5 * error)[:4]:
                 if (i, number) in refused:
                     continue
