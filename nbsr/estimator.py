@@ -73,7 +73,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         X, y, sample_weight = _in_order(X, np.asarray(y, dtype=np.float64), sample_weight)
-        names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
+        named = getattr(self, "feature_names_in_", None)
+        names = None if named is None else [str(name) for name in named]
         table = Table.from_arrays(X, y, names, sample_weight)
         settings = {name: value for name, value in self.get_params(deep=False).items() if name in _PASSED_ON}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))

@@ -8,7 +8,7 @@ whether to go on; a `Control` stops, pauses and steps it from another thread.  A
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -416,7 +416,7 @@ class _Run:
         from nbsr.score import fvu
 
         values = np.array([law.predict(self.work.inputs) for law in laws])
-        return fvu(self.work.response, values, self.work.weights)
+        return np.asarray(fvu(self.work.response, values, self.work.weights))
 
     # -- methods -------------------------------------------------------------------------------------------------
 
@@ -430,7 +430,7 @@ class _Run:
             deadline=self.deadline - self.wrap_up,
         )  # fmt: skip
 
-    def proposals(self) -> Iterator[Any]:
+    def proposals(self) -> Generator[Any, Any, None]:
         """The method's generator; `auto` first hunts by pairs, then takes pairs and evolution in turn."""
         from nbsr.generate.base import Proposals, pack_phrases
         from nbsr.generate.evolve import evolve
@@ -641,7 +641,7 @@ class _Run:
             return ()
         laws = [self.law(r) for r in records]
         complexity = np.array([law.complexity for law in laws])
-        scores = score(np.array([r.fvu for r in records]), complexity, self.settings["parsimony"])
+        scores = np.asarray(score(np.array([r.fvu for r in records]), complexity, self.settings["parsimony"]))
         known = errors or {}
         return tuple(
             Candidate(
@@ -689,7 +689,8 @@ class _Run:
         notes = list(self.narrow.notes)
         if len(self.work) < len(self.table):
             notes.append(
-                f"The search saw a sample of {len(self.work):,} of {len(self.table):,} rows; the front is fitted on more."
+                f"The search saw a sample of {len(self.work):,} of {len(self.table):,} rows; "
+                "the front is fitted on more."
             )
         if self.archive.forgotten:
             notes.append(f"{self.archive.forgotten:,} candidates of large error are not kept.")
@@ -737,7 +738,7 @@ class _Run:
         return out
 
 
-def _alternate(hunt: Any, breed: Any) -> Iterator[Any]:
+def _alternate(hunt: Any, breed: Any) -> Generator[Any, Any, None]:
     """Pairs alone for sixty batches, then one batch of them to two generations of evolution.
 
     Turns are counted in batches and not in seconds, so that an evaluation budget gives the same candidates anywhere.

@@ -150,19 +150,20 @@ def _sums(writer: Writer, X: np.ndarray, monomials_: Bricks, limit: int) -> Bric
             heap.add(writer.power(writer.apply("+", p, q), 2), (x + y) ** 2, 3.4)
         for three in itertools.combinations(columns, 3):
             squares = [(writer.power(p, 2), 1.0) for p, _ in three]
-            heap.add(writer.sum(squares), sum(x**2 for _, x in three), 4.5)
-            heap.add(writer.sum([(p, 1.0) for p, _ in three]), sum(x for _, x in three), 3.4)
+            heap.add(writer.sum(squares), np.sum([x**2 for _, x in three], axis=0), 4.5)
+            heap.add(writer.sum([(p, 1.0) for p, _ in three]), np.sum([x for _, x in three], axis=0), 3.4)
     return heap.bricks(offset_free=False, limit=limit)
 
 
 _FUNCTIONS = (
     ("sin", np.sin, 1.0), ("cos", np.cos, 1.0), ("exp", np.exp, 1.1), ("log", np.log, 1.1), ("tanh", np.tanh, 2.0),
-    ("sinh", np.sinh, 2.8), ("cosh", np.cosh, 2.8), ("tan", np.tan, 2.2), ("asin", np.arcsin, 2.4), ("acos", np.arccos, 2.6),
-    ("atan", np.arctan, 2.2), ("abs", np.abs, 2.0),
+    ("sinh", np.sinh, 2.8), ("cosh", np.cosh, 2.8), ("tan", np.tan, 2.2), ("asin", np.arcsin, 2.4),
+    ("acos", np.arccos, 2.6), ("atan", np.arctan, 2.2), ("abs", np.abs, 2.0),
 )  # fmt: skip
 _FACTORS = {"sin": (1, 0.5, 2), "cos": (1, 0.5, 2), "exp": (1, -1, -0.5), "tanh": (1, 0.5)}
 _SCALES = {
-    "exp": (-3.0, -1.0, -0.3, 0.3, 1.0, 3.0), "sin": (0.3, 1.0, 3.0, 8.0), "cos": (0.3, 1.0, 3.0, 8.0), "tanh": (0.5, 2.0),
+    "exp": (-3.0, -1.0, -0.3, 0.3, 1.0, 3.0), "sin": (0.3, 1.0, 3.0, 8.0), "cos": (0.3, 1.0, 3.0, 8.0),
+    "tanh": (0.5, 2.0),
 }  # fmt: skip
 
 

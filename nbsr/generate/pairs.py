@@ -213,7 +213,7 @@ def best_products(values: np.ndarray, z: np.ndarray, weight: np.ndarray, size: i
 def least_squares(columns: np.ndarray, z: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted linear fits with an offset, batched.
 
-    columns: `[K, t, n]`; z: `[n]`.  Returns coefficients `[K, t + 1]` (the offset last) and the unexplained share `[K]`.
+    columns: `[K, t, n]`; z: `[n]`.  Returns coefficients `[K, t + 1]`, the offset last, and what is unexplained `[K]`.
     """
     K, t, n = columns.shape
     share = weight / weight.sum()
@@ -464,7 +464,7 @@ class Pairs:
 
     def powers(self, weighted: bool, keep: int) -> list:
         """`c * monomial * a**p * b**q` with every exponent free: all monomials at once are projected out of log|y|."""
-        task, y = self.task, self.y
+        y = self.y
         columns = [c for c, _ in self.writer.variables if np.all(self.X[:, c] != 0)][: max(1, len(y) // 8)]
         floor = 0.02 * np.std(y) if weighted else 0.0
         rows = np.flatnonzero(np.abs(y) > floor)
@@ -472,7 +472,7 @@ class Pairs:
             return []
         weight = np.abs(y[rows]) ** 2 if weighted else np.ones(len(rows))
         root = np.sqrt(weight / weight.sum())
-        logs = np.log(np.abs(self.X[np.ix_(rows, columns)])) if columns else np.empty((len(rows), 0))
+        logs = np.log(np.abs(self.X[rows][:, columns])) if columns else np.empty((len(rows), 0))
         design = np.concatenate([np.ones((len(rows), 1)), logs], 1)
         q, _ = np.linalg.qr(design * root[:, None])
         with np.errstate(all="ignore"):
@@ -549,7 +549,7 @@ class Pairs:
         rows = np.flatnonzero(self.y != 0)
         if not columns or len(rows) < 3 * len(columns) + 3:
             return out
-        logs = np.log(np.abs(self.X[np.ix_(rows, columns)]))
+        logs = np.log(np.abs(self.X[rows][:, columns]))
         full = np.concatenate([logs, np.ones((len(rows), 1))], 1)
         target = np.log(np.abs(self.y[rows]))
         exponents, *_ = np.linalg.lstsq(full, target, rcond=None)

@@ -197,6 +197,7 @@ class Result:
         if isinstance(pick, str):
             return self._judged(self._parsed(pick), "given")
         if isinstance(pick, numbers.Integral) and not isinstance(pick, bool):
+            pick = int(pick)
             if not 0 <= pick < len(self.front_candidates):
                 raise UsageError(
                     f"The front has rows 0 to {len(self.front_candidates) - 1}; there is no row {pick}."
