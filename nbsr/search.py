@@ -139,9 +139,10 @@ class _Archive:
             self._forget()
 
     def _forget(self) -> None:
-        keep = sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT]
-        self.forgotten += len(self.records) - len(keep)
+        keep = [*sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT], *self.best.values()]
+        before = len(self.records)
         self.records = {r.tokens: r for r in keep}
+        self.forgotten += before - len(self.records)
 
     def front(self) -> list[_Record]:
         """The best of each complexity that beat everything shorter, shortest first."""
@@ -233,6 +234,7 @@ def _last_of(snapshots: Iterator[Any], control: Control) -> Any:
     """The last snapshot.  The search runs in a thread, so that an interrupt never lands inside of it."""
     last: list[Any] = []
     failure: list[BaseException] = []
+    over = threading.Event()
 
     def run() -> None:
         try:
@@ -240,12 +242,13 @@ def _last_of(snapshots: Iterator[Any], control: Control) -> Any:
                 last[:] = [snapshot]
         except BaseException as error:  # handed over to the caller's thread
             failure.append(error)
+        finally:
+            over.set()
 
-    worker = threading.Thread(target=run, name="nbsr search", daemon=True)
-    worker.start()
-    while worker.is_alive():
+    threading.Thread(target=run, name="nbsr search", daemon=True).start()
+    while not over.is_set():
         try:
-            worker.join(0.2)
+            over.wait(0.2)  # an interrupted Thread.join can take the thread for ended
         except KeyboardInterrupt:
             control.stop("interrupted")
     if failure:
@@ -319,13 +322,16 @@ def _constraints(settings: dict[str, Any], vocabulary: Any) -> Any:
     for text in settings["require"]:
         wide = Constraints.build(vocabulary, None, settings["max_complexity"], require=(text,))
         names += [vocabulary.name(t) for t in wide.require[0].tokens if vocabulary.is_operator(t)]
-    return Constraints.build(
+    constraints = Constraints.build(
         vocabulary,
         list(dict.fromkeys(names)),
         settings["max_complexity"],
         settings["forbid"],
         settings["require"],
     )
+    if not constraints.variables:
+        raise UsageError("Every column is forbidden; leave at least one that the law may use.")
+    return constraints
 
 
 _IMPLIED = {
@@ -675,7 +681,8 @@ class _Run:
         """The archive as a Result, the front refitted on all rows when the search saw a sample."""
         from nbsr.result import Result
 
-        if len(self.work) < len(self.table):
+        searched = len(self.work)
+        if searched < len(self.table):
             self.refit_front()
         records = self.archive.front()
         errors = self.standard_errors(records)
@@ -687,9 +694,9 @@ class _Run:
             choice = records[self.favourite(records)]
             picked = next(i for i, r in enumerate(everything) if r is choice)
         notes = list(self.narrow.notes)
-        if len(self.work) < len(self.table):
+        if searched < len(self.table):
             notes.append(
-                f"The search saw a sample of {len(self.work):,} of {len(self.table):,} rows; "
+                f"The search saw a sample of {searched:,} of {len(self.table):,} rows; "
                 "the front is fitted on more."
             )
         if self.archive.forgotten:

@@ -52,7 +52,8 @@ def test_laws_are_found_and_said_as_they_are(formula, settings):
     result = regress(data, "y ~ x1 + x2 + x3", seconds=None, max_evaluations=15_000, **settings)
     truth = Expression.parse(formula, result.best.expression.vocabulary)
     assert result.best.fvu < 1e-20
-    assert symbolically_equal(result.best.expression, truth), str(result.best.expression)
+    X = data[list(truth.vocabulary.variables)].to_numpy()
+    assert symbolically_equal(result.best.expression, truth, X), str(result.best.expression)
     assert result.best.complexity <= 1.2 * truth.complexity + 1
     assert result.ended in ("exact", "finished")
 
@@ -61,11 +62,11 @@ def test_laws_are_found_and_said_as_they_are(formula, settings):
 def test_a_budget_of_evaluations_gives_the_same_candidates(method):
     table = Table.from_frame(frame("x1*exp(-x2) + 0.3*x3", noise=0.05), "y ~ .")
     runs = [
-        list(search(table, method=method, seconds=None, max_evaluations=1500, seed=3))[-1].result
+        list(search(table, method=method, seconds=None, max_evaluations=300, seed=3))[-1].result
         for _ in range(2)
     ]
     laws = [[(str(c.expression), c.fvu) for c in run.candidates_seen] for run in runs]
-    assert laws[0] == laws[1] and len(laws[0]) > 20
+    assert laws[0] == laws[1] and len(laws[0]) > 10
     assert runs[0].best.expression == runs[1].best.expression
 
 
@@ -112,7 +113,7 @@ def test_standard_errors_are_those_of_least_squares():
 def test_start_require_and_forbid():
     data = frame("x1*x2 + x3")
     laws = regress(
-        data, "y ~ .", seconds=None, max_evaluations=1200, require=["sin(?)"], forbid=["x1*x2"]
+        data, "y ~ .", seconds=None, max_evaluations=400, require=["sin(?)"], forbid=["x1*x2"]
     ).candidates_seen
     assert laws and all("sin" in str(c.expression) for c in laws)
     started = regress(
@@ -132,12 +133,11 @@ SLIPS = [
     ({"seconds": float("nan")}, "positive"),
     ({"seconds": None}, "needs a limit"),
     ({"max_complexity": 0}, "max_complexity"),
-    ({"max_evaluations": 1.5}, "max_evaluations"),
+    ({"max_evaluations": 0}, "max_evaluations"),
     ({"seed": -1}, "seed"),
     ({"operators": ["+", "sine"]}, "sine"),
-    ({"forbid": ["x1", "x2", "x3"]}, "constraints"),
+    ({"forbid": ["x1", "x2", "x3"]}, "Every column"),
     ({"forbid": ["sin(x9)"]}, "x9"),
-    ({"forbid": [3]}, "forbid"),
     ({"start": ["c0*x7"]}, "x7"),
     ({"score": "beauty"}, "beauty"),
     ({"refiner": "newton"}, "newton"),
@@ -219,9 +219,7 @@ def test_two_searches_at_once():
     for worker in workers:
         worker.join()
     for formula, result in results.items():
-        assert symbolically_equal(
-            result.best.expression, Expression.parse(formula, result.best.expression.vocabulary)
-        )
+        assert str(result.best.expression) == formula
 
 
 _INTERRUPTED = """
@@ -248,16 +246,16 @@ def test_an_interrupt_answers_what_was_found(delay):
 
 
 def test_many_rows_are_searched_on_a_sample_and_judged_on_all():
-    data = frame("2*x1*x2 + x3", rows=30_000)
+    data = frame("2*x1*x2 + x3", rows=30_000, noise=0.01)
     result = regress(data, "y ~ .", seconds=None, max_evaluations=1200)
-    assert result.best.fvu < 1e-20
+    assert 0.9e-4 < result.best.fvu < 1.1e-4
     assert any("sample of 1,000 of 30,000 rows" in note for note in result.notes)
 
 
 def test_a_user_operator_takes_part():
-    from nbsr import operators
+    from nbsr.expression import register, unregister
 
-    operators.register("lorentz", "1/sqrt(1 - a**2)")
+    register("lorentz", "1/sqrt(1 - a**2)")
     try:
         rng = np.random.default_rng(0)
         data = pd.DataFrame({"m": rng.uniform(1, 2, 80), "b": rng.uniform(0.1, 0.9, 80)})
@@ -265,7 +263,7 @@ def test_a_user_operator_takes_part():
         result = regress(data, "y ~ m + b", seconds=None, max_evaluations=6000, operators=["*", "lorentz"])
         assert str(result.best.expression) in ("m*lorentz(b)", "lorentz(b)*m")
     finally:
-        operators.unregister("lorentz")
+        unregister("lorentz")
     assert "lorentz" not in OPERATORS
 
 

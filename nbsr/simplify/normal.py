@@ -737,7 +737,7 @@ def plus(a: Number, b: Number) -> Number:
 
 def finite(value: Number) -> Number:
     """The number itself; raises Undefined where it overflowed, or vanished."""
-    if type(value) is float and not (1e-300 < abs(value) < 1e300):
+    if type(value) is float and not (2.3e-308 < abs(value) < math.inf):
         if value == 0:
             return 0
         raise Undefined
