@@ -55,6 +55,16 @@ _OUTER = (
     Outer("atanh y", np.arctanh, lambda u: 1 / (1 - u**2), np.tanh, lambda w, z: w.apply("tanh", z)),
 )  # fmt: skip
 
+# Looked through only for a single monomial inside: saturation and Bose-Einstein forms.
+_DEEP = (
+    Outer("log(1+y)", np.log1p, lambda u: 1 / (1 + u), np.expm1,
+          lambda w, z: w.apply("-", w.apply("exp", z), w.number(1.0))),
+    Outer("log(1+1/y)", lambda u: np.log1p(1 / u), lambda u: 1 / (u * (1 + u)), lambda z: 1 / np.expm1(z),
+          lambda w, z: w.power(w.apply("-", w.apply("exp", z), w.number(1.0)), -1)),
+    Outer("log(1-y)", lambda u: np.log1p(-u), lambda u: 1 / (1 - u), lambda z: -np.expm1(z),
+          lambda w, z: w.apply("-", w.number(1.0), w.apply("exp", z))),
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class View:
@@ -275,6 +285,7 @@ class Pairs:
     def screen(self, most: int, denominators: int, weighted: bool) -> Iterator[Proposals]:
         """One and two terms in every view of the target; then quotients, products, and longer sums where it pays."""
         open_views = []
+        yield from self.propose(self.inner_monomials(weighted), "powers")
         for peel, peel_values in self.peels(6):
             for outer in _OUTER:
                 if self.task.remaining <= 0:
@@ -506,6 +517,39 @@ class Pairs:
                     )
         found = [f for f in found if f is not None and f[1] is not None and np.isfinite(f[0])]
         return sorted(found, key=merit)[:keep]
+
+    def inner_monomials(self, weighted: bool) -> list:
+        """`m * outer(c * monomial)`: one regression of the logs for every view, however many columns it takes."""
+        columns = [(c, p) for c, p in self.writer.variables if np.all(self.X[:, c] != 0)]
+        if not columns or len(self.y) < 2 * len(columns) + 4:
+            return []
+        logs = np.log(np.abs(self.X[:, [c for c, _ in columns]]))
+        found = []
+        for peel, peel_values in self.peels(6):
+            for outer in (*_OUTER[1:], *_DEEP):
+                seen = view(self.y, outer, peel, peel_values, weighted)
+                if seen is None or np.any(seen.z == 0):
+                    continue
+                root = np.sqrt(seen.weight * seen.z**2 if weighted else seen.weight)
+                full = np.concatenate([logs[seen.rows], np.ones((len(seen.rows), 1))], 1)
+                exponents = np.linalg.lstsq(full * root[:, None], np.log(np.abs(seen.z)) * root, rcond=None)[
+                    0
+                ]
+                powers = simple_exponents(exponents[:-1])
+                used = [(p, float(e)) for (_, p), e in zip(columns, powers, strict=True) if e]
+                if not used or np.max(np.abs(powers)) > 6:
+                    continue
+                with np.errstate(all="ignore"):
+                    raw = np.prod(
+                        [self.X[:, c] ** e for (c, _), e in zip(columns, powers, strict=True)], axis=0
+                    )
+                    some = raw[seen.rows]
+                    factor = float((seen.weight * some) @ seen.z / ((seen.weight * some) @ some))
+                    error = float(seen.judge(self.y, factor * raw[None])[0])
+                if np.isfinite(error) and np.isfinite(factor) and error < 0.5:
+                    inner = self.writer.scaled(self.writer.product(*used), factor)
+                    found.append((error, seen.spell(self.writer, inner, self.y)))
+        return found
 
     def power_phrase(
         self, rows, weight, columns, logs, target, values, chosen
