@@ -238,8 +238,11 @@ def test_a_background_search_lets_the_notebook_go_on(kernel):
 
 def test_an_interrupt_keeps_what_was_found(kernel):
     message = kernel.begin("%%regress noisy --seconds 100 -o kept\ny ~ x")
-    while "<table" not in kernel.wait_for(message, "update_display_data")["content"]["data"]["text/html"]:
-        pass
+    view = kernel.wait_for(message, "display_data")["content"]["transient"]["display_id"]
+    shown = ""
+    while "<table" not in shown:  # in this cell's view: a late update of an earlier job may come between
+        update = kernel.wait_for(message, "update_display_data")["content"]
+        shown = update["data"]["text/html"] if update["transient"]["display_id"] == view else ""
     kernel.manager.interrupt_kernel()
     answer = kernel.finish(message)
     assert answer.reply["ename"] == "RunInterrupted"
