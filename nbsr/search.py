@@ -32,8 +32,8 @@ DEVICES = ("auto", "cpu", "cuda")
 _WORK_ROWS = 1000  # a larger table is searched on a sample of so many rows
 _FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
 _COLUMNS = 24  # columns that a search looks at
-_KEPT = 40_000  # distinct candidates that are remembered
-_SECONDS_A_CANDIDATE = 3e-5  # to put one into the result
+_KEPT = 25_000  # distinct candidates that are remembered
+_SECONDS_A_CANDIDATE = 5e-5  # to put one into the result
 _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 
 
@@ -378,10 +378,16 @@ class _Run:
     def remaining(self) -> float:
         return self.deadline + self.paused - time.monotonic()
 
+    @property
+    def closing(self) -> float:
+        """Seconds that it takes to put the archive into a result."""
+        return _SECONDS_A_CANDIDATE * len(self.archive.records)
+
     def spent(self) -> bool:
         limit = self.settings["max_evaluations"]
-        closing = self.wrap_up + _SECONDS_A_CANDIDATE * len(self.archive.records)
-        return self.remaining <= closing or (limit is not None and self.evaluations >= limit)
+        return self.remaining <= self.wrap_up + self.closing or (
+            limit is not None and self.evaluations >= limit
+        )
 
     # -- fitting -------------------------------------------------------------------------------------------------
 
@@ -582,7 +588,10 @@ class _Run:
                 np.array([self.freedom(r) for r in front]), np.array([r.complexity for r in front]),
             )  # fmt: skip
             for k in np.argsort(worth, kind="stable")[:8]:
-                if self.remaining < 0.25 * self.wrap_up and self.settings["seconds"] is not None:
+                if (
+                    self.remaining < 0.25 * self.wrap_up + self.closing
+                    and self.settings["seconds"] is not None
+                ):
                     return
                 self.tidy(front[k])
 
