@@ -365,7 +365,8 @@ class _Run:
         self.shown: dict[tuple, Any] = {}
         self.tidied: set[tuple[int, ...]] = set()
         seconds = settings["seconds"]
-        self.wrap_up = 0.0 if seconds is None else min(1.0, 0.12 * seconds)
+        most = 2.0 if len(self.work) < len(table) else 1.0  # a sampled table's front is refitted on more rows
+        self.wrap_up = 0.0 if seconds is None else min(most, 0.12 * seconds)
         self.deadline = math.inf if seconds is None else self.began + seconds
 
     # -- time and budget -----------------------------------------------------------------------------------------
