@@ -409,7 +409,7 @@ class Pairs:
         for d in range(min(denominators, len(self.terms))):
             if self.task.remaining <= 0:
                 break
-            times = -values[d] * 1.0
+            times = -values[d]
             column = np.zeros(len(self.y))
             column[seen.rows] = times[seen.rows] * seen.z
             unit = standardised(column[None, seen.rows], seen.weight)[0]
