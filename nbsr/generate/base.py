@@ -10,13 +10,41 @@ so stopping, pausing, budgets and live views are one mechanism, outside of every
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Float, Integer
 
 from nbsr.expression import CONST, PAD, Constraints, Vocabulary
 
-__all__ = ["Method", "Phrase", "Proposals", "Task", "Writer", "pack_phrases"]
+__all__ = ["Method", "NextToken", "Phrase", "Proposals", "Step", "Task", "Writer", "pack_phrases"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a learned policy answers about the next token of each prefix.
+
+    logits: `[K, V]` unnormalised log-probabilities in the task's vocabulary; -inf for a token it does not know.
+    value: `[K]` expected reward (0 to 1) of the best completion of each prefix; None where nothing was learned.
+    state: what the policy needs to go on; `state.select(rows)` is the state of these rows, which may branch,
+        drop and repeat.
+    """
+
+    logits: Float[np.ndarray, "rows tokens"]
+    value: Float[np.ndarray, "rows"] | None
+    state: Any
+
+
+class NextToken(Protocol):
+    """The learned part of a method, for one table: which token comes next.
+
+    tokens: `[K, T]` new tokens of each row after `state`.
+    state: of the last `Step`, its rows selected; then rows are not padded.  None stands for the beginning of an
+        expression: T may be 0 (K empty prefixes), and rows may be right-padded to unequal lengths; the answer is
+        for each row's last real token.  After padded rows the state cannot be continued.
+    """
+
+    def __call__(self, tokens: Integer[np.ndarray, "rows new"], state: Any | None) -> Step: ...
 
 
 @dataclass(frozen=True)
@@ -28,6 +56,7 @@ class Task:
     weights: `[N]` or None.
     best: the best laws so far by any method, `(tokens, constants, fvu)` each, to breed from.
     deadline: `time.monotonic()` at which the search ends.
+    next_token: the learned policy that knows this table, in this vocabulary; None without a network.
     """
 
     inputs: np.ndarray
@@ -38,6 +67,7 @@ class Task:
     best: Callable[[], list[tuple[tuple[int, ...], tuple[float, ...], float]]] = list
     seed: int = 0
     deadline: float = field(default_factory=lambda: time.monotonic() + 10.0)
+    next_token: NextToken | None = None
 
     @property
     def remaining(self) -> float:
