@@ -25,6 +25,7 @@ ALLOWED = {
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
     # the methods: they, alone among the modules of a package, never import each other
     "generate": {"generate.base", "generate.bricks", "operators", "expression", "evaluate"},
+    "model": {"expression", "generate.base"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
     "search": {
