@@ -18,6 +18,7 @@ ALLOWED = {
     "expression": {"expression", "operators"},
     "evaluate": {"operators", "expression"},
     "simplify": {"simplify", "operators", "expression", "evaluate"},
+    "prior": {"operators", "expression", "simplify", "evaluate"},
     "table": set(),
     "score": set(),
     "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
