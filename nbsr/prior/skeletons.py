@@ -32,6 +32,9 @@ _LARGEST_EXPONENT = 6.0
 _MOST_PERMUTATIONS = 5040
 _CONSTANT = 1.3716927  # what every constant is on the grid
 _NEAR = 1e-5
+_TRIPLES = 2
+_GRID = 24  # points of a span
+_SPANS = ((0.1, 0.9), (0.5, 3.0), (2.0, 7.0), (-2.0, 2.0))
 
 
 class Likeness:
@@ -45,13 +48,14 @@ class Likeness:
         self.vocabulary = vocabulary
         d = len(vocabulary.variables)
         rng = np.random.default_rng(20)
-        others, moved = rng.uniform(0.15, 2.5, (2, 4))
-        rows = [np.full((1, d), a) for a in others]
-        for a, b in zip(others, moved):
-            rows.append(np.where(np.eye(d, dtype=bool), b, a))
-        self._moves = np.concatenate(rows)
-        spans = ((0.1, 0.9), (0.5, 3.0), (2.0, 7.0), (-2.0, 2.0))
-        self._grids = np.concatenate([rng.uniform(low, high, (24, d)) for low, high in spans])
+        first, second = (pair.astype(bool) for pair in (np.eye(d)[:, None, :], np.eye(d)[None, :, :]))
+        self._pairs = ~np.eye(d, dtype=bool)
+        moves = []
+        for a, b, c in rng.uniform(0.2, 2.4, (_TRIPLES, 3)):
+            both = np.where(first, b, np.where(second, c, a))
+            moves.append(both[self._pairs])
+        self._moves = np.concatenate(moves)
+        self._grids = np.concatenate([rng.uniform(low, high, (_GRID, d)) for low, high in _SPANS])
 
     def values(self, tokens: Integer[np.ndarray, "laws length"], X: np.ndarray) -> np.ndarray:
         """Values [laws, rows] with the fixed constant everywhere."""
@@ -59,17 +63,32 @@ class Likeness:
         width = max(1, int(programs.n_constants.max(initial=0)))
         return evaluate(programs, np.full((len(tokens), width), _CONSTANT), X, threads=1)
 
-    def signatures(self, tokens: Integer[np.ndarray, "laws length"]) -> Float[np.ndarray, "laws columns"]:
-        """What moving each column does to the value; 0 for one that is not there."""
+    def signatures(
+        self, tokens: Integer[np.ndarray, "laws length"], sign: float = 1.0
+    ) -> Float[np.ndarray, "laws columns"]:
+        """What each column does to the value, whatever it is called: sums over all other columns of the value with
+        this one at b, the other at c and the rest at a, and the other way round.
+
+        Arguments:
+            sign: -1 for the laws turned upside down.
+        """
         d, count = len(self.vocabulary.variables), len(tokens)
+        total = np.zeros((count, d))
         with np.errstate(all="ignore"):
-            values = self.values(tokens, self._moves)
-            still, moved = values[:, :4, None], values[:, 4:].reshape(count, 4, d)
-            change = moved - still
-            size = np.sqrt(np.nansum(change * change, axis=2, keepdims=True))
-            change = change / size
-        change = np.where(np.isfinite(change), change, 0.0)
-        return np.einsum("k,nkd->nd", [1.0, 0.61, 0.37, 0.23], change)
+            values = sign * self.values(tokens, self._moves).reshape(count, _TRIPLES, -1)
+            values = np.where(np.isfinite(values), values, np.nan)
+            size = np.nanmax(np.abs(values), axis=2, keepdims=True, initial=0.0)
+            values = values / size
+            values -= np.nanmean(
+                np.where(np.isnan(values).all(axis=2, keepdims=True), 0.0, values), axis=2, keepdims=True
+            )
+            values /= np.sqrt(np.nansum(values * values, axis=2, keepdims=True))
+        values = np.where(np.isfinite(values), values, 0.7)
+        square = np.zeros((count, d, d))
+        for triple in range(_TRIPLES):
+            square[:, self._pairs] = values[:, triple]
+            total += (1 + 0.6 * triple) * (square.sum(axis=2) + 0.37 * square.sum(axis=1))
+        return total
 
     def normal(self, tokens: Integer[np.ndarray, "laws length"]) -> np.ndarray:
         """The laws with their columns renamed to the first ones, in the order of their signatures."""
@@ -81,10 +100,10 @@ class Likeness:
 
         Columns that change the value by the same amount have all orders, and so have laws turned upside down.
         """
-        found = self._sortable(tokens[None])[0]
-        used = np.flatnonzero(np.isfinite(found))
         for sign in (1.0, -1.0):
-            chain = used[np.argsort(sign * found[used], kind="stable")]
+            found = self._sortable(tokens[None], sign)[0]
+            used = np.flatnonzero(np.isfinite(found))
+            chain = used[np.argsort(found[used], kind="stable")]
             cuts = np.flatnonzero(np.abs(np.diff(found[chain])) > _NEAR) + 1
             groups = [list(itertools.permutations(g.tolist())) for g in np.split(chain, cuts)]
             products = itertools.islice(itertools.product(*groups), _MOST_PERMUTATIONS)
@@ -93,17 +112,27 @@ class Likeness:
                 rank[list(itertools.chain(*choice))] = np.arange(len(used))
                 yield rank
 
-    def _sortable(self, tokens: np.ndarray) -> np.ndarray:
+    def _sortable(self, tokens: np.ndarray, sign: float = 1.0) -> np.ndarray:
         columns = np.arange(len(self.vocabulary.variables)) + self.vocabulary.first_variable
         present = (tokens[:, :, None] == columns).any(axis=1)
-        return np.where(present, np.round(self.signatures(tokens), 6), np.inf)
+        return np.where(present, np.round(self.signatures(tokens, sign), 6), np.inf)
 
     def images(self, tokens: Integer[np.ndarray, "laws length"]) -> Int64[np.ndarray, "laws grids"]:
         """A key a grid for the values up to factor and offset; 0 or 1 where the values say nothing."""
         with np.errstate(all="ignore"):
-            values = self.values(tokens, self._grids)
-        parts = np.split(values, 4, axis=1)
-        return np.stack([image_hashes(part, digits=7) for part in parts], axis=1)
+            values = self.values(tokens, self._grids).reshape(len(tokens) * len(_SPANS), _GRID)
+            finite = np.isfinite(values)
+            size = np.where(finite, np.abs(values), 0.0).max(axis=1, keepdims=True)
+            values = np.where(finite, values / np.where(size > 0, size, 1.0), 0.0)
+            # outside the domain stands the mean, which the key does not see: the domain is part of the image
+            many = finite.sum(axis=1, keepdims=True)
+            mean = values.sum(axis=1, keepdims=True) / many
+            values = np.where(finite, values, mean)
+            values[many[:, 0] < _GRID // 3] = np.nan
+            # a function that is large at one point alone looks like any other one of that kind
+            square = np.square(values - mean)
+            values[square.max(axis=1) > 0.98 * square.sum(axis=1)] = np.nan
+        return image_hashes(values, digits=7).reshape(len(tokens), len(_SPANS))
 
     def key(self, tokens: Sequence[int]) -> str:
         """The canonical form of a law."""
@@ -149,16 +178,12 @@ class HeldOut:
         likeness = Likeness(vocabulary)
         keys: set[str] = set()
         images: set[int] = set()
-        for law in laws:
-            moved = _moved(law, vocabulary)
-            if moved is None:
-                continue
-            tokens = np.array(moved.tokens, np.int16)
+        for tokens in (spelling for law in laws for spelling in _spellings(law, vocabulary)):
             ranks = np.array(list(likeness.orders(tokens)))
             spelled = renamed(np.tile(tokens, (len(ranks), 1)), ranks, vocabulary.first_variable)
             images.update(_telling(likeness.images(spelled)))
             spelled = np.unique(ordered(spelled, vocabulary), axis=0)
-            keys.update(likeness.key(row) for row in spelled)
+            keys.update(likeness.key(row.tolist()) for row in spelled)
         return cls(vocabulary, frozenset(keys), frozenset(images))
 
     def __or__(self, other: "HeldOut") -> "HeldOut":
@@ -166,18 +191,24 @@ class HeldOut:
 
     def contains(self, law: Expression) -> bool:
         """Whether the law, however it is written, is one of those held out."""
-        moved = _moved(law, self.vocabulary)
-        if moved is None:
-            return False
         likeness = Likeness(self.vocabulary)
-        tokens = likeness.normal(np.array([moved.tokens], np.int16))
-        return bool(self.matches(likeness.images(tokens), [likeness.key(tokens[0])])[0])
+        for spelling in _spellings(law, self.vocabulary):
+            tokens = likeness.normal(spelling[None])
+            if self.matches(likeness.images(tokens), [likeness.key(tokens[0].tolist())])[0]:
+                return True
+        return False
 
     def matches(
         self, images: Int64[np.ndarray, "laws grids"], keys: Sequence[str]
     ) -> Bool[np.ndarray, " laws"]:
-        """Which laws are held out, by their image or their canonical form."""
-        by_image = np.isin(images, np.fromiter(self.images, np.int64, len(self.images))).any(axis=1)
+        """Which laws are held out, by their canonical form or their image.
+
+        A function that is flat somewhere may look like another one there, so two spans of the grid have to agree.
+        """
+        telling = (images != 0) & (images != 1)
+        known = np.fromiter(self.images, np.int64, len(self.images))
+        agree = (np.isin(images, known) & telling).sum(axis=1)
+        by_image = (agree > 0) & (agree >= np.minimum(telling.sum(axis=1), 2))
         return by_image | np.array([key in self.keys for key in keys], bool)
 
 
@@ -186,27 +217,27 @@ def _telling(images: np.ndarray) -> set[int]:
     return {int(i) for i in np.unique(images)} - {0, 1}
 
 
-def _moved(law: Expression, vocabulary: Vocabulary) -> Expression | None:
-    """The law simplified with its columns renamed to the first ones and constants that are nothing special."""
-    if len(law.variables) > len(vocabulary.variables):
-        return None
-    names = dict(zip(law.variables, vocabulary.variables))
+def _spellings(law: Expression, vocabulary: Vocabulary) -> list[np.ndarray]:
+    """The law's tokens, simplified with the numbers that it has and with any others, its columns the first ones."""
     own = law.vocabulary
+    if len(law.variables) > len(vocabulary.variables):
+        return []
+    names = dict(zip(law.variables, vocabulary.variables))
     tokens = []
     for token in law.tokens:
-        if token == CONST:
-            tokens.append(CONST)
-            continue
-        table, name = (
-            (vocabulary.variable_ids, names[own.name(token)])
-            if own.is_variable(token)
-            else (vocabulary.operator_ids, own.name(token))
-        )
+        table, name = vocabulary.operator_ids, own.name(token)
+        if own.is_variable(token):
+            table, name = vocabulary.variable_ids, names[name]
+        elif token == CONST:
+            table = {name: CONST}
         if name not in table:
-            return None
+            return []
         tokens.append(table[name])
-    rng = np.random.default_rng(len(tokens))
-    return simplify(Expression(tuple(tokens), tuple(generic(rng, tokens.count(CONST))), vocabulary))
+    count = tokens.count(CONST)
+    own_values = [1.0 if value != value else value for value in law.constants]
+    values = (own_values, generic(np.random.default_rng(len(tokens)), count))
+    found = {simplify(Expression(tuple(tokens), tuple(v), vocabulary)).tokens for v in values}
+    return [np.array(spelling, np.int16) for spelling in sorted(found)]
 
 
 def generic(rng: np.random.Generator, count: int) -> list[float]:
