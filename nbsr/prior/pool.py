@@ -14,7 +14,7 @@ from nbsr.evaluate import Programs, compile_programs
 from nbsr.evaluate.each import evaluate_each
 from nbsr.expression import Vocabulary
 from nbsr.prior.config import PriorConfig
-from nbsr.prior.order import ordered
+from nbsr.prior.order import ordered_with_constants
 from nbsr.prior.points import draw_columns, draw_constants
 from nbsr.prior.skeletons import Draw, HeldOut, Skeletons, renamed
 from nbsr.prior.stream import stream
@@ -71,15 +71,16 @@ class _Shard:
 class _Batches:
     """What a worker process is given: the pool's batches by their index. The pool is made where it is used."""
 
-    def __init__(self, config: PriorConfig, vocabulary: Vocabulary, held_out: HeldOut, seed: int, size: int):
-        self.arguments, self.size = (config, vocabulary, held_out, seed), size
+    def __init__(self, pool: "SkeletonPool", size: int, start: int, stride: int):
+        self.arguments = (pool.config, pool.vocabulary, pool.held_out, pool.seed)
+        self.size, self.start, self.stride = size, start, stride
 
     @cached_property
     def pool(self) -> "SkeletonPool":
         return SkeletonPool(*self.arguments)
 
-    def __call__(self, index: int) -> Instances:
-        return self.pool.batch(index, self.size)
+    def __call__(self, number: int) -> Instances:
+        return self.pool.batch(self.start + self.stride * number, self.size)
 
 
 class SkeletonPool:
@@ -130,8 +131,8 @@ class SkeletonPool:
         shard = self._shard(place // span * _LANES + lane)
         return self._instances(self._random(_BATCH, index, size), shard, size)
 
-    def stream(self, start: int, size: int, workers: int = 1) -> Iterator[Instances]:
-        """`batch(start, size)`, `batch(start + 1, size)`, ... without end, drawn ahead by processes.
+    def stream(self, start: int, size: int, workers: int = 1, stride: int = 1) -> Iterator[Instances]:
+        """`batch(start, size)`, `batch(start + stride, size)`, ... without end, drawn ahead by processes.
 
         Close the generator to end them; they end with this process, too.
 
@@ -139,9 +140,8 @@ class SkeletonPool:
             workers: processes; 0 draws each batch when it is asked for. Divisors of 4 share the work best.
         """
         if workers > 0:
-            job = _Batches(self.config, self.vocabulary, self.held_out, self.seed, size)
-            return stream(job, start, workers)
-        return (self.batch(index, size) for index in itertools.count(start))
+            return stream(_Batches(self, size, start, stride), 0, workers)
+        return (self.batch(index, size) for index in itertools.count(start, stride))
 
     def validation(self, count: int) -> Instances:
         """Instances of the laws that are held out for validation; the same ones every time."""
@@ -194,8 +194,8 @@ class SkeletonPool:
         np.put_along_axis(shown, places, present, axis=1)
         inputs = np.take_along_axis(columns, np.argsort(places, axis=1)[:, :, None], axis=1)
         inputs = np.ascontiguousarray((inputs * rows[:, None, :]).transpose(0, 2, 1))
-        first = self.vocabulary.first_variable
-        tokens = ordered(renamed(skeletons.tokens[which], places, first), self.vocabulary)
+        tokens = renamed(skeletons.tokens[which], places, self.vocabulary.first_variable)
+        tokens, constants = ordered_with_constants(tokens, constants, self.vocabulary)
         complexity = self.vocabulary.complexity[tokens].sum(axis=1).astype(np.int32)
         return Instances(tokens, constants, inputs, response, rows, shown, complexity, noise)
 
