@@ -17,7 +17,8 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what editors and type checkers see
-    from nbsr import datasets, operators
+    from nbsr import datasets, models, operators
+    from nbsr.config import load_config
     from nbsr.errors import UsageError
     from nbsr.estimator import SymbolicRegressor
     from nbsr.expression import Expression, Vocabulary, register
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from nbsr.result import Candidate, Result, Snapshot
     from nbsr.search import METHODS, Control, regress, search
     from nbsr.table import Table
+    from nbsr.train import train
 
 # public name -> the module that holds it; a name that maps to itself is a module
 _HOMES = {
@@ -41,10 +43,12 @@ _HOMES = {
     "Vocabulary": "expression",
     "UsageError": "errors",
     "register": "expression",
+    "load_config": "config",
+    "train": "train",
     "load_ipython_extension": "notebook",
     "unload_ipython_extension": "notebook",
 }
-_MODULES = ("datasets", "operators")
+_MODULES = ("datasets", "models", "operators")
 
 __all__ = ["__version__", *_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -64,11 +68,11 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-    """`nbsr.search` is the function, also after its module of the same name was imported."""
+    """`nbsr.search` and `nbsr.train` are functions, also after the modules of these names were imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "search" and isinstance(value, types.ModuleType):
-            value = value.search
+        if name in ("search", "train") and isinstance(value, types.ModuleType):
+            value = getattr(value, name)
         super().__setattr__(name, value)
 
 

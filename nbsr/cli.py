@@ -1,4 +1,4 @@
-"""The command `nbsr`: benchmarks, the state of the installation, and notebooks run without a screen.
+"""The command `nbsr`: benchmarks, training, the state of the installation, and notebooks run without a screen.
 
 A slip of the user ends with one sentence and exit status 2, never with a traceback.
 """
@@ -44,6 +44,10 @@ def _count(text: str) -> int:
     return int(_number(int, 1, False, "a whole number of at least 1")(text))
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(","))
+
+
 def _share(text: str) -> float:
     return _number(float, 0, False, "a share of the target's deviation, such as 0.01")(text)
 
@@ -62,7 +66,9 @@ def _parser() -> _Parser:
         "suite", metavar="SUITE", help="fastsrb, feynman, nguyen, jin, ...; or evaluator, startup, large"
     )
     bench.add_argument(
-        "--seconds", type=_positive, help="time for each problem (10; evaluator: 12; large: 30)"
+        "--seconds",
+        type=_positive,
+        help="time for each problem (10; with --choices 60; evaluator: 12; large: 30)",
     )
     bench.add_argument("--rows", type=_count, default=200, help="training rows (200)")
     bench.add_argument(
@@ -72,11 +78,32 @@ def _parser() -> _Parser:
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
+    bench.add_argument(
+        "--choices",
+        type=_counts,
+        default=(),
+        metavar="N,N",
+        help="so many candidates, in a run for each number",
+    )
+    bench.add_argument("--model", metavar="NAME", help="the network: a name, a directory, or none")
     bench.add_argument("--peer", help="pyoperon or gplearn, in nbsr's place")
     bench.add_argument(
         "--out", type=Path, metavar="F.jsonl", help="add outcomes to this file, skip those it has"
     )
     bench.add_argument("--jobs", type=_count, default=1, metavar="J", help="problems at the same time (1)")
+
+    train = commands.add_parser("train", help="train a network on laws and tables drawn from a prior")
+    train.add_argument("config", metavar="CONFIG", help="base, tiny, or the path of a bundle's train.yaml")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and log go here")
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the latest checkpoint in DIR, if any"
+    )
+    train.add_argument("--steps", type=_count, help="steps of the optimiser (the configuration's)")
+    train.add_argument("--seconds", type=_positive, help="end after so many, with a checkpoint")
+    train.add_argument("--finish", type=_count, metavar="N", help="decay to zero within N steps, and end")
+    train.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    train.add_argument("--processes", type=_count, default=1, help="on this machine (1)")
+    train.add_argument("--threads", type=_count, help="of torch in each process (the configuration's)")
 
     commands.add_parser("doctor", help="print versions, cores, device and the state of the compiled kernels")
     commands.add_parser("warm", help="compile the kernels now, so that the first search need not wait")
@@ -87,7 +114,7 @@ def _parser() -> _Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns the exit status."""
-    commands = {"bench": _bench, "doctor": _doctor, "warm": _warm, "laws": _laws}
+    commands = {"bench": _bench, "train": _train, "doctor": _doctor, "warm": _warm, "laws": _laws}
     try:
         options = _parser().parse_args(arguments)
         commands[options.command](options)
@@ -119,7 +146,7 @@ def _bench(options: argparse.Namespace) -> None:
 
     from nbsr.benchmark.peers import PEERS
     from nbsr.benchmark.problems import suites
-    from nbsr.benchmark.runner import Settings, run_suite
+    from nbsr.benchmark.runner import Settings, run_choices, run_suite
     from nbsr.refine import warm
 
     known = [*suites(), *_EXTRA_BENCHES]
@@ -128,17 +155,48 @@ def _bench(options: argparse.Namespace) -> None:
         raise UsageError(f"there is no suite {options.suite!r}; there are {', '.join(known)}.{hint}")
     if options.peer is not None and options.peer not in PEERS:
         raise UsageError(f"there is no peer {options.peer!r}; there are {', '.join(PEERS)}.")
+    if options.peer is not None and (options.choices or options.model):
+        raise UsageError("--choices and --model are of nbsr's own methods; leave them out with --peer.")
     settings = Settings(
         suite=options.suite,
         method=options.peer or options.method,
-        seconds=options.seconds or 10.0,
+        seconds=options.seconds or (60.0 if options.choices else 10.0),
         rows=options.rows,
         noise=options.noise,
         seed=options.seed,
+        model=options.model,
     )
     warm(background=False)
     only = [id for id in options.only.split(",") if id]
-    run_suite(settings, options.every, only, options.out, options.jobs, lambda line: print(line, flush=True))
+    how = (options.every, only, options.out, options.jobs, lambda line: print(line, flush=True))
+    if options.choices:
+        run_choices(settings, options.choices, *how)
+    else:
+        run_suite(settings, *how)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from nbsr.benchmark.held_out import benchmark_held_out
+    from nbsr.config import load_config
+    from nbsr.train import train
+
+    config = load_config(options.config)
+    if options.threads is not None:
+        config = replace(config, train=replace(config.train, threads=options.threads))
+    report = train(
+        config,
+        options.out,
+        resume=options.resume,
+        steps=options.steps,
+        seconds=options.seconds,
+        finish=options.finish,
+        device=options.device,
+        processes=options.processes,
+        held_out=benchmark_held_out(config.tokenizer.vocabulary),
+    )
+    print(report)
 
 
 def _doctor(options: argparse.Namespace) -> None:
@@ -148,6 +206,7 @@ def _doctor(options: argparse.Namespace) -> None:
 
     import torch
 
+    from nbsr.network import summary
     from nbsr.refine import ready
 
     print(f"nbsr {__version__}, Python {platform.python_version()}, {platform.platform()}")
@@ -168,6 +227,7 @@ def _doctor(options: argparse.Namespace) -> None:
             print(f"{package} is not installed")
     print(f"cores: {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}")
     print(f"device: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}")
+    print(summary())
     print(f"kernels: {'compiled' if ready() else 'not compiled yet; `nbsr warm` does it now'}")
 
 

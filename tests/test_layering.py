@@ -24,9 +24,15 @@ ALLOWED = {
     "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
     "generate.base": {"operators", "expression"},
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
+    "generate.decode": {"generate.base", "expression"},
     # the methods: they, alone among the modules of a package, never import each other
-    "generate": {"generate.base", "generate.bricks", "operators", "expression", "evaluate"},
+    "generate": {
+        "generate.base", "generate.bricks", "generate.decode", "operators", "expression", "evaluate",
+    },
     "model": {"expression", "generate.base"},
+    "config": {"operators", "expression", "prior", "model"},
+    "models": {"config", "model"},
+    "train": {"operators", "expression", "prior", "model", "config", "models", "refine"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
     "search": {
