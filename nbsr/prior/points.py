@@ -1,32 +1,35 @@
 """Constants and points for laws: magnitudes as they come in tables of measurements."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from nbsr.prior.config import COLUMN_KINDS, CONSTANT_KINDS, SIGNS, PriorConfig
-from nbsr.prior.skeletons import ADDED, EXPONENT, Skeletons
+from nbsr.prior.skeletons import EXPONENT, Skeletons
 
 # 1 has its place only beside a plus or a minus: elsewhere it would not have been written
-_SPECIAL = np.array([2, 0.5, 3, 4, np.pi, 10, 0.25, 1 / 3, 5, 2 * np.pi, 1.5, 100, 4 * np.pi, 8, 6])
-_SPECIAL_ADDED = np.array([1, 1, 1, 2, 1, 3, 0.5, 1, 4, 1, 2, 5, 1, 10, np.pi])
-_SPECIAL_EXPONENT = np.array([1.5, 2.5, 6, 0.25, 0.75, 2 / 3, 0.2, 0.6, 1.2, 0.8, 3.5, 1.25, 4 / 3, 0.4, 0.1])
+_SPECIAL = np.array([
+    [1, 1, 1, 2, 1, 3, 0.5, 1, 4, 1, 2, 5, 1, 10, np.pi],
+    [2, 0.5, 3, 4, np.pi, 10, 0.25, 1 / 3, 5, 2 * np.pi, 1.5, 100, 4 * np.pi, 8, 6],
+    [1.5, 2.5, 6, 0.25, 0.75, 2 / 3, 0.2, 0.6, 1.2, 0.8, 3.5, 1.25, 4 / 3, 0.4, 0.1],
+])  # fmt: skip
+_SPECIAL_EXPONENTS = 0.6  # share of exponents that are special, at least
 _KEPT = 0.7  # of the numbers that simplification made
 _FAR = 1e4
 _SMALL = 1e-4
 
+NORMAL_CONSTANT, LOG_CONSTANT, UNIFORM_CONSTANT, CAUCHY_CONSTANT = range(4)
 POSITIVE, NEGATIVE, BOTH = range(3)
 UNIFORM, LOG_UNIFORM, NORMAL, CAUCHY, INTEGER = range(5)
 
 
-def odds(weights: dict[str, float], names: tuple[str, ...]) -> np.ndarray:
-    """Cumulative probabilities of the names, in their order."""
-    shares = np.array([weights.get(name, 0.0) for name in names], float)
-    return np.cumsum(shares / shares.sum())
-
-
-def pick(rng: np.random.Generator, cumulative: np.ndarray, shape: tuple[int, ...] | int) -> np.ndarray:
-    """Numbers of names, drawn by their cumulative probabilities."""
-    return np.minimum(np.searchsorted(cumulative, rng.random(shape), side="right"), len(cumulative) - 1)
+def pick(
+    rng: np.random.Generator, weights: dict[str, float], names: tuple[str, ...], count: int
+) -> np.ndarray:
+    """Numbers of names, drawn by their weights."""
+    shares = np.cumsum([weights.get(name, 0.0) for name in names])
+    return np.minimum(np.searchsorted(shares / shares[-1], rng.random(count), side="right"), len(names) - 1)
 
 
 def draw_constants(
@@ -39,105 +42,129 @@ def draw_constants(
 
     The sign is part of how a law is spelled (x - 2, not x + -2); the size is not.
     """
-    old, role = skeletons.constants[which], skeletons.roles[which]
-    shape = old.shape
-    kind = pick(rng, odds(config.constants, CONSTANT_KINDS), shape[0])[:, None]
-    normal, uniform = rng.standard_normal(shape), rng.random(shape)
-    with np.errstate(all="ignore"):
-        size = np.select(
-            [kind == 0, kind == 1, kind == 2],
-            [np.abs(5 * normal), 10.0 ** (3 * uniform - 1.5), 1 + 4 * uniform],
-            np.abs(5 * np.tan(np.pi * (uniform - 0.5))),
-        )
+    kinds = pick(rng, config.constants, CONSTANT_KINDS, len(which))
+    values = skeletons.constants[which]
+    place = np.nonzero(~np.isnan(values))
+    old, role, kind = values[place], skeletons.roles[which][place], kinds[place[0]]
+    made = skeletons.structural[which][place]
+    count = len(old)
+    uniform = rng.random(count)
+    size = 10.0 ** (3 * uniform - 1.5)
+    here = kind == NORMAL_CONSTANT
+    size[here] = np.abs(5 * rng.standard_normal(int(here.sum())))
+    here = kind == UNIFORM_CONSTANT
+    size[here] = 1 + 4 * uniform[here]
+    here = kind == CAUCHY_CONSTANT
+    size[here] = np.abs(5 * np.tan(np.pi * (uniform[here] - 0.5)))
+    here = role == EXPONENT
+    size[here] = 0.1 + 3.9 * uniform[here]
     size = np.clip(size, _SMALL, _FAR)
-    place = (rng.random(shape) * len(_SPECIAL)).astype(np.int64)
-    tables = [_SPECIAL_ADDED[place], _SPECIAL_EXPONENT[place]]
-    special = np.select([role == ADDED, role == EXPONENT], tables, _SPECIAL[place])
-    chance = rng.random(shape)
-    exponent = role == EXPONENT
-    size = np.where(exponent, 0.1 + 3.9 * uniform, size)
-    use = chance < np.where(exponent, max(0.6, config.special_constants), config.special_constants)
-    size = np.where(use, special, size)
-    keep = skeletons.structural[which] & (rng.random(shape) < _KEPT)
-    return np.where(keep, old, np.copysign(size, old)) + 0 * old
+    share = np.where(here, max(_SPECIAL_EXPONENTS, config.special_constants), config.special_constants)
+    special = _SPECIAL[role, (rng.random(count) * _SPECIAL.shape[1]).astype(np.int64)]
+    size = np.where(rng.random(count) < share, special, size)
+    keep = made & (rng.random(count) < _KEPT)
+    values[place] = np.where(keep, old, np.copysign(size, old))
+    return values
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Points of a batch, one column after the other.
+
+    Attributes:
+        values: the columns of all instances.
+        owner: which instance each belongs to.
+        place: which of the instance's columns it is.
+        first: where each instance's columns begin.
+    """
+
+    values: Float[np.ndarray, "runs rows"]
+    owner: Int64[np.ndarray, " runs"]
+    place: Int64[np.ndarray, " runs"]
+    first: Int64[np.ndarray, " instances"]
+
+    def of(self, which: Int64[np.ndarray, " some"]) -> "Columns":
+        """The columns of some instances, which are then numbered by their places in `which`."""
+        counts = np.diff(self.first, append=len(self.owner))[which]
+        owner, place, first = runs(counts)
+        return Columns(self.values[self.first[which][owner] + place], owner, place, first)
+
+
+def runs(counts: Int64[np.ndarray, " instances"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For so many columns each: the owner and the place of every column, and where each instance's begin."""
+    first = np.cumsum(counts) - counts
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - first[owner], first
 
 
 def draw_columns(
     rng: np.random.Generator,
     config: PriorConfig,
-    alike: Bool[np.ndarray, " instances"],
+    counts: Int64[np.ndarray, " instances"],
     positive: Bool[np.ndarray, " instances"],
-    present: Bool[np.ndarray, "instances columns"],
     rows: int,
-) -> Float[np.ndarray, "instances columns rows"]:
-    """Points; 0 in columns that are not there.
+) -> Columns:
+    """Points.
 
     Args:
-        alike: instances whose columns all have one range and one sign.
+        counts: how many columns each instance has.
         positive: instances whose values are all positive, whatever the config says.
-        present: which columns are wanted.
         rows: how many points.
     """
-    shape = present.shape
-    one = alike[:, None]
-
-    def shared(values: np.ndarray) -> np.ndarray:
-        return np.where(one, values[:, :1], values)
-
-    kind = shared(pick(rng, odds(config.columns, COLUMN_KINDS), shape))
-    sign = shared(pick(rng, odds(config.signs, SIGNS), shape))
-    sign = np.where(positive[:, None], POSITIVE, sign)
-    a, b = shared(rng.standard_normal(shape)), shared(rng.standard_normal(shape))
-    u, v = shared(rng.random(shape)), shared(rng.random(shape))
+    owner, place, first = runs(counts)
+    total = len(owner)
+    # columns that are alike have the first one's numbers
+    alike = rng.random(len(counts)) < config.alike
+    source = np.where(alike[owner], first[owner], np.arange(total))
+    kind = pick(rng, config.columns, COLUMN_KINDS, total)[source]
+    sign = pick(rng, config.signs, SIGNS, total)[source]
+    sign[positive[owner]] = POSITIVE
+    a, b = rng.standard_normal((2, total))[:, source]
+    u, v = rng.random((2, total))[:, source]
     low, high = _ends(kind, a, b, u, v)
-    wide = sign == BOTH
-    # of both signs: half the linear ranges lie around 0, the other columns get a sign a row
-    linear = (kind == UNIFORM) | (kind == CAUCHY) | (kind == INTEGER)
-    low = np.where(wide & linear, np.where(u < 0.5, -high, -low), low)
+    # of both signs: half the linear ranges lie around 0, others reach across it, and logarithms get a sign a row
+    across = (sign == BOTH) & (kind != LOG_UNIFORM) & (kind != NORMAL)
+    low[across] = -np.where(u < 0.5, high, low)[across]
 
-    where = np.nonzero(present)
-    picked = kind[where]
-    low, high, signs = low[where], high[where], sign[where]
-    values = rng.random((len(picked), rows))
-    gaussian = picked == NORMAL
-    if gaussian.any():
-        values[gaussian] = rng.standard_normal((int(gaussian.sum()), rows))
+    values = rng.random((total, rows))
+    gaussian = np.flatnonzero(kind == NORMAL)
+    values[gaussian] = rng.standard_normal((len(gaussian), rows))
     values *= (high - low)[:, None]
     values += low[:, None]
-    logarithmic = picked == LOG_UNIFORM
+    logarithmic = np.flatnonzero(kind == LOG_UNIFORM)
     values[logarithmic] = np.exp(values[logarithmic])
-    whole = picked == INTEGER
+    whole = np.flatnonzero(kind == INTEGER)
     values[whole] = np.round(values[whole])
-    fold = gaussian & (signs != BOTH)
+    fold = gaussian[sign[gaussian] != BOTH]
     values[fold] = np.abs(values[fold])
-    flip = logarithmic & (signs == BOTH)
-    values[flip] *= rng.integers(0, 2, (int(flip.sum()), rows)) * 2.0 - 1.0
-    values[signs == NEGATIVE] *= -1.0
-    columns = np.zeros((*shape, rows))
-    columns[where] = values
-    return columns
+    flip = logarithmic[sign[logarithmic] == BOTH]
+    values[flip] *= 1.0 - 2.0 * rng.integers(0, 2, (len(flip), rows), dtype=np.int8)
+    values[sign == NEGATIVE] *= -1.0
+    return Columns(values, owner, place, first)
 
 
-def _ends(kind: np.ndarray, a: np.ndarray, b: np.ndarray, u: np.ndarray, v: np.ndarray):
-    """The two numbers between which a positive column is spread: ends, or logarithms, or mean and mean + spread."""
+def _ends(
+    kind: np.ndarray, a: np.ndarray, b: np.ndarray, u: np.ndarray, v: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two numbers between which a positive column is spread: ends, logarithms of ends, mean and mean + spread.
+
+    Args:
+        a, b: standard normal numbers.
+        u, v: uniform ones.
+    """
     first, second = 10.0 ** (0.7 * a), 10.0 ** (0.7 * b)
-    # a uniform column begins at 0 now and then, or spans a few units
-    first = np.where(v < 0.2, 0.0, first)
-    with np.errstate(all="ignore"):
-        far = np.abs(5 * np.tan(np.pi * (u - 0.5))), np.abs(5 * np.tan(np.pi * (v - 0.5)))
-    far = np.clip(far[0], 0, _FAR), np.clip(far[1], 0, _FAR)
-    width = np.log(10) * (0.3 + 3.7 * u) / 2
-    centre = np.log(10) * 0.7 * a
-    top = np.round(10.0 ** (0.5 + 1.5 * u))
-    choices = [kind == UNIFORM, kind == LOG_UNIFORM, kind == NORMAL, kind == CAUCHY]
-    mean = np.where(v < 0.5, second, 0.0)
-    spread = 10.0 ** (0.7 * a)
-    low = np.select(
-        choices,
-        [np.minimum(first, second), centre - width, mean, np.minimum(*far)],
-        np.where(v < 0.7, 1.0, 0.0),
-    )
-    high = np.select(
-        choices, [np.maximum(first, second), centre + width, mean + spread, np.maximum(*far)], top
-    )
+    # a uniform column begins at 0 now and then
+    start = np.where(v < 0.2, 0.0, first)
+    low, high = np.minimum(start, second), np.maximum(start, second)
+    here = kind == LOG_UNIFORM
+    centre, half = np.log(first[here]), np.log(10) * (0.3 + 3.7 * u[here]) / 2
+    low[here], high[here] = centre - half, centre + half
+    here = kind == NORMAL
+    low[here] = np.where(v[here] < 0.5, second[here], 0.0)
+    high[here] = low[here] + first[here]
+    here = kind == CAUCHY
+    ends = np.minimum(np.abs(5 * np.tan(np.pi * (np.stack([u[here], v[here]]) - 0.5))), _FAR)
+    low[here], high[here] = ends.min(axis=0), ends.max(axis=0)
+    here = kind == INTEGER
+    low[here], high[here] = np.where(v[here] < 0.7, 1.0, 0.0), np.round(10.0 ** (0.5 + 1.5 * u[here]))
     return low, high

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int16, Int32
+from jaxtyping import Bool, Float, Int16, Int32, Int64
 
 from nbsr.errors import UsageError
 from nbsr.evaluate import Programs, compile_programs
@@ -15,7 +15,7 @@ from nbsr.evaluate.each import evaluate_each
 from nbsr.expression import Vocabulary
 from nbsr.prior.config import PriorConfig
 from nbsr.prior.order import ordered_with_constants
-from nbsr.prior.points import draw_columns, draw_constants
+from nbsr.prior.points import Columns, draw_columns, draw_constants, runs
 from nbsr.prior.skeletons import Draw, HeldOut, Skeletons, renamed
 from nbsr.prior.stream import stream
 
@@ -27,9 +27,11 @@ _KEPT_SHARDS = 5
 _LARGEST = 1e12
 _FLAT = 1e-6  # least spread of the response, of its mean
 _MATTERS = 1e-4  # least change of the response by a column, of its spread
-_TESTED_ROWS = 16
-_TRIES = 4  # draws of constants and points before another law is taken
-_ROUNDS = 400
+_TESTED_ROWS = 8
+_TRIES = (1, 2, 6)  # draws of constants and points for a law, before another one is taken
+_ATTEMPTS = 300
+_PROBES = 3  # draws by which a shard's laws are judged
+_PROBE_ROWS = 24
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class _Shard:
 
     skeletons: Skeletons
     programs: Programs
+    positive: Bool[np.ndarray, " laws"]  # laws that want positive points
 
 
 class _Batches:
@@ -147,7 +150,7 @@ class SkeletonPool:
         """Instances of the laws that are held out for validation; the same ones every time."""
         if not len(self._validation_laws):
             raise UsageError("prior.validation is 0, so there are no laws to validate on; give a number.")
-        shard = self._linked(self._validation_laws)
+        shard = self._linked(self._random(_VALIDATION_LAWS, 1), self._validation_laws)
         return self._instances(self._random(_VALIDATION_DATA, count), shard, count)
 
     def _random(self, *purpose: int) -> np.random.Generator:
@@ -169,94 +172,157 @@ class SkeletonPool:
 
     def _shard(self, number: int) -> _Shard:
         if number not in self._shards:
-            skeletons = self._draw.skeletons(self._random(_SHARD, number), self.config.shard)
+            rng = self._random(_SHARD, number)
+            skeletons = self._draw.skeletons(rng, self.config.shard)
             if not len(skeletons):
                 raise UsageError("The prior draws no law that is not held out; give it more operators.")
-            self._shards[number] = self._linked(skeletons)
+            self._shards[number] = self._linked(rng, skeletons)
             if len(self._shards) > _KEPT_SHARDS:
                 self._shards.popitem(last=False)
         self._shards.move_to_end(number)
         return self._shards[number]
 
-    def _linked(self, skeletons: Skeletons) -> _Shard:
-        return _Shard(skeletons, compile_programs(skeletons.tokens, self.vocabulary))
+    def _linked(self, rng: np.random.Generator, skeletons: Skeletons) -> _Shard:
+        """The shard of those laws that have values on some points."""
+        programs = compile_programs(skeletons.tokens, self.vocabulary)
+        unknown = _Shard(skeletons, programs, np.zeros(len(skeletons), bool))
+        law = np.repeat(np.arange(len(skeletons)), _PROBES)
+        share = []
+        for positive in (False, True):
+            trial = _Trial.draw(
+                rng, self.config, unknown, law, skeletons.n_variables[law], np.full(len(law), positive),
+                np.full(len(law), min(_PROBE_ROWS, int(self.config.points["high"]))),
+            )  # fmt: skip
+            share.append(trial.good.reshape(-1, _PROBES).mean(axis=1))
+        kept = np.flatnonzero((share[0] > 0) | (share[1] > 0))
+        if not len(kept):
+            raise UsageError(
+                "The prior's points suit none of its laws; give it other operators or wider ranges."
+            )
+        wanting = share[0] < 0.5 * share[1]
+        return _Shard(skeletons[kept], programs[kept], wanting[kept])
 
     def _instances(self, rng: np.random.Generator, shard: _Shard, size: int) -> Instances:
         """Instances of laws of a shard."""
-        config, skeletons = self.config, shard.skeletons
-        d, n_rows = config.variables, int(config.points["high"])
-        which, columns, constants, values, present, counts = self._accepted(rng, shard, size)
-        rows = np.arange(n_rows) < counts[:, None]
-        noise = np.where(rng.random(size) < config.noise, 10.0 ** (2 * rng.random(size) - 3), 0.0)
-        response = self._noisy(rng, np.where(rows, values, 0.0), rows, noise)
-        places = np.argsort(rng.random((size, d)), axis=1)  # column j of the law becomes column places[:, j]
-        shown = np.zeros((size, d), bool)
-        np.put_along_axis(shown, places, present, axis=1)
-        inputs = np.take_along_axis(columns, np.argsort(places, axis=1)[:, :, None], axis=1)
-        inputs = np.ascontiguousarray((inputs * rows[:, None, :]).transpose(0, 2, 1))
-        tokens = renamed(skeletons.tokens[which], places, self.vocabulary.first_variable)
-        tokens, constants = ordered_with_constants(tokens, constants, self.vocabulary)
-        complexity = self.vocabulary.complexity[tokens].sum(axis=1).astype(np.int32)
-        return Instances(tokens, constants, inputs, response, rows, shown, complexity, noise)
-
-    def _accepted(self, rng: np.random.Generator, shard: _Shard, size: int):
-        """Laws with constants and points on which they have values worth learning from.
-
-        Returns:
-            [size] which skeleton; [size, D, M] columns, the law's own first; [size, C] constants; [size, M] values;
-            [size, D] which columns are present; [size] how many rows count.
-        """
-        config, skeletons = self.config, shard.skeletons
+        config, vocabulary = self.config, self.vocabulary
         d, n_rows = config.variables, int(config.points["high"])
         counts = _row_counts(rng, config, size)
-        wanted = (
-            rng.integers(1, config.max_irrelevant + 1, size) if config.max_irrelevant else np.zeros(size, int)
-        )
-        wanted = np.where(rng.random(size) < config.irrelevant, wanted, 0)
+        rows = np.arange(n_rows) < counts[:, None]
+        places = np.argsort(rng.random((size, d)), axis=1)  # column j of the law becomes column places[:, j]
         which = np.zeros(size, np.int64)
-        present = np.zeros((size, d), bool)
-        constants = np.zeros((size, skeletons.constants.shape[1]))
-        columns = np.zeros((size, d, n_rows))
-        values = np.zeros((size, n_rows))
+        constants = np.zeros((size, shard.skeletons.constants.shape[1]))
+        response = np.zeros((size, n_rows))
+        inputs = np.zeros((size, n_rows, d))
+        shown = np.zeros((size, d), bool)
+        for found in self._accepted(rng, shard, counts):
+            slots, columns = found.slots, found.columns
+            which[slots], constants[slots], response[slots] = found.which, found.constants, found.values
+            owner = slots[columns.owner]
+            name = places[owner, columns.place]
+            inputs[owner, :, name] = columns.values * rows[owner]
+            shown[owner, name] = True
+        noise = np.where(rng.random(size) < config.noise, 10.0 ** (2 * rng.random(size) - 3), 0.0)
+        response = _noisy(rng, response, rows, noise)
+        tokens = renamed(shard.skeletons.tokens[which], places, vocabulary.first_variable)
+        tokens, constants = ordered_with_constants(tokens, constants, vocabulary)
+        complexity = vocabulary.complexity[tokens].sum(axis=1).astype(np.int32)
+        return Instances(tokens, constants, inputs, response, rows, shown, complexity, noise)
+
+    def _accepted(
+        self, rng: np.random.Generator, shard: _Shard, counts: Int64[np.ndarray, " batch"]
+    ) -> Iterator["_Found"]:
+        """Laws with constants and points on which they have values worth learning from, until every slot has one.
+
+        A slot tries its law with one draw of constants and points, then with several at once, then with another law.
+        """
+        config, skeletons = self.config, shard.skeletons
+        size, most = len(counts), config.max_irrelevant
+        extra = np.where(rng.random(size) < config.irrelevant, rng.integers(min(1, most), most + 1, size), 0)
+        which = np.zeros(size, np.int64)
         open = np.arange(size)
-        for round in range(_ROUNDS):
-            if round % _TRIES == 0:
+        for attempt in range(_ATTEMPTS):
+            tries = _TRIES[attempt % len(_TRIES)]
+            if tries == _TRIES[0]:
                 which[open] = rng.integers(0, len(skeletons), len(open))
-                used = skeletons.n_variables[which[open]]
-                present[open] = np.arange(d) < (used + wanted[open])[:, None]
-            law = which[open]
-            drawn = draw_constants(rng, config, skeletons, law)
-            alike = rng.random(len(open)) < config.alike
-            positive = np.full(len(open), round % _TRIES > 0)
-            points = draw_columns(rng, config, alike, positive, present[open], n_rows)
-            programs = shard.programs[law]
-            with np.errstate(all="ignore"):
-                found = evaluate_each(programs, drawn, points)
-                good = _worthwhile(found, counts[open])
-                good[good] = _all_matter(
-                    programs[good], drawn[good], points[good], found[good], skeletons.n_variables[law[good]]
+            slot = np.repeat(open, tries)
+            law = which[slot]
+            positive = shard.positive[law]
+            if attempt:
+                positive |= rng.random(len(slot)) < 0.5
+            n_columns = np.minimum(skeletons.n_variables[law] + extra[slot], config.variables)
+            trial = _Trial.draw(rng, config, shard, law, n_columns, positive, counts[slot])
+            good = np.flatnonzero(trial.good)
+            done, where = np.unique(slot[good], return_index=True)
+            if len(done):
+                best = good[where]
+                yield _Found(
+                    done, law[best], trial.constants[best], trial.columns.of(best), trial.values[best]
                 )
-            done = open[good]
-            constants[done], columns[done], values[done] = drawn[good], points[good], found[good]
-            open = open[~good]
+                open = np.setdiff1d(open, done, assume_unique=True)
             if not len(open):
-                return which, columns, constants, values, present, counts
+                return
         raise UsageError(
             "The prior's points hardly ever suit its laws; give it other operators or wider ranges."
         )
 
-    def _noisy(
-        self, rng: np.random.Generator, values: np.ndarray, rows: np.ndarray, noise: np.ndarray
-    ) -> np.ndarray:
-        """Values with noise: of one size on half of the instances, in proportion to the value on the others."""
-        count = rows.sum(axis=1, keepdims=True)
-        mean = values.sum(axis=1, keepdims=True) / count
-        spread = np.sqrt((((values - mean) * rows) ** 2).sum(axis=1, keepdims=True) / count)
-        relative = rng.random(len(values)) < 0.5
-        here = np.flatnonzero(noise)
-        size = np.where(relative[here, None], np.abs(values[here]), spread[here]) * noise[here, None]
-        values[here] += size * rng.standard_normal(size.shape) * rows[here]
-        return values
+
+@dataclass(frozen=True)
+class _Found:
+    """Accepted laws, and the slots of the batch that they go to."""
+
+    slots: Int64[np.ndarray, " found"]
+    which: Int64[np.ndarray, " found"]
+    constants: Float[np.ndarray, "found constants"]
+    columns: Columns
+    values: Float[np.ndarray, "found rows"]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Laws with constants and points, and whether their values are worth learning from."""
+
+    constants: Float[np.ndarray, "trials constants"]
+    columns: Columns
+    values: Float[np.ndarray, "trials rows"]
+    good: Bool[np.ndarray, " trials"]
+
+    @staticmethod
+    def draw(
+        rng: np.random.Generator,
+        config: PriorConfig,
+        shard: "_Shard",
+        law: Int64[np.ndarray, " trials"],
+        n_columns: Int64[np.ndarray, " trials"],
+        positive: Bool[np.ndarray, " trials"],
+        counts: Int64[np.ndarray, " trials"],
+    ) -> "_Trial":
+        """Draw and judge; the values count on the first `counts` rows and are 0 behind them."""
+        n_rows = int(config.points["high"])
+        constants = draw_constants(rng, config, shard.skeletons, law)
+        columns = draw_columns(rng, config, n_columns, positive, n_rows)
+        programs = shard.programs[law]
+        with np.errstate(all="ignore"):
+            values = evaluate_each(programs, constants, columns.values, columns.first, counts)
+            good, spread = _worthwhile(values, counts)
+            left = np.flatnonzero(good)
+            good[left] = _all_matter(
+                programs[left], constants[left], columns.values, columns.first[left],
+                shard.skeletons.n_variables[law[left]], spread[left],
+            )  # fmt: skip
+        return _Trial(constants, columns, values, good)
+
+
+def _noisy(rng: np.random.Generator, values: np.ndarray, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Values with noise: of one size on half of the instances, in proportion to the value on the others."""
+    here = np.flatnonzero(noise)
+    clean, inside = values[here], rows[here]
+    count = inside.sum(axis=1, keepdims=True)
+    mean = clean.sum(axis=1, keepdims=True) / count
+    spread = np.sqrt((((clean - mean) * inside) ** 2).sum(axis=1, keepdims=True) / count)
+    relative = rng.random((len(here), 1)) < 0.5
+    size = np.where(relative, np.abs(clean), spread) * noise[here, None]
+    values[here] += size * rng.standard_normal(size.shape) * inside
+    return values
 
 
 def _row_counts(rng: np.random.Generator, config: PriorConfig, size: int) -> np.ndarray:
@@ -268,31 +334,44 @@ def _row_counts(rng: np.random.Generator, config: PriorConfig, size: int) -> np.
     return np.clip(counts.astype(np.int64), low, high)
 
 
-def _worthwhile(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Whether the first `counts` values of each row are finite, neither huge nor tiny, and differ."""
-    rows = np.arange(values.shape[1]) < counts[:, None]
-    values = np.where(rows, values, 0.0)
+def _worthwhile(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the first `counts` values of each row are finite, neither huge nor tiny, and differ; and how much."""
     largest = np.abs(values).max(axis=1)
     good = (largest <= _LARGEST) & (largest >= 1 / _LARGEST)
     mean = values.sum(axis=1) / counts
-    spread = np.sqrt((((values - mean[:, None]) * rows) ** 2).sum(axis=1) / counts)
-    return good & (spread > _FLAT * np.abs(mean))
+    # the zeros behind the rows that count are taken out of the sum of squares again
+    away = values - mean[:, None]
+    squares = np.einsum("ij,ij->i", away, away) - (values.shape[1] - counts) * mean * mean
+    spread = np.sqrt(np.maximum(squares, 0.0) / counts)
+    return good & (spread > _FLAT * np.abs(mean)), spread
 
 
 def _all_matter(
-    programs: Programs, constants: np.ndarray, columns: np.ndarray, values: np.ndarray, used: np.ndarray
+    programs: Programs,
+    constants: np.ndarray,
+    columns: np.ndarray,
+    first: np.ndarray,
+    used: np.ndarray,
+    spread: np.ndarray,
 ) -> np.ndarray:
-    """Whether the value changes when any one of the used columns is taken from other rows."""
-    n_tested = min(_TESTED_ROWS, values.shape[1])
-    law = np.repeat(np.arange(len(used)), used)
-    column = np.arange(len(law)) - np.repeat(np.cumsum(used) - used, used)
-    points = columns[law, :, :n_tested]
-    points[np.arange(len(law)), column] = np.roll(points[np.arange(len(law)), column], 1, axis=1)
-    before = values[law, :n_tested]
-    change = evaluate_each(programs[law], constants[law], points) - before
-    change[~np.isfinite(change) & np.isfinite(before)] = np.inf
-    moved = np.sqrt(np.nanmean(np.square(change), axis=1))
-    spread = np.nanstd(np.where(np.isfinite(before), before, np.nan), axis=1)
-    matters = np.ones(len(used), bool)
-    np.logical_and.at(matters, law, moved > _MATTERS * spread)
-    return matters
+    """Whether the value changes when any one of the used columns is taken from other rows.
+
+    All moves of one law are made on one table: block j of its rows has column j moved, the block behind these has none.
+    """
+    tested = min(_TESTED_ROWS, columns.shape[1])
+    owner, place, begin = runs(used)
+    most = int(used.max(initial=0))
+    points = columns[first[owner] + place, :tested]
+    table = np.repeat(points[:, None, :], most + 1, axis=1)
+    table[np.arange(len(owner)), place] = np.roll(points, 1, axis=1)
+    flat = table.reshape(len(owner), (most + 1) * tested)
+    values = evaluate_each(programs, constants, flat, begin, (used + 1) * tested)
+    values = values.reshape(len(used), most + 1, tested)
+    before = values[np.arange(len(used)), used]
+    change = values - before[:, None, :]
+    change[~np.isfinite(change)] = np.inf
+    change[~np.isfinite(before)[:, None, :].repeat(most + 1, axis=1)] = 0.0
+    known = np.maximum(np.isfinite(before).sum(axis=1), 1)
+    moved = np.sqrt(np.square(change).sum(axis=2) / known[:, None])
+    enough = (moved > _MATTERS * spread[:, None]) | (np.arange(most + 1) >= used[:, None])
+    return enough.all(axis=1)

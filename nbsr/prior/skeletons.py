@@ -8,7 +8,7 @@ canonical form and the values on a fixed grid are compared, and either suffices.
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float, Int8, Int16, Int64, Integer
@@ -266,6 +266,9 @@ class Skeletons:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __getitem__(self, which: Int64[np.ndarray, " some"]) -> "Skeletons":
+        return Skeletons(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def laws(self, vocabulary: Vocabulary) -> list[Expression]:
         """The laws with the constants that simplification left."""
