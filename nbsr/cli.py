@@ -101,6 +101,7 @@ def _parser() -> _Parser:
     train.add_argument("--steps", type=_count, help="steps of the optimiser (the configuration's)")
     train.add_argument("--seconds", type=_positive, help="end after so many, with a checkpoint")
     train.add_argument("--finish", type=_count, metavar="N", help="decay to zero within N steps, and end")
+    train.add_argument("--value", action="store_true", help="train the value head of the network in DIR/best")
     train.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     train.add_argument("--processes", type=_count, default=1, help="on this machine (1)")
     train.add_argument("--threads", type=_count, help="of torch in each process (the configuration's)")
@@ -192,6 +193,7 @@ def _train(options: argparse.Namespace) -> None:
         steps=options.steps,
         seconds=options.seconds,
         finish=options.finish,
+        value=options.value,
         device=options.device,
         processes=options.processes,
         held_out=benchmark_held_out(config.tokenizer.vocabulary),

@@ -1,7 +1,7 @@
 """Configurations: a bundle of YAML files in, a tree of frozen dataclasses out, every key and type checked.
 
-A bundle is a file with the sections `model`, `tokenizer`, `prior`, `train` and `evaluation`; a section is written
-out in place, or is the name of a file that holds it:
+A bundle is a file with the sections `model`, `tokenizer`, `prior`, `train`, `value` and `evaluation`; a section is
+written out in place, or is the name of a file that holds it:
 
     model: model.yaml
     train:
@@ -30,6 +30,7 @@ __all__ = [
     "EvaluationConfig",
     "TokenizerConfig",
     "TrainConfig",
+    "ValueConfig",
     "load_config",
     "parse",
     "plain",
@@ -83,11 +84,8 @@ class TrainConfig:
             0: the weights themselves.
         told: share of the instances whose complexity is told to the decoder.
         contents_weight: of the encoder's loss: which tokens the law consists of, told from the memory alone.
-        value_weight: of the value head's loss beside the cross-entropy of tokens; 0: not trained.
-        value_every: steps between batches on which the value head is trained.
-        value_instances, value_samples: tables of such a batch, completions sampled for each.
         threads: of torch on the CPU; 0: as torch likes.
-        workers: threads that draw instances ahead.
+        workers: processes that draw instances ahead.
         precision: "32-true", or "bf16-mixed" for products of matrices in bfloat16.
         validate_every: steps. checkpoint_every: steps. checkpoint_seconds: seconds; the earlier counts.
     """
@@ -108,10 +106,6 @@ class TrainConfig:
     average: float = 0.0
     told: float = 0.5
     contents_weight: float = 0.5
-    value_weight: float = 0.0
-    value_every: int = 1
-    value_instances: int = 16
-    value_samples: int = 16
     threads: int = 0
     workers: int = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
@@ -120,17 +114,38 @@ class TrainConfig:
     checkpoint_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "batch", "pieces", "validate_every", "checkpoint_every", "value_every")
-        _at_least(self, 1, "value_instances", "value_samples")
-        _at_least(
-            self, 0, "seed", "warmup", "threads", "workers", "weight_decay", "contents_weight", "value_weight"
-        )
+        _at_least(self, 1, "steps", "batch", "pieces", "validate_every", "checkpoint_every")
+        _at_least(self, 0, "seed", "warmup", "threads", "workers", "weight_decay", "contents_weight")
         _positive(self, "learning_rate", "clip", "checkpoint_seconds")
         _share(self, "decay", "told", "average", "beta1", "beta2")
         if self.batch % self.pieces:
             raise UsageError(f"'batch' is {self.batch} and 'pieces' {self.pieces}; give a multiple of it.")
         if self.micro_batch is not None:
             _at_least(self, 1, "micro_batch")
+
+
+@dataclass(frozen=True)
+class ValueConfig:
+    """How the value head learns, once the rest of the network has; what is not here is as in `TrainConfig`.
+
+    Attributes:
+        steps: of the optimiser. instances: tables of a step, for each process.
+        samples: laws that the network proposes for each table.
+        validation: tables on which it is measured.
+    """
+
+    steps: int = 1000
+    instances: int = 16
+    samples: int = 16
+    learning_rate: float = 1e-3
+    warmup: int = 50
+    validation: int = 64
+    validate_every: int = 100
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "steps", "instances", "samples", "validation", "validate_every")
+        _at_least(self, 0, "warmup")
+        _positive(self, "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -163,6 +178,7 @@ class Config:
     prior: PriorConfig
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    value: ValueConfig = field(default_factory=ValueConfig)
 
     def __post_init__(self) -> None:
         for name in ("operators", "variables"):
@@ -443,7 +459,7 @@ def save_config(config: Config, directory: str | Path) -> Path:
     for name in ("model", "tokenizer", "prior", "evaluation"):
         entry[name] = f"{name}.yaml"
         write_yaml(plain(getattr(config, name)), directory / f"{name}.yaml")
-    entry["train"] = plain(config.train)
+    entry.update(train=plain(config.train), value=plain(config.value))
     write_yaml(entry, directory / ENTRY)
     return directory / ENTRY
 

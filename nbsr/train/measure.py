@@ -1,0 +1,161 @@
+"""What a network can do, measured on instances that it has not seen: loss, right tokens, laws found."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nbsr.config import EvaluationConfig
+from nbsr.expression import PAD, Vocabulary
+from nbsr.model import Model
+from nbsr.prior import Instances
+from nbsr.refine import refine
+from nbsr.train.batches import Batch, batch_of, rows_of, trimmed
+
+__all__ = ["Learner", "at_rest", "decode", "fitted", "proposals", "solved", "validate"]
+
+SOLVED = 2.0**-23  # fraction of variance unexplained below which a law counts as found
+
+
+class Learner(nn.Module):
+    """One pass through the network, to sums over the batch."""
+
+    def __init__(self, model: Model, contents_weight: float = 0.0):
+        super().__init__()
+        self.model, self.contents_weight = model, contents_weight
+
+    def forward(self, batch: Batch) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Int[Tensor, ""]]:
+        """The objective; the cross-entropy of each next token given the true ones before it; the likeliest ones that
+        are true.
+
+        The objective is the cross-entropy and, weighted, the encoder's own loss.
+        """
+        tokens = batch.tokens
+        memory = self.model.encode(batch.prepared)
+        logits, _ = self.model(memory, tokens[:, :-1], batch.told)
+        loss = F.cross_entropy(
+            logits.float().flatten(0, 1), tokens.flatten(), ignore_index=PAD, reduction="sum"
+        )
+        right = ((logits.argmax(-1) == tokens) & (tokens != PAD)).sum()
+        objective = loss
+        if self.contents_weight:
+            objective = loss + self.contents_weight * self.model.contents_loss(memory, tokens)
+        return objective, loss, right
+
+
+@contextlib.contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode, without gradients."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def validate(
+    model: Model, instances: Instances, config: EvaluationConfig, autocast: Callable[[], Any]
+) -> tuple[float, float]:
+    """Loss and accuracy by token; the complexity is told for every second instance."""
+    learner, sums = Learner(model), np.zeros(2)
+    with at_rest(model):
+        for start in range(0, len(instances.tokens), config.batch):
+            some = rows_of(instances, slice(start, start + config.batch))
+            batch = batch_of(trimmed(some), model, np.arange(len(some.tokens)) % 2 == 0)
+            with autocast():
+                _, loss, right = learner(batch.to(model.device))
+            sums += float(loss), float(right)
+    loss, right = sums / (instances.tokens != PAD).sum()
+    return float(loss), float(right)
+
+
+def decode(
+    model: Model, batch: Batch, samples: int, generator: torch.Generator
+) -> Int[Tensor, "b samples l"]:
+    """Complete laws for many tables at once, in the network's tokens: the likeliest tokens first, then samples.
+
+    Only tokens that leave room to complete the law, and only columns that are there, are let through.
+    """
+    vocabulary, longest, device = model.vocabulary, model.config.max_length, model.device
+    arity = torch.from_numpy(vocabulary.arity.astype(np.int64)).to(device)
+    memory = model.encode(batch.prepared)
+    legal = torch.ones(len(memory), vocabulary.size, dtype=torch.bool, device=device)
+    legal[:, PAD] = False
+    legal[:, vocabulary.first_variable :] = batch.prepared.columns
+    legal = legal.repeat_interleave(samples, 0)
+    cross = [
+        (keys.repeat_interleave(samples, 0), values.repeat_interleave(samples, 0))
+        for keys, values in model.cross(memory)
+    ]
+    count = len(legal)
+    greedy = torch.arange(count, device=device) % samples == 0
+    x = model.begin_embedding(batch.told.repeat_interleave(samples))
+    tokens = torch.full((count, longest), PAD, dtype=torch.int64, device=device)
+    missing = torch.ones(count, dtype=torch.int64, device=device)  # operands that a law still lacks
+    past = None
+    for place in range(longest):
+        hidden, past = model.decode(x, cross, past, place)
+        fits = missing[:, None] - 1 + arity < longest - place
+        logits = model.policy(hidden[:, -1]).float().masked_fill(~(legal & fits), -torch.inf)
+        drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+        chosen = torch.where(missing > 0, torch.where(greedy, logits.argmax(-1), drawn), PAD)
+        missing = torch.where(missing > 0, missing - 1 + arity[chosen], 0)
+        tokens[:, place] = chosen
+        if not missing.any():
+            break
+        x = model.tokens(chosen)[:, None]
+    return tokens.view(-1, samples, longest)
+
+
+def named(
+    tokens: Int[Tensor, "b samples l"], order: Int[Tensor, "b d"], first_variable: int
+) -> Int[np.ndarray, "b samples l"]:
+    """Laws in the network's tokens, whose columns are places, as laws of the tables' own columns."""
+    index = tokens - first_variable
+    column = order[:, None].expand(-1, tokens.shape[1], -1).gather(2, index.clamp(min=0))
+    return torch.where(index >= 0, first_variable + column, tokens).cpu().numpy()
+
+
+def proposals(
+    model: Model, batch: Batch, samples: int, seed: int, autocast: Callable[[], Any]
+) -> tuple[Int[Tensor, "b samples l"], Int[np.ndarray, "b samples l"]]:
+    """What the network proposes for each table, in its own tokens and in the tables' columns."""
+    generator = torch.Generator(model.device)
+    generator.manual_seed(seed)
+    with at_rest(model), autocast():
+        tokens = decode(model, batch, samples, generator)
+    return tokens, named(tokens, batch.prepared.order, model.vocabulary.first_variable)
+
+
+def fitted(
+    laws: Int[np.ndarray, "k l"], instance: Instances, vocabulary: Vocabulary
+) -> tuple[Float[np.ndarray, " k"], float]:
+    """Fraction of variance unexplained of each law on a table, constants refined, and of the true law."""
+    rows = instance.rows[0]
+    data = (instance.inputs[0][rows], instance.response[0][rows], None)
+    constants = instance.constants[:, ~np.isnan(instance.constants[0])]
+    truth = refine(instance.tokens.astype(np.int64), data, vocabulary, starts=constants, restarts=1)
+    different, where = np.unique(laws, axis=0, return_inverse=True)
+    fits = refine(different, data, vocabulary, restarts=4, max_steps=30)
+    return fits.fvu[where.ravel()], float(truth.fvu[0])
+
+
+def solved(
+    model: Model, instances: Instances, config: EvaluationConfig, seed: int, autocast: Callable[[], Any]
+) -> float:
+    """Share of instances for which one of the network's proposals, refined, fits as well as the true law does."""
+    some = rows_of(instances, slice(0, config.solve))
+    batch = batch_of(trimmed(some), model, np.zeros(len(some.tokens), bool)).to(model.device)
+    _, laws = proposals(model, batch, config.samples, seed, autocast)
+    found = 0
+    for k in range(len(laws)):
+        fvu, truth = fitted(laws[k], rows_of(some, slice(k, k + 1)), model.vocabulary)
+        found += bool(fvu.min() <= max(SOLVED, 1.001 * truth))
+    return found / len(laws)
