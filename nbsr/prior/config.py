@@ -23,6 +23,14 @@ def _operators() -> dict[str, float]:
     }  # fmt: skip
 
 
+def _tastes() -> dict[str, dict[str, float]]:
+    return {
+        "any": {"share": 0.5},
+        "products": {"share": 0.35, "+": 0.15, "-": 0.15},
+        "sums": {"share": 0.15, "+": 2.0, "-": 2.0},
+    }
+
+
 def _operator_counts() -> dict[int, float]:
     weights = (1, 3, 6, 9, 10, 10, 9, 7, 5, 4, 3, 2, 1.5, 1)
     return {n: float(weight) for n, weight in enumerate(weights, 1)}
@@ -35,6 +43,8 @@ class PriorConfig:
     Attributes:
         variables: columns of an instance's inputs, present or not.
         operators: weight of every operator; those of one operand compete with each other, and so do those of two.
+        tastes: laws differ in what they are made of: each is drawn by one of these, "share" says how often, and the
+            numbers beside the names of operators multiply their weights.
         unary: weight of a node with one operand in the shape of a tree; 1 makes all shapes equally likely.
         operator_counts: weight of every number of operators that a tree may have.
         variable_counts: weight of every number of variables that a tree may have, if it has as many leaves.
@@ -59,6 +69,7 @@ class PriorConfig:
 
     variables: int = 10
     operators: dict[str, float] = field(default_factory=_operators)
+    tastes: dict[str, dict[str, float]] = field(default_factory=_tastes)
     unary: float = 0.75
     operator_counts: dict[int, float] = field(default_factory=_operator_counts)
     variable_counts: dict[int, float] = field(
@@ -87,7 +98,7 @@ class PriorConfig:
     max_irrelevant: int = 3
     noise: float = 0.25
     shard: int = 4096
-    reuse: int = 8
+    reuse: int = 16
     validation: int = 300
 
     def __post_init__(self) -> None:
@@ -114,6 +125,14 @@ class PriorConfig:
                 raise UsageError(
                     f"prior.operators has {name!r}, which is no operator.{did_you_mean(name, OPERATORS)}"
                 )
+        if not isinstance(self.tastes, Mapping) or not self.tastes:
+            raise UsageError(
+                f"prior.tastes is {self.tastes!r}; give at least one, such as any: {{share: 1}}."
+            )
+        for name, taste in self.tastes.items():
+            _weights(f"tastes.{name}", taste, ("share", *OPERATORS))
+            if not taste.get("share"):
+                raise UsageError(f"prior.tastes.{name} has no share; say how often it is drawn.")
         if not any(OPERATORS[name].arity == 2 and weight > 0 for name, weight in self.operators.items()):
             raise UsageError("prior.operators has no operator of two operands with a weight; give one.")
         self._check_points()

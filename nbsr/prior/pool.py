@@ -3,7 +3,7 @@
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -24,11 +24,14 @@ _LANES = (
     4  # shards in use at a time, by turns: one batch never waits for another's, and processes can share them
 )
 _KEPT_SHARDS = 5
+_TOGETHER = 1024  # instances that are drawn at once
+_MOST_NUMBERS = 1 << 21  # in the inputs of these
 _LARGEST = 1e12
 _FLAT = 1e-6  # least spread of the response, of its mean
 _MATTERS = 1e-4  # least change of the response by a column, of its spread
 _TESTED_ROWS = 8
-_TRIES = (1, 2, 6)  # draws of constants and points for a law, before another one is taken
+_TRIES = (1, 2)  # draws of constants and points for a law, at once; after these other laws are taken
+_OTHERS = 4  # at once
 _ATTEMPTS = 300
 _PROBES = 3  # draws by which a shard's laws are judged
 _PROBE_ROWS = 24
@@ -60,6 +63,9 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __getitem__(self, which: slice) -> "Instances":
+        return Instances(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -124,15 +130,16 @@ class SkeletonPool:
         self.config, self.vocabulary, self.seed = config, vocabulary, seed
         self.held_out = held_out if held_out is not None else HeldOut(vocabulary)
         self._shards: OrderedDict[int, _Shard] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int, int], Instances] = OrderedDict()
 
     def batch(self, index: int, size: int) -> Instances:
         """Batch number `index` of `size` instances: the same for the same config, held-out laws and seed."""
-        lane = index % _LANES
-        span = self.config.shard * self.config.reuse
-        # the lanes go over to their next shards one after the other
-        place = index // _LANES * size + lane * span // _LANES
-        shard = self._shard(place // span * _LANES + lane)
-        return self._instances(self._random(_BATCH, index, size), shard, size)
+        lane, place = index % _LANES, index // _LANES
+        row = self.config.variables * int(self.config.points["high"])
+        together = max(1, min(_TOGETHER, _MOST_NUMBERS // row) // size)
+        block = self._block(lane, place // together, together * size)
+        start = place % together * size
+        return block[start : start + size]
 
     def stream(self, start: int, size: int, workers: int = 1, stride: int = 1) -> Iterator[Instances]:
         """`batch(start, size)`, `batch(start + stride, size)`, ... without end, drawn ahead by processes.
@@ -169,6 +176,19 @@ class SkeletonPool:
     @cached_property
     def _draw(self) -> Draw:
         return Draw(self.config, self.vocabulary, self.held_out | self.validation_held_out)
+
+    def _block(self, lane: int, number: int, size: int) -> Instances:
+        """Instances of several batches of a lane, drawn at once, because many cost little more than a few."""
+        key = lane, number, size
+        if key not in self._blocks:
+            span = self.config.shard * self.config.reuse
+            # the lanes go over to their next shards one after the other
+            place = number * size + lane * span // _LANES
+            shard = self._shard(place // span * _LANES + lane)
+            self._blocks[key] = self._instances(self._random(_BATCH, *key), shard, size)
+            if len(self._blocks) > _LANES:
+                self._blocks.popitem(last=False)
+        return self._blocks[key]
 
     def _shard(self, number: int) -> _Shard:
         if number not in self._shards:
@@ -233,7 +253,7 @@ class SkeletonPool:
     ) -> Iterator["_Found"]:
         """Laws with constants and points on which they have values worth learning from, until every slot has one.
 
-        A slot tries its law with one draw of constants and points, then with several at once, then with another law.
+        A slot tries its law with one draw of constants and points, then with two more, then it takes other laws.
         """
         config, skeletons = self.config, shard.skeletons
         size, most = len(counts), config.max_irrelevant
@@ -241,13 +261,15 @@ class SkeletonPool:
         which = np.zeros(size, np.int64)
         open = np.arange(size)
         for attempt in range(_ATTEMPTS):
-            tries = _TRIES[attempt % len(_TRIES)]
-            if tries == _TRIES[0]:
-                which[open] = rng.integers(0, len(skeletons), len(open))
-            slot = np.repeat(open, tries)
-            law = which[slot]
+            own = attempt < len(_TRIES)
+            slot = np.repeat(open, _TRIES[attempt] if own else _OTHERS)
+            if attempt == 0 or not own:
+                law = rng.integers(0, len(skeletons), len(slot))
+                which[slot] = law
+            else:
+                law = which[slot]
             positive = shard.positive[law]
-            if attempt:
+            if own and attempt:
                 positive |= rng.random(len(slot)) < 0.5
             n_columns = np.minimum(skeletons.n_variables[law] + extra[slot], config.variables)
             trial = _Trial.draw(rng, config, shard, law, n_columns, positive, counts[slot])

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8, Int16, Int64, Integer
 
 from nbsr.evaluate import compile_programs, evaluate
-from nbsr.expression import CONST, PAD, Expression, Vocabulary
+from nbsr.expression import CONST, PAD, Expression, Vocabulary, subtree_end
 from nbsr.prior.config import PriorConfig
-from nbsr.prior.order import ordered
+from nbsr.prior.order import ordered, ordered_with_constants
 from nbsr.prior.trees import Trees
 from nbsr.simplify import canonical, image_hashes, simplify
 
@@ -29,6 +29,8 @@ _FAMILY = {
 }  # fmt: skip
 _LONGEST_EXPONENT = 3
 _LARGEST_EXPONENT = 6.0
+_TINY = 1e-6
+_DRAWS = 40  # until a shard is as large as it can be
 _MOST_PERMUTATIONS = 5040
 _CONSTANT = 1.3716927  # what every constant is on the grid
 _NEAR = 1e-5
@@ -90,10 +92,16 @@ class Likeness:
             total += (1 + 0.6 * triple) * (square.sum(axis=2) + 0.37 * square.sum(axis=1))
         return total
 
-    def normal(self, tokens: Integer[np.ndarray, "laws length"]) -> np.ndarray:
-        """The laws with their columns renamed to the first ones, in the order of their signatures."""
+    def normal(
+        self, tokens: Integer[np.ndarray, "laws length"], constants: Float[np.ndarray, "laws constants"]
+    ) -> tuple[Integer[np.ndarray, "laws length"], Float[np.ndarray, "laws constants"]]:
+        """The laws with their columns renamed to the first ones, in the order of their signatures.
+
+        Their operands are sorted anew, and the constants go with them.
+        """
         rank = np.argsort(np.argsort(self._sortable(tokens), axis=1, kind="stable"), axis=1, kind="stable")
-        return ordered(renamed(tokens, rank, self.vocabulary.first_variable), self.vocabulary)
+        tokens = renamed(tokens, rank, self.vocabulary.first_variable)
+        return ordered_with_constants(tokens, constants, self.vocabulary)
 
     def orders(self, tokens: Integer[np.ndarray, " length"]) -> Iterable[np.ndarray]:
         """Every order into which `normal` could bring this law or a law with the same values, as ranks of columns.
@@ -193,7 +201,7 @@ class HeldOut:
         """Whether the law, however it is written, is one of those held out."""
         likeness = Likeness(self.vocabulary)
         for spelling in _spellings(law, self.vocabulary):
-            tokens = likeness.normal(spelling[None])
+            tokens, _ = likeness.normal(spelling[None], np.zeros((1, len(spelling))))
             if self.matches(likeness.images(tokens), [likeness.key(tokens[0].tolist())])[0]:
                 return True
         return False
@@ -233,9 +241,9 @@ def _spellings(law: Expression, vocabulary: Vocabulary) -> list[np.ndarray]:
         if name not in table:
             return []
         tokens.append(table[name])
-    count = tokens.count(CONST)
-    own_values = [1.0 if value != value else value for value in law.constants]
-    values = (own_values, generic(np.random.default_rng(len(tokens)), count))
+    values = [generic(np.random.default_rng(len(tokens)), tokens.count(CONST))]
+    if not any(math.isnan(value) for value in law.constants):
+        values.append(list(law.constants))
     found = {simplify(Expression(tuple(tokens), tuple(v), vocabulary)).tokens for v in values}
     return [np.array(spelling, np.int16) for spelling in sorted(found)]
 
@@ -298,29 +306,34 @@ class Draw:
 
     def skeletons(self, rng: np.random.Generator, count: int) -> Skeletons:
         """So many laws, distinct and not held out; fewer if there are hardly so many."""
-        rows: list[np.ndarray] = []
-        constants: list[tuple[float, ...]] = []
+        length = self.config.max_tokens
+        tokens, constants = np.zeros((0, length), np.int16), np.zeros((0, (length + 1) // 2))
         seen: set[str] = set()
-        for _ in range(40):
-            missing = count - len(rows)
+        for _ in range(_DRAWS):
+            missing = count - len(tokens)
             if missing <= 0:
                 break
-            laws = self._simplified(rng, int(1.7 * missing) + 16)
+            laws = self._simplified(rng, int(1.2 * missing) + 16)
             if not laws:
                 continue
-            width = self.config.max_tokens
-            tokens = np.zeros((len(laws), width), np.int16)
-            for k, law in enumerate(laws):
-                tokens[k, : len(law.tokens)] = law.tokens
-            tokens = self.likeness.normal(tokens)
-            keys = [self.likeness.key(row.tolist()) for row in tokens]
-            out = self.held_out.matches(self.likeness.images(tokens), keys)
-            for k, key in enumerate(keys):
-                if not out[k] and key not in seen and len(rows) < count:
-                    seen.add(key)
-                    rows.append(tokens[k])
-                    constants.append(laws[k].constants)
-        return self._pack(np.array(rows, np.int16).reshape(len(rows), self.config.max_tokens), constants)
+            drawn, values = self.likeness.normal(*self._packed(laws))
+            keys = [self.likeness.key(row) for row in drawn.tolist()]
+            out = self.held_out.matches(self.likeness.images(drawn), keys)
+            new = [k for k, key in enumerate(keys) if not out[k] and not (key in seen or seen.add(key))][
+                :missing
+            ]
+            tokens, constants = np.concatenate([tokens, drawn[new]]), np.concatenate([constants, values[new]])
+        return self._described(tokens, constants)
+
+    def _packed(self, laws: list[Expression]) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens [laws, length] and constants [laws, C]; NaN behind the last constant."""
+        length = self.config.max_tokens
+        tokens = np.full((len(laws), length), PAD, np.int16)
+        constants = np.full((len(laws), (length + 1) // 2), np.nan)
+        for k, law in enumerate(laws):
+            tokens[k, : len(law.tokens)] = law.tokens
+            constants[k, : len(law.constants)] = law.constants
+        return tokens, constants
 
     def _simplified(self, rng: np.random.Generator, count: int) -> list[Expression]:
         """Simplified laws that are short enough and not silly."""
@@ -328,19 +341,36 @@ class Draw:
         laws = []
         for row in trees.tolist():
             tokens = tuple(row[: row.index(PAD)] if PAD in row else row)
-            values = generic(rng, tokens.count(CONST))
             if self._silly(tokens):
                 continue
-            law = simplify(Expression(tokens, tuple(values), self.vocabulary))
-            if not 1 < len(law.tokens) <= self.config.max_tokens or self._silly(law.tokens):
-                continue
-            if max(law.tokens) < self.vocabulary.first_variable:
-                continue
-            if all(math.isfinite(c) and 1e-6 < abs(c) < 1e6 for c in law.constants):
-                exponents = zip(law.constants, roles_of(law.tokens, self.vocabulary))
-                if all(abs(c) <= _LARGEST_EXPONENT for c, role in exponents if role == EXPONENT):
-                    laws.append(law)
+            law = simplify(Expression(tokens, tuple(generic(rng, tokens.count(CONST))), self.vocabulary))
+            if 1 < len(law.tokens) <= self.config.max_tokens and self._sensible(law):
+                laws.append(law)
         return laws
+
+    def _sensible(self, law: Expression) -> bool:
+        """Whether a simplified law has a column, no part that should be gone, and constants as people write them."""
+        if self._silly(law.tokens) or self._redundant(law.tokens):
+            return False
+        roles = roles_of(law.tokens, self.vocabulary)
+        exponents = (c for c, role in zip(law.constants, roles) if role == EXPONENT)
+        return all(math.isfinite(c) and _TINY < abs(c) < 1 / _TINY for c in law.constants) and all(
+            abs(c) <= _LARGEST_EXPONENT for c in exponents
+        )
+
+    def _redundant(self, tokens: tuple[int, ...]) -> bool:
+        """Is there an operator on constants alone, or one on twice the same?"""
+        arities = self.vocabulary.arities
+        for start, token in enumerate(tokens):
+            if arities[token] == 0:
+                continue
+            middle = subtree_end(tokens, start + 1, arities)
+            end = subtree_end(tokens, middle, arities) if arities[token] == 2 else middle
+            if max(tokens[start:end]) < self.vocabulary.first_variable:
+                return True
+            if end > middle and tokens[start + 1 : middle] == tokens[middle:end] != (CONST,):
+                return True
+        return False
 
     def _silly(self, tokens: tuple[int, ...]) -> bool:
         """Does a function of one family stand inside another, or are functions nested too deep?"""
@@ -370,18 +400,16 @@ class Draw:
             stack.append((inside, depth, size + 1))
         return False
 
-    def _pack(self, tokens: np.ndarray, constants: list[tuple[float, ...]]) -> Skeletons:
-        width = (self.config.max_tokens + 1) // 2
-        values = np.full((len(tokens), width), np.nan)
-        roles = np.zeros((len(tokens), width), np.int8)
-        for k, row in enumerate(constants):
-            values[k, : len(row)] = row
-            roles[k, : len(row)] = roles_of(tokens[k].tolist(), self.vocabulary)
-        twelfths = values * 12
-        structural = (twelfths == np.round(twelfths)) & (np.abs(values) < 100)
+    def _described(self, tokens: np.ndarray, constants: np.ndarray) -> Skeletons:
+        roles = np.zeros(constants.shape, np.int8)
+        for k, row in enumerate(tokens.tolist()):
+            found = roles_of(row, self.vocabulary)
+            roles[k, : len(found)] = found
+        twelfths = constants * 12
+        structural = (twelfths == np.round(twelfths)) & (np.abs(constants) < 100)
         columns = np.arange(len(self.vocabulary.variables)) + self.vocabulary.first_variable
         used = (tokens[:, :, None] == columns).any(axis=1).sum(axis=1)
-        return Skeletons(tokens, used.astype(np.int64), values, roles, structural)
+        return Skeletons(tokens, used.astype(np.int64), constants, roles, structural)
 
 
 def roles_of(tokens: Sequence[int], vocabulary: Vocabulary) -> list[int]:

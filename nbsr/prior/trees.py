@@ -37,12 +37,14 @@ class Trees:
         self.variables, self.variable_odds = _odds(config.variable_counts)
         rows = zip(vocabulary.operators, vocabulary.rows)
         arity = {name: row.arity for name, row in rows}
-        self.names: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.names: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # ids, and their odds by taste
         for kind in (UNARY, BINARY):
             named = {n: w for n, w in config.operators.items() if w > 0 and arity.get(n) == kind}
-            total = sum(named.values()) or 1.0
             ids = np.array([vocabulary.operator_ids[n] for n in named], np.int16)
-            self.names[kind] = ids, np.array([w / total for w in named.values()])
+            weights = [[w * taste.get(n, 1.0) for n, w in named.items()] for taste in config.tastes.values()]
+            odds = np.array(weights).reshape(len(weights), len(named))
+            self.names[kind] = ids, odds / np.maximum(odds.sum(axis=1, keepdims=True), 1e-300)
+        self.taste_odds = _odds({k: taste["share"] for k, taste in enumerate(config.tastes.values())})[1]
         self.unary = config.unary if len(self.names[UNARY][0]) else 0.0
         self.finishing = finishing_weights(max(config.operator_counts), self.unary)
 
@@ -63,10 +65,13 @@ class Trees:
         sizes = _pick(rng, self.sizes, self.size_odds, count)
         kinds = self._shapes(rng, sizes)
         tokens = np.full(kinds.shape, PAD, np.int16)
+        tastes = _pick(rng, np.arange(len(self.taste_odds)), self.taste_odds, count)
         for kind in (UNARY, BINARY):
-            here = np.nonzero(kinds == kind)
-            if len(here[0]):
-                tokens[here] = _pick(rng, *self.names[kind], len(here[0]))
+            ids, odds = self.names[kind]
+            for taste in range(len(odds)):
+                here = np.nonzero((kinds == kind) & (tastes == taste)[:, None])
+                if len(here[0]):
+                    tokens[here] = _pick(rng, ids, odds[taste], len(here[0]))
         leaves = kinds == LEAF
         wanted = _pick(rng, self.variables, self.variable_odds, count)
         self._fill_leaves(rng, tokens, leaves, np.minimum(wanted, leaves.sum(axis=1)))
@@ -113,15 +118,25 @@ def log_prior(config: PriorConfig, vocabulary: Vocabulary, law: Expression) -> f
     arities = vocabulary.arities
     law = law.to(vocabulary)
     names = [t for t in law.tokens if arities[t]]
-    weights = dict(zip(*(array.tolist() for array in trees.names[UNARY])))
-    weights |= dict(zip(*(array.tolist() for array in trees.names[BINARY])))
+    by_taste = [
+        {
+            token: p
+            for ids, odds in trees.names.values()
+            for token, p in zip(ids.tolist(), odds[taste].tolist())
+        }
+        for taste in range(len(trees.taste_odds))
+    ]
+    spelled = sum(
+        share * math.prod(weights.get(t, 0.0) for t in names)
+        for share, weights in zip(trees.taste_odds.tolist(), by_taste)
+    )
     used = Counter(t for t in law.tokens if vocabulary.is_variable(t))
     n, n_leaves, m = len(names), len(law.tokens) - len(names), len(used)
     n_unary = sum(arities[t] == 1 for t in names)
     probabilities = [
         dict(zip(trees.sizes.tolist(), trees.size_odds.tolist())).get(n, 0.0),
         trees.unary**n_unary / trees.finishing[1, n] if n < trees.finishing.shape[1] else 0.0,
-        *(weights.get(t, 0.0) for t in names),
+        spelled,
         sum(p for k, p in zip(trees.variables, trees.variable_odds) if min(k, n_leaves) == m),
     ]
     if m == 0 or not all(p > 0 for p in probabilities):
