@@ -35,12 +35,14 @@ ALLOWED = {
     "train": {"operators", "expression", "prior", "model", "config", "models", "refine"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
+    "network": {"expression", "generate.base", "model", "models"},
     "search": {
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
+        "models", "network",
     },
     "estimator": {"search", "table", "result"},
-    "notebook": {"search", "refine", "estimator", "result", "table", "score", "simplify", "expression",
-                 "operators", "evaluate", "datasets"},
+    "notebook": {"search", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
+                 "expression", "operators", "evaluate", "datasets"},
     "benchmark": EVERYTHING,
     "cli": EVERYTHING,
 }  # fmt: skip

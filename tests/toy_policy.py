@@ -1,12 +1,13 @@
 """Policies made by hand, so that the methods are tested without a network; they also check how they are called."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from nbsr.expression import PAD, Vocabulary
-from nbsr.generate.base import Step
+from nbsr.expression import PAD, Constraints, Vocabulary
+from nbsr.generate.base import Step, Task
 
 Prefix = tuple[int, ...]
 
@@ -97,7 +98,24 @@ def leaning(vocabulary: Vocabulary, target: Prefix, strength: float = 3.0) -> To
     return ToyPolicy(vocabulary, logits, lambda prefix: agreeing(prefix) / len(target))
 
 
-def language(constraints, max_length: int) -> list[Prefix]:
+def toy_task(
+    policy: ToyPolicy | None, constraints: Constraints, seed: int = 0, seconds: float = 100.0
+) -> Task:
+    """A task whose data nobody looks at."""
+    columns = len(constraints.vocabulary.variables)
+    deadline = time.monotonic() + seconds
+    return Task(
+        np.zeros((2, columns)), np.zeros(2), None, constraints.vocabulary, constraints,
+        seed=seed, deadline=deadline, next_token=policy,
+    )  # fmt: skip
+
+
+def words(tokens: np.ndarray) -> list[Prefix]:
+    """The rows of a padded batch."""
+    return [tuple(token for token in row if token != PAD) for row in tokens.tolist()]
+
+
+def language(constraints: Constraints, max_length: int) -> list[Prefix]:
     """Every legal expression of at most so many tokens, by brute force."""
     vocabulary = constraints.vocabulary
     made: dict[int, list[Prefix]] = {}
