@@ -75,6 +75,7 @@ class TrainConfig:
             instances of a step do not depend on the number of processes.
         micro_batch: instances of one pass through the network; a step adds up the gradients of as many passes as
             its batch needs. None: the whole of a process's share.
+        optimizer: "adamw"; or "muon", for the matrices of the blocks, with AdamW for all the rest.
         learning_rate: the highest; schedule: "trapezoid" (constant, then a linear decay), "cosine" or "linear".
         warmup: steps in which the learning rate rises from zero.
         decay: the last share of the steps of a trapezoid, in which the learning rate falls to zero.
@@ -95,6 +96,7 @@ class TrainConfig:
     batch: int = 128
     pieces: int = 1
     micro_batch: int | None = None
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["trapezoid", "cosine", "linear"] = "trapezoid"
     warmup: int = 500
@@ -181,18 +183,18 @@ class Config:
     value: ValueConfig = field(default_factory=ValueConfig)
 
     def __post_init__(self) -> None:
-        for name in ("operators", "variables"):
-            tokenizer = getattr(self.tokenizer, name)
-            for section in (self.model, self.prior):
-                other = getattr(section, name, tokenizer)
-                if name == "operators" and not isinstance(other, tuple):
-                    continue  # the prior's operators are weights, which it checks against the vocabulary
-                if other != tokenizer:
-                    which = "model" if section is self.model else "prior"
-                    raise UsageError(
-                        f"'tokenizer.{name}' is {_brief(tokenizer)} and '{which}.{name}' is {_brief(other)}; "
-                        f"leave '{which}.{name}' out, or make them equal."
-                    )
+        for section, name in (("model", "operators"), ("model", "variables"), ("prior", "variables")):
+            expected, found = getattr(self.tokenizer, name), getattr(getattr(self, section), name)
+            if found != expected:
+                raise UsageError(
+                    f"'tokenizer.{name}' is {_brief(expected)} and '{section}.{name}' is {_brief(found)}; "
+                    f"leave '{section}.{name}' out, or make them equal."
+                )
+        for name in self.prior.operators:
+            if name not in self.tokenizer.operators:
+                raise UsageError(
+                    f"'prior.operators' has '{name}', which 'tokenizer.operators' has not; add it there."
+                )
 
 
 def _at_least(section: Any, least: int, *names: str) -> None:
@@ -238,14 +240,12 @@ def load_config(path: str | Path, resolve_paths: bool = True) -> Config:
             other = (file.parent if resolve_paths else Path()) / section
             sections[name] = read_yaml(other)
             origin[name] = other.name
-    model, tokenizer, prior = (sections.get(name) for name in ("model", "tokenizer", "prior"))
-    if isinstance(tokenizer, dict):  # the one place where tokens are listed
-        for section, kind in ((model, ModelConfig), (prior, PriorConfig)):
-            names = [f.name for f in dataclasses.fields(kind)]
-            if isinstance(section, dict) and "variables" in names:
-                section.setdefault("variables", tokenizer.get("variables", TokenizerConfig.variables))
-        if isinstance(model, dict) and "operators" in tokenizer:
-            model.setdefault("operators", tokenizer["operators"])
+    if "tokenizer" in sections:  # the one place where tokens are listed
+        source = origin["tokenizer"]
+        tokenizer = parse(TokenizerConfig, sections["tokenizer"], "tokenizer", source)
+        for name, shared in (("model", ("variables", "operators")), ("prior", ("variables",))):
+            if isinstance(sections.get(name), dict):
+                sections[name] = {key: plain(getattr(tokenizer, key)) for key in shared} | sections[name]
     return parse(Config, sections, "", file.name, origin)
 
 
