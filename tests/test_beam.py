@@ -120,7 +120,7 @@ def test_length_normalisation_favours_the_long():
         ("+ * sin", (), (), 5),
         ("+ - neg", (), (), 5),
         ("+ * sin", ("sin(sin(?))", "x + ?"), (), 5),
-        ("+ neg", (), ("neg(neg(?))",), 6),
+        ("- neg", (), ("neg(neg(x)) - ?",), 7),
         ("* / inv pow2", (), ("x",), 5),
     ],
 )
