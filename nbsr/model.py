@@ -82,6 +82,24 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operators", tuple(self.operators))
+        for name in ("row_blocks", "encoder_blocks", "seed_blocks", "decoder_blocks"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"'{name}' is {getattr(self, name)}; give at least 0.")
+        for name in (
+            "variables",
+            "width",
+            "heads",
+            "inducing",
+            "seeds",
+            "feedforward",
+            "value_bins",
+            "max_length",
+        ):
+            if getattr(self, name) < 1:
+                raise UsageError(f"'{name}' is {getattr(self, name)}; give at least 1.")
+        for name in ("hide_scales", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"'{name}' is {getattr(self, name)}; give a share from 0 to below 1.")
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise UsageError(
                 f"A width of {self.width} does not split into {self.heads} heads of an even width; "
@@ -173,6 +191,43 @@ def _relevance(
     views = views / views.square().sum(2, keepdim=True).sqrt().clamp(min=1e-12)
     found = torch.einsum("vbmd,wbm->vwbd", views[..., :-1], views[:2, ..., -1]).abs().amax(dim=(0, 1))
     return torch.where(columns, found, -1.0)
+
+
+def summary(prepared: Prepared) -> Float[Tensor, "b features"]:
+    """What a person would look at first: how well simple regressions explain the target, and with which coefficients.
+
+    The numbers of the inputs and of the target are each taken plain, as logarithms, inverted and squared; for each of
+    the 16 pairs of views: every column's correlation and coefficient (of logarithms: its exponent), and how little is
+    left unexplained. A small network would need millions of tables to find this by itself.
+    """
+    values, rows, columns = prepared.values.double(), prepared.rows, prepared.columns
+    count = rows.sum(1).clamp(min=1).double()
+    plain = values.clamp(-1e4, 1e4)
+    logs = values.abs().clamp(min=1e-12).log2()
+    inverse = torch.where(values == 0, 0.0, 1 / torch.where(values == 0, 1.0, values)).clamp(-1e4, 1e4)
+    views = torch.stack([plain, logs, inverse, plain.square()], dim=1)  # [B, 4, M, D + 1]
+    real = rows[:, None, :, None]
+    views = torch.where(real, views - (views * real).sum(2, keepdim=True) / count[:, None, None, None], 0.0)
+    size = views.square().sum(2).sqrt()  # [B, 4, D + 1]
+    views = views / size.clamp(min=1e-9)[:, :, None]
+    inputs = views[..., :-1] * columns[:, None, None]
+    target = views[..., -1]  # [B, 4, M]
+    found = torch.einsum("bvmd,bwm->bvdw", inputs, target)
+    ridge = torch.where(columns, 1e-7, 1.0).diag_embed()[:, None]
+    weights = torch.linalg.solve(
+        torch.einsum("bvmd,bvme->bvde", inputs, inputs) + ridge, found
+    )  # [B, 4, D, 4]
+    explained = (weights * found).sum(2)
+    left = -(1 - explained).clamp(min=1e-7).log10() / 4
+    slopes = weights * size[:, None, None, :, -1] / size[:, :, :-1, None].clamp(min=1e-9)
+    known = torch.stack([columns.double().sum(1) / 4, count.log2() / 4], dim=1)
+    parts = [found, slopes.clamp(-1e6, 1e6).asinh() / 2, left, known]
+    return torch.cat([part.flatten(1) for part in parts], dim=1).nan_to_num(0.0, 0.0, 0.0).float()
+
+
+def summary_size(variables: int) -> int:
+    """Numbers in the summary of a table."""
+    return 2 * 16 * variables + 16 + 2
 
 
 def bits_of(values: Float[Tensor, "*shape"], bits: int) -> Float[Tensor, "*shape bits"]:
@@ -312,17 +367,27 @@ class SetEncoder(nn.Module):
         self.seeds = nn.Parameter(torch.randn(config.seeds, config.width) * 0.5)
         self.pool = SetBlock(config)
         self.scales = nn.Linear(config.variables + 2, config.width)
+        seen = summary_size(config.variables)
+        self.summary = nn.Sequential(
+            nn.Linear(seen, 2 * config.width), nn.GELU(), nn.Linear(2 * config.width, 2 * config.width)
+        )
         self.after = nn.ModuleList(SetBlock(config) for _ in range(config.seed_blocks))
         self.norm = Norm(config.width)
 
     def forward(
-        self, x: Float[Tensor, "b m d"], rows: Bool[Tensor, "b m"], scales: Float[Tensor, "b k"]
+        self,
+        x: Float[Tensor, "b m d"],
+        rows: Bool[Tensor, "b m"],
+        scales: Float[Tensor, "b k"],
+        summary: Float[Tensor, "b f"],
     ) -> Float[Tensor, "b s d"]:
         for block in self.rows:
             x = block(x)
         for block in self.blocks:
             x = block(x, rows)
         memory = self.pool(self.seeds.expand(len(x), -1, -1), x, rows) + self.scales(scales)[:, None]
+        told = self.summary(summary).unflatten(1, (2, -1))
+        memory = torch.cat([memory, told.to(memory.dtype)], dim=1)
         for block in self.after:
             memory = block(memory, memory)
         return self.norm(memory)
@@ -398,6 +463,7 @@ class Model(nn.Module):
         self.decoder = nn.ModuleList(DecoderBlock(config) for _ in range(config.decoder_blocks))
         self.norm = Norm(d)
         self.policy = nn.Linear(d, size, bias=False)
+        self.contents = nn.Linear(d, size)
         self.judge = nn.Sequential(nn.Linear(d, d), nn.GELU(), nn.Linear(d, config.value_bins))
         self.apply(self._start)
         for name, weight in self.named_parameters():  # so that the residual stream begins at one scale
@@ -447,7 +513,9 @@ class Model(nn.Module):
         if self.training and self.config.hide_scales:
             known &= torch.rand(len(known), device=known.device) >= self.config.hide_scales
         scales = torch.cat([prepared.exponents / _EXPONENT_UNIT, torch.ones_like(known)[:, None]], dim=1)
-        return self.encoder(self.bits(prepared), prepared.rows, scales * known[:, None])
+        with torch.no_grad(), torch.autocast(prepared.values.device.type, enabled=False):
+            seen = summary(prepared)
+        return self.encoder(self.bits(prepared), prepared.rows, scales * known[:, None], seen)
 
     def cross(self, memory: Float[Tensor, "b s d"]) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the memory for every block, computed once for all decodes of a table."""
@@ -485,6 +553,12 @@ class Model(nn.Module):
         x = torch.cat([self.begin_embedding(complexity), self.tokens(tokens)], dim=1)
         hidden, _ = self.decode(x, self.cross(memory))
         return self.policy(hidden), self.judge(hidden.detach())
+
+    def contents_loss(self, memory: Float[Tensor, "b s d"], tokens: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
+        """How badly the memory alone tells which tokens the laws consist of, summed; it wakes the encoder early."""
+        there = torch.zeros(len(tokens), self.vocabulary.size, device=tokens.device).scatter_(1, tokens, 1.0)
+        logits = self.contents(memory.mean(1)).float()
+        return F.binary_cross_entropy_with_logits(logits[:, 1:], there[:, 1:], reduction="sum")
 
     def value(self, value_logits: Float[Tensor, "*b bins"]) -> Float[Tensor, "*b"]:
         """The expected reward, 0..1, of the value head's distribution."""

@@ -119,7 +119,7 @@ def test_a_masked_row_sends_no_gradient():
     prepared.rows[:, 5] = False
     values = prepared.values.clone().requires_grad_()
     smooth = model.bits.mix(values.repeat(1, 1, model.config.channels))
-    model.encoder(smooth, prepared.rows, torch.zeros(3, 6)).sum().backward()
+    model.encoder(smooth, prepared.rows, torch.zeros(3, 6), torch.zeros(3, 2 * 16 * 4 + 18)).sum().backward()
     assert values.grad is not None
     assert not values.grad[:, 5].any()
     assert values.grad[:, 4].any()
@@ -219,7 +219,7 @@ def test_the_complexity_asked_for_changes_the_answer():
 def test_a_long_table_is_thinned_and_too_wide_a_one_refused_by_the_network_itself():
     model = make()
     X = np.random.default_rng(3).normal(size=(5000, 4))
-    assert encode_table(model, X, X[:, 0]).memory.shape == (8, 32)
+    assert encode_table(model, X, X[:, 0]).memory.shape == (10, 32)
     with pytest.raises(UsageError, match=r"5 columns.*knows 4"):
         model.prepare(*tables(columns=5))
 

@@ -33,18 +33,54 @@ _TOLD = 1  # the stream of random numbers that decides whose complexity is told
 
 
 def optimizer_of(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; only the matrices of linear layers decay."""
+    """AdamW, or Muon for the matrices of the blocks and AdamW for the rest; only matrices that multiply decay."""
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    inside = {id(p) for part in (model.encoder, model.decoder) for p in part.parameters()}
     learning = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in learning if id(p) in linear]
-    others = [p for p in learning if id(p) not in linear]
+    blocks = [p for p in learning if id(p) in linear & inside and config.optimizer == "muon"]
+    taken = {id(p) for p in blocks}
+    others = [p for p in learning if id(p) not in taken]
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in others if id(p) in linear], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if id(p) not in linear], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
+    adamw = torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=1e-8, fused=True
     )
+    if not blocks:
+        return adamw
+    muon = torch.optim.Muon(
+        blocks, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return Joint(muon, adamw)
+
+
+class Joint(torch.optim.Optimizer):
+    """Two optimisers that step as one.
+
+    Source of their division: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024).
+    """
+
+    def __init__(self, *parts: torch.optim.Optimizer):
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self.parts = parts
+        self._share()
+
+    def _share(self) -> None:
+        """One list of groups, so that a learning rate set here is theirs."""
+        self.param_groups[:] = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share()
 
 
 def learning_rate(config: TrainConfig, step: int, finish: tuple[int, int] | None = None) -> float:
