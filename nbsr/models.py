@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbsr import __version__
 from nbsr.errors import UsageError, did_you_mean
+from nbsr.operators import OPERATORS
 
 if TYPE_CHECKING:
     import pandas
@@ -150,7 +151,13 @@ def _read_config(where: Path, kind: type) -> Any:
             f"The network in '{where}' has format {version}, written by nbsr {about.get('nbsr', '?')}, and this is "
             f"nbsr {__version__}, which reads up to {FORMAT}; install a newer nbsr."
         )
-    return parse(kind, about.get("model"), "model", f"{where.name}/{MODEL}")
+    config = parse(kind, about.get("model"), "model", f"{where.name}/{MODEL}")
+    for name in config.operators:
+        if name not in OPERATORS:
+            raise UsageError(
+                f"The network in '{where}' writes the operator '{name}', which is not known here; register it first."
+            )
+    return config
 
 
 def _tokens(model: "nbsr.model.Model") -> builtins.list[str]:

@@ -31,7 +31,7 @@ ALLOWED = {
     },
     "model": {"expression", "generate.base"},
     "config": {"operators", "expression", "prior", "model"},
-    "models": {"config", "model"},
+    "models": {"operators", "config", "model"},
     "train": {"operators", "expression", "prior", "model", "config", "models", "refine"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
