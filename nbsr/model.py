@@ -13,7 +13,7 @@ Left out on purpose: an end token (a prefix expression ends when its operands ar
 (constants are the refiner's).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -59,6 +59,7 @@ class ModelConfig:
         hide_scales: share of training tables whose scales are kept from the network, so that it does without.
         value_bins: bins of the value head's distribution over rewards in 0..1.
         max_length: most tokens of a law.
+        rows: most rows of a table that the set encoder looks at, as in training; the summary is of all.
         dropout: in training.
     """
 
@@ -78,6 +79,7 @@ class ModelConfig:
     hide_scales: float = 0.3
     value_bins: int = 32
     max_length: int = 32
+    rows: int = 32
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -142,6 +144,23 @@ class Prepared:
         named = first_variable + place.gather(1, index.clamp(min=0))
         return torch.where(index >= 0, named, tokens)
 
+    def thinned(self, most_rows: int) -> "Prepared":
+        """With so many rows at most: a longer table keeps some from all over the range of its target.
+
+        Rows are chosen by the order of their targets, so that their own order makes no difference.
+        """
+        if self.rows.shape[1] <= most_rows:
+            return self
+        count = self.rows.sum(1, keepdim=True)
+        spread = torch.linspace(0, 1, most_rows, device=count.device) * (count - 1)
+        place = torch.where(
+            count > most_rows, spread.round().long(), torch.arange(most_rows, device=count.device)
+        )
+        target = torch.where(self.rows, self.values[..., -1], torch.inf)
+        chosen = torch.argsort(target, dim=1, stable=True).gather(1, place)
+        values = self.values.gather(1, chosen[..., None].expand(-1, -1, self.values.shape[2]))
+        return replace(self, values=values, rows=self.rows.gather(1, chosen))
+
     def to(self, device: torch.device | str) -> "Prepared":
         return Prepared(
             *(t.to(device) for t in (self.values, self.rows, self.columns, self.exponents, self.order))
@@ -193,12 +212,13 @@ def _relevance(
     return torch.where(columns, found, -1.0)
 
 
-def summary(prepared: Prepared) -> Float[Tensor, "b features"]:
+def summary(prepared: Prepared, most_rows: int) -> Float[Tensor, "b features"]:
     """What a person would look at first: how well simple regressions explain the target, and with which coefficients.
 
     The numbers of the inputs and of the target are each taken plain, as logarithms, inverted and squared; for each of
     the 16 pairs of views: every column's correlation and coefficient (of logarithms: its exponent), and how little is
-    left unexplained. A small network would need millions of tables to find this by itself.
+    left unexplained. A small network would need millions of tables to find this by itself. More rows than `most_rows`
+    are said to be so many.
     """
     values, rows, columns = prepared.values.double(), prepared.rows, prepared.columns
     count = rows.sum(1).clamp(min=1).double()
@@ -220,7 +240,7 @@ def summary(prepared: Prepared) -> Float[Tensor, "b features"]:
     explained = (weights * found).sum(2)
     left = -(1 - explained).clamp(min=1e-7).log10() / 4
     slopes = weights * size[:, None, None, :, -1] / size[:, :, :-1, None].clamp(min=1e-9)
-    known = torch.stack([columns.double().sum(1) / 4, count.log2() / 4], dim=1)
+    known = torch.stack([columns.double().sum(1) / 4, count.clamp(max=most_rows).log2() / 4], dim=1)
     parts = [found, slopes.clamp(-1e6, 1e6).asinh() / 2, left, known]
     return torch.cat([part.flatten(1) for part in parts], dim=1).nan_to_num(0.0, 0.0, 0.0).float()
 
@@ -508,14 +528,15 @@ class Model(nn.Module):
         return prepare(F.pad(inputs, (0, missing)), response, rows, F.pad(columns, (0, missing)))
 
     def encode(self, prepared: Prepared) -> Float[Tensor, "b s d"]:
-        """Memory of each table."""
+        """Memory of each table; of a table with more rows than in training, some are looked at closely."""
         known = prepared.exponents.abs().amax(1) <= _EXPONENT_KNOWN
         if self.training and self.config.hide_scales:
             known &= torch.rand(len(known), device=known.device) >= self.config.hide_scales
         scales = torch.cat([prepared.exponents / _EXPONENT_UNIT, torch.ones_like(known)[:, None]], dim=1)
         with torch.no_grad(), torch.autocast(prepared.values.device.type, enabled=False):
-            seen = summary(prepared)
-        return self.encoder(self.bits(prepared), prepared.rows, scales * known[:, None], seen)
+            seen = summary(prepared, self.config.rows)
+        near = prepared.thinned(self.config.rows)
+        return self.encoder(self.bits(near), near.rows, scales * known[:, None], seen)
 
     def cross(self, memory: Float[Tensor, "b s d"]) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the memory for every block, computed once for all decodes of a table."""
@@ -602,7 +623,10 @@ def encode_table(
 ) -> Encoding:
     """Encode rows of numbers; a longer table is thinned evenly, a wider one keeps its most relevant columns."""
     model.eval()
-    chosen = np.unique(np.linspace(0, len(response) - 1, min(len(response), most_rows)).astype(np.intp))
+    by_target = np.argsort(response, kind="stable")
+    chosen = by_target[
+        np.linspace(0, len(response) - 1, min(len(response), most_rows)).round().astype(np.intp)
+    ]
     x, y = torch.from_numpy(inputs[chosen])[None].double(), torch.from_numpy(response[chosen])[None].double()
     rows, columns = torch.ones(y.shape, dtype=torch.bool), torch.ones(1, x.shape[2], dtype=torch.bool)
     ranked = prepare(x, y, rows, columns).order[0].tolist()

@@ -90,10 +90,11 @@ def test_columns_are_sorted_by_relevance_and_tokens_follow():
 # -- what it must not notice
 
 
-def test_the_order_of_rows_is_not_noticed():
+@pytest.mark.parametrize("count", [20, 32, 100])
+def test_the_order_of_rows_is_not_noticed(count):
     model = make()
-    inputs, response, rows, columns = tables()
-    shuffled = torch.randperm(20, generator=torch.Generator().manual_seed(1))
+    inputs, response, rows, columns = tables(rows=count)
+    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(1))
     one = model.encode(model.prepare(inputs, response, rows, columns))
     other = model.encode(model.prepare(inputs[:, shuffled], response[:, shuffled], rows, columns))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
@@ -111,6 +112,18 @@ def test_padding_is_not_noticed(garbage):
     torch.testing.assert_close(
         plain, model.encode(model.prepare(padded, target, real, present)), rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_long_and_a_short_table_side_by_side_are_as_if_alone():
+    model = make()
+    inputs, response, rows, columns = tables(2, rows=90)
+    rows[1, 20:] = False
+    both = model.encode(model.prepare(inputs, response, rows, columns))
+    for k, count in enumerate((90, 20)):
+        alone = model.prepare(
+            inputs[k : k + 1, :count], response[k : k + 1, :count], rows[k : k + 1, :count], columns[:1]
+        )
+        torch.testing.assert_close(both[k : k + 1], model.encode(alone), rtol=1e-4, atol=1e-5)
 
 
 def test_a_masked_row_sends_no_gradient():
