@@ -1,12 +1,12 @@
 """Every knob of the prior, with what may be put in."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.operators import OPERATORS, resolve
+from nbsr.operators import OPERATORS
 
 CONSTANT_KINDS = ("normal", "log_uniform", "uniform", "cauchy")
 COLUMN_KINDS = ("uniform", "log_uniform", "normal", "cauchy", "integer")
@@ -103,43 +103,40 @@ class PriorConfig:
 
     def __post_init__(self) -> None:
         for name in ("variables", "max_tokens", "shard", "reuse"):
-            _whole(name, getattr(self, name), 1)
+            _least(name, getattr(self, name), 1)
         for name in ("max_nesting", "max_irrelevant", "validation"):
-            _whole(name, getattr(self, name), 0)
+            _least(name, getattr(self, name), 0)
         for name in ("constant_leaves", "special_constants", "alike", "irrelevant", "noise"):
             _share(name, getattr(self, name))
-        if not _is_number(self.unary) or self.unary < 0:
+        if not 0 <= self.unary < math.inf:
             raise UsageError(f"prior.unary is {self.unary!r}; give a weight of at least 0.")
         for name, words in (("constants", CONSTANT_KINDS), ("columns", COLUMN_KINDS), ("signs", SIGNS)):
             _weights(name, getattr(self, name), words)
         for name in ("operator_counts", "variable_counts"):
-            object.__setattr__(self, name, _counted(name, getattr(self, name)))
+            _counts(name, getattr(self, name))
         if max(self.variable_counts) > self.variables:
             raise UsageError(
                 f"prior.variable_counts has {max(self.variable_counts)} variables, but prior.variables is "
                 f"{self.variables}; raise the one or lower the other."
             )
-        _weights("operators", self.operators, ())
-        for name in self.operators:
-            if resolve(name) != name:
-                raise UsageError(
-                    f"prior.operators has {name!r}, which is no operator.{did_you_mean(name, OPERATORS)}"
-                )
-        if not isinstance(self.tastes, Mapping) or not self.tastes:
-            raise UsageError(
-                f"prior.tastes is {self.tastes!r}; give at least one, such as any: {{share: 1}}."
-            )
+        self._check_operators()
+        self._check_points()
+
+    def _check_operators(self) -> None:
+        _weights("operators", self.operators, OPERATORS)
+        if not self.tastes:
+            raise UsageError("prior.tastes is empty; give at least one, such as any: {share: 1}.")
         for name, taste in self.tastes.items():
             _weights(f"tastes.{name}", taste, ("share", *OPERATORS))
             if not taste.get("share"):
                 raise UsageError(f"prior.tastes.{name} has no share; say how often it is drawn.")
-        if not any(OPERATORS[name].arity == 2 and weight > 0 for name, weight in self.operators.items()):
-            raise UsageError("prior.operators has no operator of two operands with a weight; give one.")
-        self._check_points()
+            binary = (n for n in self.operators if OPERATORS[n].arity == 2)
+            if not any(self.operators[n] * taste.get(n, 1.0) > 0 for n in binary):
+                raise UsageError(
+                    f"prior.tastes.{name} leaves no operator of two operands a weight; give one."
+                )
 
     def _check_points(self) -> None:
-        if not isinstance(self.points, Mapping):
-            raise UsageError(f"prior.points is {self.points!r}; give low, high and spread.")
         for key in self.points:
             if key not in ("low", "high", "spread"):
                 raise UsageError(
@@ -149,8 +146,8 @@ class PriorConfig:
         points = {"low": 4, "high": 256, "spread": "uniform", **self.points}
         object.__setattr__(self, "points", points)
         for key in ("low", "high"):
-            _whole(f"points.{key}", points[key], 1)
-        if points["low"] > points["high"]:
+            _least(f"points.{key}", int(points[key]), 1)
+        if int(points["low"]) > int(points["high"]):
             raise UsageError(
                 f"prior.points.low is {points['low']}, above prior.points.high, {points['high']}; swap them."
             )
@@ -160,55 +157,31 @@ class PriorConfig:
                 f"{did_you_mean(str(points['spread']), SPREADS)}"
             )
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "PriorConfig":
-        """The config with these values, as they come from a file.
 
-        Raises:
-            UsageError: a key is not known, or a value is none that it can have.
-        """
-        names = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in names:
-                raise UsageError(
-                    f"prior.{key} is not known; the keys are {', '.join(names)}.{did_you_mean(str(key), names)}"
-                )
-        return cls(**values)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+def _least(name: str, value: int, least: int) -> None:
+    if value < least:
         raise UsageError(f"prior.{name} is {value!r}; give a whole number of at least {least}.")
 
 
-def _share(name: str, value: object) -> None:
-    if not _is_number(value) or not 0 <= value <= 1:  # pyright: ignore[reportOperatorIssue]
+def _share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
         raise UsageError(f"prior.{name} is {value!r}; give a number from 0 to 1.")
 
 
-def _weights(name: str, weights: object, words: tuple[str, ...]) -> None:
-    if not isinstance(weights, Mapping) or not weights:
-        raise UsageError(f"prior.{name} is {weights!r}; give a weight for each of {', '.join(words)}.")
+def _weights(name: str, weights: Mapping[Any, float], words: Collection[str] = ()) -> None:
     for key, weight in weights.items():
         if words and key not in words:
             raise UsageError(
                 f"prior.{name} has the key {key!r}; known are {', '.join(words)}.{did_you_mean(str(key), words)}"
             )
-        if not _is_number(weight) or weight < 0:
+        if not 0 <= weight < math.inf:
             raise UsageError(f"prior.{name}.{key} is {weight!r}; give a weight of at least 0.")
     if not any(weights.values()):
         raise UsageError(f"prior.{name} has no weight above 0; give one.")
 
 
-def _counted(name: str, weights: object) -> dict[int, float]:
-    _weights(name, weights, ())
-    counted = {}
-    for key, weight in weights.items():  # pyright: ignore[reportAttributeAccessIssue]
-        if not str(key).isdecimal() or int(key) < 1:
+def _counts(name: str, weights: Mapping[int, float]) -> None:
+    _weights(name, weights)
+    for key in weights:
+        if key < 1:
             raise UsageError(f"prior.{name} has the key {key!r}; give whole numbers of at least 1.")
-        counted[int(key)] = float(weight)
-    return counted

@@ -59,11 +59,22 @@ class Likeness:
         self._moves = np.concatenate(moves)
         self._grids = np.concatenate([rng.uniform(low, high, (_GRID, d)) for low, high in _SPANS])
 
-    def values(self, tokens: Integer[np.ndarray, "laws length"], X: np.ndarray) -> np.ndarray:
-        """Values [laws, rows] with the fixed constant everywhere."""
+    def values(self, tokens: Integer[np.ndarray, "laws length"], X: np.ndarray, plain: bool) -> np.ndarray:
+        """Values [laws, rows] with one number for all constants.
+
+        Arguments:
+            plain: 1 for all but exponents, with which 2.5*(x + 1), 3*x + 4 and x + 5 are one; otherwise a number that
+                is nothing special.
+        """
         programs = compile_programs(tokens, self.vocabulary)
-        width = max(1, int(programs.n_constants.max(initial=0)))
-        return evaluate(programs, np.full((len(tokens), width), _CONSTANT), X, threads=1)
+        constants = np.full((len(tokens), max(1, int(programs.n_constants.max(initial=0)))), _CONSTANT)
+        if plain:
+            power = (tokens == self.vocabulary.operator_ids.get("pow", -1)).any(axis=1)
+            constants[~power] = 1.0
+            for k in np.flatnonzero(power):
+                roles = roles_of(tokens[k].tolist(), self.vocabulary)
+                constants[k, : len(roles)] = [_CONSTANT if role == EXPONENT else 1.0 for role in roles]
+        return evaluate(programs, constants, X, threads=1)
 
     def signatures(
         self, tokens: Integer[np.ndarray, "laws length"], sign: float = 1.0
@@ -77,7 +88,7 @@ class Likeness:
         d, count = len(self.vocabulary.variables), len(tokens)
         total = np.zeros((count, d))
         with np.errstate(all="ignore"):
-            values = sign * self.values(tokens, self._moves).reshape(count, _TRIPLES, -1)
+            values = sign * self.values(tokens, self._moves, True).reshape(count, _TRIPLES, -1)
             values = np.where(np.isfinite(values), values, np.nan)
             size = np.nanmax(np.abs(values), axis=2, keepdims=True, initial=0.0)
             values = values / size
@@ -126,9 +137,15 @@ class Likeness:
         return np.where(present, np.round(self.signatures(tokens, sign), 6), np.inf)
 
     def images(self, tokens: Integer[np.ndarray, "laws length"]) -> Int64[np.ndarray, "laws grids"]:
-        """A key a grid for the values up to factor and offset; 0 or 1 where the values say nothing."""
+        """Keys for the values up to factor and offset, one a span of the grid with either choice of constants.
+
+        0 or 1 where the values say nothing.
+        """
+        return np.concatenate([self._images(tokens, plain) for plain in (False, True)], axis=1)
+
+    def _images(self, tokens: np.ndarray, plain: bool) -> np.ndarray:
         with np.errstate(all="ignore"):
-            values = self.values(tokens, self._grids).reshape(len(tokens) * len(_SPANS), _GRID)
+            values = self.values(tokens, self._grids, plain).reshape(len(tokens) * len(_SPANS), _GRID)
             finite = np.isfinite(values)
             size = np.where(finite, np.abs(values), 0.0).max(axis=1, keepdims=True)
             values = np.where(finite, values / np.where(size > 0, size, 1.0), 0.0)
@@ -215,9 +232,12 @@ class HeldOut:
         """
         telling = (images != 0) & (images != 1)
         known = np.fromiter(self.images, np.int64, len(self.images))
-        agree = (np.isin(images, known) & telling).sum(axis=1)
-        by_image = (agree > 0) & (agree >= np.minimum(telling.sum(axis=1), 2))
-        return by_image | np.array([key in self.keys for key in keys], bool)
+        agree = np.isin(images, known) & telling
+        out = np.array([key in self.keys for key in keys], bool)
+        for half in np.split(np.arange(images.shape[1]), 2):
+            count = agree[:, half].sum(axis=1)
+            out |= (count > 0) & (count >= np.minimum(telling[:, half].sum(axis=1), 2))
+        return out
 
 
 def _telling(images: np.ndarray) -> set[int]:
