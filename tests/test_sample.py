@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 from toy_policy import ToyPolicy, language, leaning, probabilities, scattered, toy_task, uniform, words
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, FREE, Constraints, Expression, Vocabulary
 from nbsr.generate.decode import Decoder, masked_log_softmax
-from nbsr.generate.sample import distinct_draws, independent_draws, reshaped, sample
+from nbsr.generate.sample import distinct_draws, given_largest, independent_draws, reshaped, sample
 from nbsr.simplify import canonical
 
 XY = Vocabulary(("x", "y"), ("+", "sin"))
@@ -65,20 +65,42 @@ def test_independent_draws_have_the_probabilities_of_the_masked_policy(temperatu
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_draws_without_replacement_have_the_probabilities_of_drawing_in_turn(batch):
-    constraints = Constraints.build(XY, "sin", 2)
-    policy = scattered(XY, seed=5)
-    exact = probabilities(policy, language(constraints, 2))
-    seeds = 400
-    decoder = Decoder(toy_task(policy, constraints), 2)
+    """One leaf is half of all, and nine sums are the other half."""
+    constraints = Constraints.build(XY, "+", 3)
+
+    def logits(prefix):
+        alike = np.zeros(XY.size)
+        if not prefix:
+            alike[[CONST, XY.id("y")]] = -20.0
+        return alike
+
+    policy = ToyPolicy(XY, logits)
+    exact = probabilities(policy, language(constraints, 3))
+    decoder = Decoder(toy_task(policy, constraints), 3)
     pairs = Counter()
-    for seed in range(seeds):
-        draws = distinct_draws(toy_task(policy, constraints, seed), decoder, 2, batch, plain, 2)
+    for seed in range(200):
+        draws = distinct_draws(toy_task(policy, constraints, seed), decoder, 2, batch, plain, 3)
         pairs[tuple(word for tokens, _ in draws for word in words(tokens))] += 1
     in_turn = {(a, b): exact[a] * exact[b] / (1 - exact[a]) for a, b in itertools.permutations(exact, 2)}
     if batch == 2:  # a batch has no order
         pairs = Counter(frozenset(pair) for pair in pairs.elements())
         in_turn = {frozenset((a, b)): in_turn[a, b] + in_turn[b, a] for a, b in in_turn}
     assert agrees(pairs, in_turn)
+
+
+def test_variates_with_a_given_largest_are_gumbel_variates():
+    rng = np.random.default_rng(0)
+    location = np.log(np.array([0.6, 0.3, 0.1 - 1e-12, 1e-12]))
+    largest = rng.gumbel(size=5000)  # of four independent ones, at the logarithm of their sum
+    moved = given_largest(location + rng.gumbel(size=(5000, 4)), largest)
+    np.testing.assert_allclose(moved.max(axis=1), largest, rtol=1e-12)
+    for column in range(4):
+        assert kstest(moved[:, column] - location[column], "gumbel_r").pvalue > 1e-3
+    # independent too: the largest is each one as often as it is likely
+    winners = np.bincount(moved.argmax(axis=1), minlength=4)[:3]
+    assert chisquare(winners, np.array([0.6, 0.3, 0.1]) * winners.sum()).pvalue > 1e-3
+    with_illegal = given_largest(np.array([[0.3, -np.inf, 2.0]]), np.array([-1.0]))
+    assert with_illegal[0, 1] == -np.inf and with_illegal[0, 0] < with_illegal[0, 2] == -1.0
 
 
 def test_the_first_draws_do_not_depend_on_the_size_of_the_batches():

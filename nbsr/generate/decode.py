@@ -123,9 +123,10 @@ class Prefixes:
         """The chosen ones and the others."""
         return self.take(chosen), self.take(np.delete(np.arange(len(self)), chosen))
 
-    def join(self: Kind, other: Kind) -> Kind:
-        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
-        return type(self)(*(np.concatenate(pair) for pair in pairs))
+    def join(self: Kind, *others: Kind) -> Kind:
+        return type(self)(
+            *(np.concatenate([getattr(one, field.name) for one in (self, *others)]) for field in fields(self))
+        )
 
     def grown(
         self: Kind,

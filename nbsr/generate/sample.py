@@ -4,8 +4,8 @@ Without replacement each expression has a Gumbel variate with its log-probabilit
 those with the largest variates, in turn.  The largest variate below a prefix is itself a Gumbel variate and can be
 drawn before the expressions are known, so the search for the largest goes from the root down: a beam of prefixes,
 where a child's variate is drawn under the condition that the largest among the children is the parent's.  What falls
-off the beam is kept as a frontier, where the next batch goes on; it never has to hold more prefixes than are still
-wanted.  The noise is a hash of the prefix, so the order of the draws does not depend on the size of the batches.
+off the beam is kept as a frontier, where the next batch goes on; it never has to hold more prefixes than draws are
+still wanted.  The noise is a hash of the prefix, so the order of the draws does not depend on the size of the batches.
 
 Sources: Kool, van Hoof and Welling, "Stochastic beams and where to find them" (ICML 2019); drawing on in batches as in
 Shi, Bieber and Singh, "Incremental sampling without replacement for sequence models" (ICML 2020).
@@ -22,7 +22,7 @@ from nbsr.expression import PAD
 from nbsr.generate.base import Method, Proposals, Task
 from nbsr.generate.decode import Canonical, Decoder, Prefixes, best, normalised
 
-__all__ = ["distinct_draws", "independent_draws", "reshaped", "sample"]
+__all__ = ["distinct_draws", "given_largest", "independent_draws", "reshaped", "sample"]
 
 Draws = Iterator[tuple[Integer[np.ndarray, "draws length"], Float[np.ndarray, "draws"]]]
 
@@ -109,6 +109,8 @@ def reshaped(
 
 
 Shape = Callable[[np.ndarray], np.ndarray]
+# Prefixes that are kept for later draws: so many draws are exact, after them the unlikeliest may be passed over.
+_FRONTIER = 1 << 16
 
 
 def independent_draws(
@@ -162,7 +164,7 @@ class _Drawn(Prefixes):
         log_draw = shape(following) + self.log_draw[:, None]
         noise = _mixed(self.noise[:, None] + _GOLDEN * np.arange(1, following.shape[1] + 1, dtype=np.uint64))
         uniform = ((noise >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-        variate = _given_largest(log_draw - np.log(-np.log(uniform)), self.variate)
+        variate = given_largest(log_draw - np.log(-np.log(uniform)), self.variate)
         chosen = best(variate.ravel(), min(count, int(np.count_nonzero(variate > -np.inf))))
         parents, token = np.divmod(chosen, following.shape[1])
         return self.grown(
@@ -186,7 +188,7 @@ def _mixed(bits: np.ndarray) -> np.ndarray:
     return bits ^ (bits >> np.uint64(31))
 
 
-def _given_largest(variate: np.ndarray, largest: np.ndarray) -> np.ndarray:
+def given_largest(variate: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """Gumbel variates `[K, V]` drawn freely, moved so that the largest of each row is the given one `[K]`.
 
     Kool et al., appendix B.3: -log(exp(-largest) - exp(-max) + exp(-variate)), written so that nothing cancels.
@@ -208,7 +210,10 @@ def distinct_draws(
     while choices > 0 and len(frontier):
         count = min(batch, choices)
         choices -= count
+        kept = min(choices, _FRONTIER)
         beam, frontier = frontier.split(best(frontier.variate, count))
+        floor = frontier.variate.min() if len(frontier) >= kept > 0 else -np.inf
+        fallen = [frontier]
         following = decoder.start()
         beam.row[:] = 0
         for place in range(max_length):
@@ -216,14 +221,14 @@ def distinct_draws(
                 return
             ready = np.flatnonzero((beam.missing > 0) & (beam.length == place))
             parents, rest = beam.split(ready)
-            children = parents.children(following[parents.row], shape, arity, count + choices)
-            pool = rest.join(children)
-            beam, fallen = pool.split(best(pool.variate, count))
-            frontier = frontier.join(fallen)
-            frontier = frontier.take(best(frontier.variate, choices))
+            pool = rest.join(parents.children(following[parents.row], shape, arity, count + kept))
+            beam, others = pool.split(best(pool.variate, count))
+            fallen.append(others.take(others.variate > floor))
             going = beam.missing > 0
             if not going.any():
                 break
             token = beam.tokens[going, place].astype(np.int64)
             following, beam.row[going] = decoder.grow(beam.row[going], token)
         yield beam.tokens, beam.log_prob
+        frontier = fallen[0].join(*fallen[1:])
+        frontier = frontier.take(best(frontier.variate, kept))
