@@ -26,7 +26,16 @@ from nbsr.errors import UsageError
 from nbsr.expression import PAD, Vocabulary
 from nbsr.generate.base import Step
 
-__all__ = ["OPERATORS_KNOWN", "Encoding", "Model", "ModelConfig", "Policy", "Prepared", "hl_gauss"]
+__all__ = [
+    "OPERATORS_KNOWN",
+    "Encoding",
+    "Model",
+    "ModelConfig",
+    "Policy",
+    "Prepared",
+    "attention_over_rows",
+    "hl_gauss",
+]
 
 OPERATORS_KNOWN = (
     "+", "-", "*", "/", "neg", "inv", "pow2", "pow3", "pow4", "pow5", "pow1_2", "pow1_3", "exp", "log", "sin", "cos",
@@ -394,6 +403,14 @@ class SetEncoder(nn.Module):
         self.after = nn.ModuleList(SetBlock(config) for _ in range(config.seed_blocks))
         self.norm = Norm(config.width)
 
+    def read(self, x: Float[Tensor, "b m d"], rows: Bool[Tensor, "b m"]) -> Float[Tensor, "b m d"]:
+        """The rows, each on its own and then in the light of the others."""
+        for block in self.rows:
+            x = block(x)
+        for block in self.blocks:
+            x = block(x, rows)
+        return x
+
     def forward(
         self,
         x: Float[Tensor, "b m d"],
@@ -401,10 +418,7 @@ class SetEncoder(nn.Module):
         scales: Float[Tensor, "b k"],
         summary: Float[Tensor, "b f"],
     ) -> Float[Tensor, "b s d"]:
-        for block in self.rows:
-            x = block(x)
-        for block in self.blocks:
-            x = block(x, rows)
+        x = self.read(x, rows)
         memory = self.pool(self.seeds.expand(len(x), -1, -1), x, rows) + self.scales(scales)[:, None]
         told = self.summary(summary).unflatten(1, (2, -1))
         memory = torch.cat([memory, told.to(memory.dtype)], dim=1)
@@ -704,3 +718,18 @@ class Policy:
         logits[:, self._unknown] = logits[:, ~self._unknown].min(axis=1, keepdims=True) - 5.0
         value = model.value(model.judge(end)).cpu().numpy()
         return Step(logits, value, _Past(keys, first + x.shape[1]))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# what it looks at
+
+
+@torch.inference_mode()
+def attention_over_rows(model: Model, prepared: Prepared) -> Float[Tensor, "b heads s m"]:
+    """Which rows of each table the seeds look at: weights that sum to 1 over the rows, by head and seed."""
+    encoder, look = model.encoder, model.encoder.pool.attention
+    x = encoder.read(model.bits(prepared), prepared.rows)
+    query = look.split(look.query(look.norm(encoder.seeds.expand(len(x), -1, -1))))
+    key, _ = look.keys_values(encoder.pool.memory_norm(x))
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+    return scores.masked_fill(~prepared.rows[:, None, None], -torch.inf).softmax(-1)

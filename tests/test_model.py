@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, PAD, Vocabulary
-from nbsr.model import Encoding, Model, ModelConfig, Policy, attend, bits_of, encode_table, hl_gauss, prepare
+from nbsr.model import (
+    Encoding,
+    Model,
+    ModelConfig,
+    Policy,
+    attend,
+    attention_over_rows,
+    bits_of,
+    encode_table,
+    hl_gauss,
+    prepare,
+)
 
 TINY = ModelConfig(
     variables=4, operators=("+", "*", "-", "/", "sin", "pow2"), width=32, heads=2, inducing=8, seeds=8,
@@ -293,3 +304,23 @@ def test_impossible_shapes_are_refused(change, message):
 def test_encoding_is_a_plain_noun():
     encoding = Encoding(torch.zeros(2, 3), (0,))
     assert encoding.left_out == ()
+
+
+def test_attention_over_rows_is_what_the_seeds_look_with():
+    model = make()
+    inputs, response, rows, columns = tables()
+    rows[1, 15:] = False
+    prepared = model.prepare(inputs, response, rows, columns)
+    weights = attention_over_rows(model, prepared)
+    assert weights.shape == (3, TINY.heads, TINY.seeds, 20)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:3]))
+    assert not weights[1, :, :, 15:].any()
+
+    pool = model.encoder.pool
+    with torch.inference_mode():
+        seeds = model.encoder.seeds.expand(3, -1, -1)
+        read = pool.memory_norm(model.encoder.read(model.bits(prepared), rows))
+        _, values = pool.attention.keys_values(read)
+        torch.testing.assert_close(
+            pool.attention.finish(seeds, weights @ values), pool.attention(seeds, read, rows)
+        )
