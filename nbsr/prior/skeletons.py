@@ -216,12 +216,21 @@ class HeldOut:
 
     def contains(self, law: Expression) -> bool:
         """Whether the law, however it is written, is one of those held out."""
-        likeness = Likeness(self.vocabulary)
-        for spelling in _spellings(law, self.vocabulary):
-            tokens, _ = likeness.normal(spelling[None], np.zeros((1, len(spelling))))
-            if self.matches(likeness.images(tokens), [likeness.key(tokens[0].tolist())])[0]:
-                return True
-        return False
+        return bool(self.among([law])[0])
+
+    def among(self, laws: Sequence[Expression]) -> Bool[np.ndarray, " laws"]:
+        """`contains` for many laws at once, which is faster."""
+        spellings = [(k, row) for k, law in enumerate(laws) for row in _spellings(law, self.vocabulary)]
+        found = np.zeros(len(laws), bool)
+        if spellings:
+            tokens = np.full((len(spellings), max(len(row) for _, row in spellings)), PAD, np.int16)
+            for place, (_, row) in enumerate(spellings):
+                tokens[place, : len(row)] = row
+            likeness = Likeness(self.vocabulary)
+            tokens, _ = likeness.normal(tokens, np.zeros(tokens.shape))
+            keys = [likeness.key(row) for row in tokens.tolist()]
+            np.logical_or.at(found, [k for k, _ in spellings], self.matches(likeness.images(tokens), keys))
+        return found
 
     def matches(
         self, images: Int64[np.ndarray, "laws grids"], keys: Sequence[str]

@@ -11,7 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 _AHEAD = 8  # batches that wait for each worker; while it draws a new shard, these are used up
-_SCRIPT = "from nbsr.prior.stream import work; work()"
+# the path comes first: nbsr itself may stand on it
+_SCRIPT = """
+import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+from nbsr.prior.stream import work
+work(*pickle.load(sys.stdin.buffer))
+"""
 
 
 def stream(job: Any, start: int, workers: int) -> Iterator[Any]:
@@ -47,7 +53,7 @@ class _Worker:
         )
         self.results: queue.Queue = queue.Queue(_AHEAD)
         self.closed = threading.Event()
-        self.order = pickle.dumps((sys.path, job, first, step), protocol=5)
+        self.order = pickle.dumps(sys.path) + pickle.dumps((job, first, step), protocol=5)
         self.thread = threading.Thread(target=self._receive, daemon=True)
         self.thread.start()
 
@@ -90,9 +96,8 @@ class _Worker:
                     pipe.close()
 
 
-def work() -> None:
-    """What a worker process does: reads its order, then writes one result after the other until nobody reads."""
-    sys.path[:], job, index, step = _read_order()
+def work(job: Callable[[int], Any], index: int, step: int) -> None:
+    """What a worker process does: writes one result after the other until nobody reads."""
     out = sys.stdout.buffer
     with suppress(BrokenPipeError):
         while True:
@@ -102,10 +107,6 @@ def work() -> None:
             if not result[0]:
                 return
             index += step
-
-
-def _read_order() -> tuple[list[str], Any, int, int]:
-    return pickle.load(sys.stdin.buffer)
 
 
 def _attempt(job: Callable[[int], Any], index: int) -> tuple[bool, Any]:
