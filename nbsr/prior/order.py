@@ -210,12 +210,13 @@ class _Laws:
         size = self.size[start]
         column = np.zeros_like(first)
         packed = np.zeros((2, len(start)), np.int64)
+        everyone, long = np.arange(len(start)), np.flatnonzero(size > _PACKED)
         for offset in range(2 * _PACKED):
-            token = np.where(offset < size, self.tokens[np.minimum(start + offset, last)], PAD)
-            column = np.where((column == 0) & (token >= table.first_variable), token, column)
-            half = packed[offset // _PACKED]
-            half *= 128
-            half += table.place[token]
+            some = everyone if offset < _PACKED else long
+            token = np.where(offset < size[some], self.tokens[np.minimum(start[some] + offset, last)], PAD)
+            new = (column[some] == 0) & (token >= table.first_variable)
+            column[some[new]] = token[new]
+            packed[offset // _PACKED, some] = packed[offset // _PACKED, some] * 128 + table.place[token]
         return np.lexsort((packed[1], packed[0], (chain * 8192 + above) * 128 + column))
 
     def _move(self, begin: np.ndarray, chain: np.ndarray, start: np.ndarray, size: np.ndarray) -> None:
