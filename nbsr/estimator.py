@@ -42,6 +42,9 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         parsimony=0.05,
         refiner="lm",
         device="auto",
+        model=None,
+        choices=None,
+        complexity=None,
     ):
         self.seconds = seconds
         self.method = method
@@ -56,6 +59,9 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.parsimony = parsimony
         self.refiner = refiner
         self.device = device
+        self.model = model
+        self.choices = choices
+        self.complexity = complexity
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SymbolicRegressor":
         """Search for a law of y `[rows]` in X `[rows, columns]`.

@@ -5,11 +5,13 @@ front of the archive is tidied (terms dropped, constants snapped) as it moves.  
 whether to go on; a `Control` stops, pauses and steps it from another thread.  A stopped search has lost nothing.
 """
 
+import itertools
 import math
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,16 @@ from nbsr.table import Table
 __all__ = ["METHODS", "Control", "regress", "search"]
 
 METHODS = {
-    "auto": "pairs first, then pairs and evolution in turn",
+    "auto": "pairs first, then the network and what is built from its words, evolution and tree search in turn",
     "pairs": "all pairs of small expressions by linear algebra, with monomials peeled off and inverted targets",
     "evolve": "evolution with every constant refined, one island for each complexity",
     "exhaustive": "every distinct expression, shortest first",
+    "softmax": "expressions drawn from the network, each only once",
+    "beam": "the expressions that the network holds for the likeliest",
+    "mcts": "tree search with the network's word and what refinement says of it",
     "prior": "random expressions from the prior, the baseline",
 }
+NEED_NETWORK = ("softmax", "beam", "mcts")  # those that need a network
 REFINERS = ("lm", "bfgs", "lbfgsb", "neldermead", "powell", "trf", "dogbox")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -35,6 +41,22 @@ _COLUMNS = 24  # columns that a search looks at
 _KEPT = 25_000  # distinct candidates that are remembered
 _SECONDS_A_CANDIDATE = 5e-5  # to put one into the result
 _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
+
+# Turns of `auto`, counted in batches and not in seconds, so that a budget of evaluations gives the same candidates
+# anywhere.
+_WAKE = 20  # of pairs before the network is made ready beside them
+_HUNT = 60  # of pairs before any other method
+_DRAWN = 512  # laws that the network is asked for
+_MOST_DRAWN, _WIDEST = (
+    1 << 20,
+    1 << 12,
+)  # draws, and width of the last beam, of a search that does nothing else
+_QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
+_BRICKS = 200
+
+_STAGES = {
+    "softmax": "asking the network", "beam": "asking the network", "mcts": "tree search", "prior": "drawing at random",
+}  # fmt: skip
 
 
 class Control:
@@ -171,6 +193,9 @@ def search(
     parsimony: float = 0.05,
     refiner: str = "lm",
     device: str = "auto",
+    model: str | Path | None = None,
+    choices: int | None = None,
+    complexity: int | None = None,
     control: Control | None = None,
     began: float | None = None,
 ) -> Iterator[Any]:
@@ -179,7 +204,7 @@ def search(
     The last snapshot has `done=True` and holds the `Result`.
 
     table: what to explain; see `Table.from_frame`.
-    method: one of `METHODS`.
+    method: one of `METHODS`; without a network `auto` goes on without it.
     seconds: time budget, or None for no limit (then `max_evaluations` is needed).
     seed: with the same data, settings and evaluation budget, the same seed gives the same candidates.
     operators: names that a law may use; None for the usual ones.
@@ -191,6 +216,10 @@ def search(
     score: how the one law is picked from the front: "evidence", "parsimony", "mdl" or "pareto".
     refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
     device: "auto", "cpu" or "cuda".
+    model: the network: a name (see `nbsr.models.list`), a directory, "none" to search without one, or None for the
+        one that comes with nbsr.
+    choices: most candidates that the method may propose, or None; of `auto`, those that it asks the network for.
+    complexity: the network is asked for laws of about so many nodes; None where that is left to it.
     control: to stop, pause and step the search from another thread.
     began: `time.monotonic()` from which the seconds count, now by default.
 
@@ -202,6 +231,7 @@ def search(
         "forbid": _texts(forbid, "forbid"), "require": _texts(require, "require"),
         "max_complexity": max_complexity, "max_evaluations": max_evaluations, "start": _texts(start, "start"),
         "score": score, "parsimony": parsimony, "refiner": refiner, "device": device,
+        "model": None if model is None else str(model), "choices": choices, "complexity": complexity,
     }  # fmt: skip
     _check(settings)
     return _Run(table, settings, control or Control(), began).snapshots()
@@ -284,7 +314,7 @@ def _check(settings: dict[str, Any]) -> None:
         raise UsageError("A search needs a limit; give seconds or max_evaluations.")
     if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
         raise UsageError(f"'seconds' must be a positive number, got {seconds!r}.")
-    for key, least in (("max_evaluations", 1), ("max_complexity", 1)):
+    for key, least in (("max_evaluations", 1), ("max_complexity", 1), ("choices", 1), ("complexity", 1)):
         value = settings[key]
         if value is not None and (not isinstance(value, (int, np.integer)) or value < least):
             raise UsageError(f"'{key}' must be a whole number of at least {least}, got {value!r}.")
@@ -295,6 +325,22 @@ def _check(settings: dict[str, Any]) -> None:
 
         if not torch.cuda.is_available():
             raise UsageError("There is no CUDA device here; use device 'auto' or 'cpu'.")
+    if settings["method"] in NEED_NETWORK:
+        check_network(settings["method"], settings["model"])
+
+
+def check_network(method: str, model: str | None) -> None:
+    """Raises UsageError where the method needs a network and there is none."""
+    from nbsr import models, network
+
+    found = network.find(model)
+    if found is None:
+        lacks = "none comes with this nbsr" if model is None else "model 'none' leaves it out"
+        raise UsageError(
+            f"The method {method!r} asks a network, and {lacks}; give as model the directory of one that was "
+            "trained with `nbsr train`, or choose another method."
+        )
+    models.find(found)
 
 
 # Without a wish, the operators that measured laws are made of; every other one has to be asked for.
@@ -360,8 +406,9 @@ class _Run:
         self.problem: Any = None
         self.evaluations = 0
         self.paused = 0.0
-        self.stage = "starting"
+        self.stage: str = "starting"
         self.ended = "finished"
+        self.notes: list[str] = []
         self.shown: dict[tuple, Any] = {}
         self.tidied: set[tuple[int, ...]] = set()
         seconds = settings["seconds"]
@@ -444,25 +491,128 @@ class _Run:
         )  # fmt: skip
 
     def proposals(self) -> Generator[Any, Any, None]:
-        """The method's generator; `auto` first hunts by pairs, then takes pairs and evolution in turn."""
+        """The batches of the user's own laws, and then of the method."""
         from nbsr.generate.base import Proposals, pack_phrases
-        from nbsr.generate.evolve import evolve
-        from nbsr.generate.exhaustive import exhaustive
-        from nbsr.generate.pairs import pairs
-        from nbsr.generate.prior import prior
 
-        task = self.task()
         start = self.starting_laws()
         if start:
             tokens, constants = pack_phrases(start)
             yield Proposals(tokens, constants, "start", restarts=16, steps=60)
-        single = {"pairs": pairs, "evolve": evolve, "exhaustive": exhaustive, "prior": prior}
-        method = self.settings["method"]
-        if method != "auto":
-            yield from single[method](task)
+        task, name = self.task(), self.settings["method"]
+        if name == "auto":
+            yield from self.auto(task)
+        elif name in NEED_NETWORK:
+            yield from self.asking(name, task)
+        else:
+            if self.settings["complexity"] is not None:
+                self.notes.append(_UNASKED)
+            yield from _first(_plain(name, task), self.settings["choices"])
+
+    def auto(self, task: Any) -> Generator[Any, Any, None]:
+        """Pairs alone; then the network's words, and pairs of the parts of the best of them; then all in turn."""
+        turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
+        network = self.network(task)
+        yield from turn("pairs", _WAKE)
+        if network is not None:
+            network.begin()
+        yield from turn("pairs", _HUNT - _WAKE)
+        patient = self.settings["max_evaluations"] is not None  # else it is asked once it is ready
+        while turn or network is not None:
+            if network is not None and (patient or network.ready or not turn):
+                yield from self.heard(network, turn, task)
+                network = None
+            yield from turn("pairs", 1)
+            yield from turn("evolve", 2)
+            yield from turn("mcts", 1)
+
+    def heard(self, network: Any, turn: "_Turns", task: Any) -> Generator[Any, Any, None]:
+        """What the network proposes, then pairs of its bricks; from then on its tree search has turns too."""
+        from nbsr.generate.pairs import pairs
+
+        try:
+            told = self.told(network)
+        except UsageError as failure:
+            self.gone(failure)
             return
-        hunt, breed = pairs(task), evolve(task)
-        yield from _alternate(hunt, breed)
+        said: list[_Said] = []
+        drawn = _asking("softmax", task, told, self.settings["choices"] or _DRAWN)
+        turn.add("softmax", self.forgiving(_overheard(drawn, said)))
+        yield from turn("softmax")
+        bricks = self.bricks(said)
+        if bricks:
+            turn.add("bricks", pairs(task, bricks))
+            yield from turn("bricks")
+        turn.add("mcts", self.forgiving(_asking("mcts", task, told, None)))
+
+    def asking(self, name: str, task: Any) -> Generator[Any, Any, None]:
+        """A method that needs a network."""
+        from nbsr.generate.base import Proposals
+
+        network = self.network(task)
+        assert network is not None
+        yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
+        told = self.told(network)
+        try:
+            yield from _asking(name, task, told, self.settings["choices"])
+        except UsageError as failure:
+            if not self.archive.records:
+                raise
+            self.notes.append(f"The search ended early: {failure}")
+
+    # -- the network ---------------------------------------------------------------------------------------------
+
+    def network(self, task: Any) -> Any:
+        """The network on its way, or None where the search does without."""
+        from nbsr import models
+        from nbsr.network import Network, find
+
+        model = find(self.settings["model"])
+        if model is None:
+            if self.settings["complexity"] is not None:
+                self.notes.append(_UNASKED)
+            return None
+        try:
+            models.find(model)
+        except UsageError as failure:
+            self.gone(failure)
+            return None
+        return Network(
+            model, task.inputs, task.response, self.vocabulary, self.settings["complexity"],
+            self.settings["device"],
+        )  # fmt: skip
+
+    def told(self, network: Any) -> Any:
+        """Wait until the network knows the table, and note which columns it was not told."""
+        told = network.answer()
+        if told.left_out:
+            names = [self.vocabulary.variables[column] for column in told.left_out]
+            more = f"{', '.join(names[:3])} and {len(names) - 3} more" if len(names) > 4 else ", ".join(names)
+            self.notes.append(
+                f"The network knows {told.variables} columns and was told the most relevant; "
+                f"{more} {'is' if len(names) == 1 else 'are'} left to the other methods."
+            )
+        return told
+
+    def forgiving(self, method: Any) -> Generator[Any, Any, None]:
+        """A method that asks the network; it ends with a note where the network fails."""
+        try:
+            yield from method
+        except UsageError as failure:
+            self.gone(failure)
+
+    def gone(self, failure: UsageError) -> None:
+        """Note that the network failed."""
+        self.notes.append(f"The search went on without the network. {failure}")
+
+    def bricks(self, said: "list[_Said]") -> list[Any]:
+        """The parts of the best and of the likeliest laws that the network said."""
+        from nbsr.generate.base import Phrase
+        from nbsr.generate.bricks import parts_of
+
+        laws = sorted((law for law in said if math.isfinite(law.fvu)), key=lambda law: law.fvu)
+        likely = sorted(laws, key=lambda law: -law.log_prob)
+        chosen = [Phrase(law.tokens, law.constants, 0) for law in laws[:_QUARRIED] + likely[:_QUARRIED]]
+        return parts_of(dict.fromkeys(chosen), self.vocabulary, _BRICKS)
 
     def starting_laws(self) -> list[Any]:
         """The user's own laws, constants free."""
@@ -490,7 +640,8 @@ class _Run:
         try:
             batch = next(method, None)
             while batch is not None and not self.spent() and not self.control.stopped:
-                self.stage = batch.source
+                source: str = batch.source
+                self.stage = _STAGES.get(source, source)
                 fits = None
                 if len(batch):
                     if shown_at < 0:
@@ -703,7 +854,7 @@ class _Run:
         if records:
             choice = records[self.favourite(records)]
             picked = next(i for i, r in enumerate(everything) if r is choice)
-        notes = list(self.narrow.notes)
+        notes = [*self.narrow.notes, *self.notes]
         if searched < len(self.table):
             notes.append(
                 f"The search saw a sample of {searched:,} of {len(self.table):,} rows; "
@@ -755,26 +906,148 @@ class _Run:
         return out
 
 
-def _alternate(hunt: Any, breed: Any) -> Generator[Any, Any, None]:
-    """Pairs alone for sixty batches, then one batch of them to two generations of evolution.
+# ---------------------------------------------------------------------------------------------------------------
+# methods taken apart and put together
 
-    Turns are counted in batches and not in seconds, so that an evaluation budget gives the same candidates anywhere.
+_UNASKED = "There was no network to ask for laws of a certain complexity."
+
+
+def _plain(name: str, task: Any) -> Any:
+    """The generator of a method that needs no network."""
+    if name == "pairs":
+        from nbsr.generate.pairs import pairs
+
+        return pairs(task)
+    if name == "evolve":
+        from nbsr.generate.evolve import evolve
+
+        return evolve(task)
+    if name == "exhaustive":
+        from nbsr.generate.exhaustive import exhaustive
+
+        return exhaustive(task)
+    from nbsr.generate.prior import prior
+
+    return prior(task)
+
+
+def _asking(name: str, task: Any, told: Any, choices: int | None) -> Any:
+    """The generator of a method that asks a network, which was told the table."""
+    task, canonical, longest = (
+        replace(task, next_token=told.next_token),
+        _key(task.vocabulary),
+        told.max_length,
+    )
+    if name == "softmax":
+        from nbsr.generate.sample import sample
+
+        drawn = _MOST_DRAWN if choices is None else 4 * choices  # those that say the same are drawn in vain
+        return _first(sample(task, choices=drawn, canonical=canonical, max_length=longest), choices)
+    if name == "beam":
+        from nbsr.generate.beam import beam
+
+        width = 64 if choices is None else choices
+        widest = _WIDEST if choices is None else 4 * choices
+        return beam(task, width, choices, max_length=longest, canonical=canonical, widest=widest)
+    from nbsr.generate.mcts import mcts
+
+    return _first(mcts(task, canonical=canonical, max_length=longest), choices)
+
+
+def _key(vocabulary: Any) -> Callable[[tuple[int, ...]], str | None]:
+    """A key of expressions and their beginnings, equal for those that say the same up to the values of constants.
+
+    Ids beyond the vocabulary are further columns, and places that are still open count as such.  The key is None for
+    what has no value anywhere.
     """
-    batch, turn = next(hunt, None), 0
-    bred = next(breed, None)
-    hunting = True
-    while batch is not None or bred is not None:
-        if batch is not None and (hunting or turn % 3 == 0 or bred is None):
-            fits = yield batch
+    from nbsr.expression import CONST, Expression, Vocabulary
+    from nbsr.simplify import canonical
+
+    arities = vocabulary.arities
+    widened: list[Any] = [vocabulary]  # with so many further columns
+
+    def key(tokens: tuple[int, ...]) -> str | None:
+        further = max(0, max(tokens, default=0) - vocabulary.size + 1)
+        places = 1 + sum([arities[t] - 1 if t < vocabulary.size else -1 for t in tokens])
+        while len(widened) <= further + places:
+            names = (*vocabulary.variables, *(f"place {k} \u2026" for k in range(len(widened))))
+            widened.append(Vocabulary(names, vocabulary.operators))
+        whole = (*tokens, *range(vocabulary.size + further, vocabulary.size + further + places))
+        found = canonical(Expression(whole, (1.0,) * whole.count(CONST), widened[further + places]))
+        return None if found == "undefined" else found
+
+    return key
+
+
+class _Turns:
+    """Methods that take turns.  Each goes on where it was, and one that has ended is passed over."""
+
+    def __init__(self, **methods: Any):
+        self.methods = methods
+        self.fits: dict[str, Any] = {}  # of each method's last batch, which it is told at its next turn
+
+    def __bool__(self) -> bool:
+        """Whether any method is left."""
+        return bool(self.methods)
+
+    def add(self, name: str, method: Any) -> None:
+        self.methods[name] = method
+
+    def __call__(self, name: str, batches: int | None = None) -> Generator[Any, Any, None]:
+        """So many batches of one method; None: all that it has."""
+        for _ in itertools.count() if batches is None else range(batches):
+            if name not in self.methods:
+                return
             try:
-                batch = hunt.send(fits)
+                batch = self.methods[name].send(self.fits.pop(name, None))
             except StopIteration:
-                batch = None
-        elif bred is not None:
-            fits = yield bred
-            try:
-                bred = breed.send(fits)
-            except StopIteration:
-                bred = None
-        turn += 1
-        hunting = turn < 60
+                del self.methods[name]
+            else:
+                self.fits[name] = yield batch
+
+
+def _first(method: Any, choices: int | None) -> Generator[Any, Any, None]:
+    """A method cut off after so many candidates."""
+    if choices is None:
+        yield from method
+        return
+    fits = None
+    while choices > 0:
+        try:
+            batch = method.send(fits)
+        except StopIteration:
+            return
+        if len(batch) > choices:
+            rows = {"tokens": batch.tokens[:choices]}
+            rows |= {n: v[:choices] for n in ("starts", "log_prob") if (v := getattr(batch, n)) is not None}
+            batch = replace(batch, **rows)
+        choices -= len(batch)
+        fits = yield batch
+
+
+@dataclass(frozen=True)
+class _Said:
+    """One law that the network said, with the constants that were fitted."""
+
+    tokens: tuple[int, ...]
+    constants: tuple[float, ...]
+    fvu: float
+    log_prob: float
+
+
+def _overheard(method: Any, said: list[_Said]) -> Generator[Any, Any, None]:
+    """A method whose fitted laws are noted down."""
+    from nbsr.expression import CONST, PAD
+
+    fits = None
+    while True:
+        try:
+            batch = method.send(fits)
+        except StopIteration:
+            return
+        fits = yield batch
+        if len(batch):
+            for row, word in enumerate(batch.tokens.tolist()):
+                tokens = tuple(t for t in word if t != PAD)
+                constants = tuple(fits.constants[row, : tokens.count(CONST)].tolist())
+                said.append(_Said(tokens, constants, float(fits.fvu[row]), float(batch.log_prob[row])))

@@ -32,7 +32,7 @@ ALLOWED = {
     "model": {"expression", "generate.base"},
     "config": {"operators", "expression", "prior", "model"},
     "models": {"operators", "config", "model"},
-    "train": {"operators", "expression", "prior", "model", "config", "models", "refine"},
+    "train": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
     "network": {"expression", "generate.base", "model", "models"},

@@ -7,8 +7,8 @@ import json
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ class Settings:
     noise: float = 0.0  # standard deviation as a share of the target's, on training rows only
     seed: int = 0
     max_evaluations: int | None = None
+    model: str | None = None
+    choices: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def solve_with_nbsr(X: np.ndarray, y: np.ndarray, settings: Settings):
         seconds=settings.seconds,
         seed=settings.seed,
         max_evaluations=settings.max_evaluations,
+        model=settings.model,
+        choices=settings.choices,
     )
     law = result.best.expression
     return law, str(law), law.predict
@@ -157,6 +161,7 @@ def run_suite(
     every: take each k-th problem; only: these ids alone; out: a JSON-lines file, to which outcomes are added
     and whose problems are not run again; jobs: processes that search at the same time, sharing the cores.
     """
+    _check(settings)
     problems, defects = choose(settings.suite, every, only)
     for id, reason in defects.items():
         report(f"{id:<14} left out: {reason}")
@@ -175,6 +180,36 @@ def run_suite(
     except KeyboardInterrupt:
         report(f"Interrupted after {len(outcomes)} of {len(problems)} problems.")
     report(summary(settings, outcomes))
+    return outcomes
+
+
+def _check(settings: Settings) -> None:
+    """Raises UsageError for a model that is not there, which a search would do without."""
+    from nbsr.models import find
+    from nbsr.search import NEED_NETWORK, check_network
+
+    if settings.method in NEED_NETWORK:
+        check_network(settings.method, settings.model)
+    elif settings.model not in (None, "none"):
+        find(settings.model)
+
+
+def run_choices(
+    settings: Settings,
+    choices: Sequence[int],
+    every: int = 1,
+    only: Iterable[str] = (),
+    out: Path | None = None,
+    jobs: int = 1,
+    report: Callable[[str], None] = print,
+) -> dict[int, list[Outcome]]:
+    """Run a suite once for each number of choices, and report them together at the end; see `run_suite`."""
+    only = list(only)
+    outcomes = {n: run_suite(replace(settings, choices=n), every, only, out, jobs, report) for n in choices}
+    report(f"{'choices':>8}  {'recovered':>17}  {'symbolic':>17}  median")
+    for n, found in outcomes.items():
+        recovered, symbolic, median = _counted(found)
+        report(f"{n:>8,}  {recovered:>17}  {symbolic:>17}  {median:5.1f}s")
     return outcomes
 
 
@@ -213,15 +248,19 @@ def _read(path: Path | None) -> list[Outcome]:
 
 def summary(settings: Settings, outcomes: list[Outcome]) -> str:
     """`fastsrb auto 10s: recovered 96/115 (83.5%) symbolic 80/115 (69.6%) median 2.1s`"""
-    total = len(outcomes)
     noise = f" noise {settings.noise:g}" if settings.noise else ""
-    title = f"{settings.suite} {settings.method} {settings.seconds:g}s{noise}"
-    if not total:
+    choices = f" {settings.choices} choices" if settings.choices else ""
+    title = f"{settings.suite} {settings.method}{choices} {settings.seconds:g}s{noise}"
+    if not outcomes:
         return f"{title}: no problems"
-    recovered = sum(outcome.recovered for outcome in outcomes)
-    symbolic = sum(outcome.symbolic for outcome in outcomes)
-    median = statistics.median(outcome.elapsed for outcome in outcomes)
-    return (
-        f"{title}: recovered {recovered}/{total} ({recovered / total:.1%}) "
-        f"symbolic {symbolic}/{total} ({symbolic / total:.1%}) median {median:.1f}s"
-    )
+    recovered, symbolic, median = _counted(outcomes)
+    return f"{title}: recovered {recovered} symbolic {symbolic} median {median:.1f}s"
+
+
+def _counted(outcomes: list[Outcome]) -> tuple[str, str, float]:
+    """`96/115 (83.5%)` recovered, the same for symbolic, and the median of the seconds."""
+    total = len(outcomes)
+    shares = []
+    for count in (sum(o.recovered for o in outcomes), sum(o.symbolic for o in outcomes)):
+        shares.append(f"{count}/{total} ({count / max(total, 1):.1%})")
+    return shares[0], shares[1], statistics.median([o.elapsed for o in outcomes] or [0.0])

@@ -6,13 +6,16 @@ and an offset (`terms`) is dropped, because a linear fit can't tell them apart.
 """
 
 import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from nbsr.expression import CONST, Expression, Vocabulary
+from nbsr.expression.vocabulary import subtree_end
 from nbsr.generate.base import Phrase, Task, Writer
 
-__all__ = ["Bricks", "Terms", "factors", "monomials", "terms"]
+__all__ = ["Bricks", "Terms", "factors", "monomials", "parts_of", "terms"]
 
 
 @dataclass(frozen=True)
@@ -206,10 +209,41 @@ def _applied(
     return made
 
 
-def factors(task: Task, X: np.ndarray, base: Bricks, limit: int) -> Bricks:
-    """What laws multiply: sums and functions of small monomials and of sums, and their squares."""
+def parts_of(laws: Iterable[Phrase], vocabulary: Vocabulary, limit: int) -> list[Phrase]:
+    """The distinct parts of laws, the whole included, that hold a column and an operator; those of most laws first.
+
+    A part has the constants of the first law that holds it.
+    """
+    found: dict[tuple[int, ...], Phrase] = {}
+    count: dict[tuple[int, ...], int] = {}
+    arities, price = vocabulary.arities, vocabulary.complexities
+    for law in laws:
+        own: dict[tuple[int, ...], Phrase] = {}
+        before = 0  # constants passed so far
+        for start, token in enumerate(law.tokens):
+            if arities[token]:
+                tokens = law.tokens[start : subtree_end(law.tokens, start, arities)]
+                constants = law.constants[before : before + tokens.count(CONST)]
+                if any(vocabulary.is_variable(t) for t in tokens):
+                    own.setdefault(tokens, Phrase(tokens, constants, sum(price[t] for t in tokens)))
+            before += token == CONST
+        for tokens, part in own.items():
+            found.setdefault(tokens, part)
+            count[tokens] = count.get(tokens, 0) + 1
+    order = sorted(found, key=lambda tokens: -count[tokens])
+    return [found[tokens] for tokens in order[:limit]]
+
+
+def factors(task: Task, X: np.ndarray, base: Bricks, limit: int, given: Sequence[Phrase] = ()) -> Bricks:
+    """What laws multiply: sums and functions of small monomials and of sums, and their squares.
+
+    given: phrases to have among them, cheaper than most of those.
+    """
     writer = Writer(task.vocabulary, task.constraints)
     heap = _Heap(X.shape[0])
+    for phrase in given:
+        law = Expression(phrase.tokens, phrase.constants, task.vocabulary)
+        heap.add(phrase, law.predict(X), 1.0 + 0.1 * phrase.complexity)
     sums = _sums(writer, X, base, limit)
     for phrase, values, cost in zip(sums.phrases, sums.values, sums.cost, strict=True):
         heap.add(phrase, values, cost)

@@ -11,7 +11,7 @@ in place of fixed signs; the sums are orthogonal matching pursuit (Pati et al. 1
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -252,7 +252,7 @@ def least_squares(columns: np.ndarray, z: np.ndarray, weight: np.ndarray) -> tup
 class Pairs:
     """One run of the method: the sampled rows, the library, and the screenings over it."""
 
-    def __init__(self, task: Task, library: int):
+    def __init__(self, task: Task, library: int, bricks: Sequence[Phrase] = ()):
         self.task, self.library = task, library
         self.writer = Writer(task.vocabulary, task.constraints)
         rows = np.arange(len(task.response))
@@ -260,7 +260,7 @@ class Pairs:
             rows = np.sort(task.random("pairs rows").choice(len(rows), _ROWS, replace=False))
         self.X, self.y = task.inputs[rows], task.response[rows]
         self.base = monomials(task, self.X, limit=max(100, library // 16), dearest=6.5)
-        self.parts = factors(task, self.X, self.base, limit=max(200, library // 8))
+        self.parts = factors(task, self.X, self.base, limit=max(200, library // 8), given=bricks)
         self.terms = terms(task, len(rows), self.base, self.parts, limit=library)
         self.spelled: dict[int, Phrase | None] = {}
         self.seen: set[tuple[int, ...]] = set()
@@ -641,16 +641,20 @@ _PLAN = (  # library, shortlist, denominators of quotients, weighted by the erro
     (40_000, 3000, 0, False),
     (40_000, 3000, 0, True),
 )
+_PLAN_WITH_BRICKS = ((4_000, 1000, 40, False), (4_000, 1000, 40, True))
 
 
-def pairs(task: Task) -> Method:
-    """Small libraries first, then larger ones; exact laws are hunted first, then weighted for noise."""
+def pairs(task: Task, bricks: Sequence[Phrase] = ()) -> Method:
+    """Small libraries first, then larger ones; exact laws are hunted first, then weighted for noise.
+
+    bricks: phrases to build with; then there is one small library, of which they are a part.
+    """
     run = None
-    for library, most, denominators, weighted in _PLAN:
+    for library, most, denominators, weighted in _PLAN_WITH_BRICKS if bricks else _PLAN:
         if task.remaining <= 0:
             return
         if run is None or run.library != library:
-            run = Pairs(task, library)
+            run = Pairs(task, library, bricks)
             yield from run.propose(run.powers(False, keep=40), "powers")
             yield from run.propose(run.powers(True, keep=40), "powers")
         yield from run.screen(most, denominators, weighted)

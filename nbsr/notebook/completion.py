@@ -176,6 +176,10 @@ def values_of(option: str) -> Iterable[str]:
         from ..score import RULES
 
         return RULES
+    if option == "--model":
+        from ..models import list as shipped
+
+        return [*shipped()["name"], "none"]
     if option in ("--method", "--device", "--refiner"):
         from ..search import DEVICES, METHODS, REFINERS
 

@@ -76,7 +76,11 @@ OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
         Option("--seconds", "S", "time to search: 20, 20s, 2min (10 unless told)"),
-        Option("--method", "NAME", "how to search: auto, exhaustive, pairs, prior, evolve"),
+        Option(
+            "--method", "NAME", "how to search: auto, exhaustive, pairs, evolve, softmax, beam, mcts, prior"
+        ),
+        Option("--model", "NAME", "the network: a name, a directory, or none"),
+        Option("--choices", "N", "how many candidates the method may propose, or auto ask the network for"),
         Option("--seed", "N", "seed of everything random (0)"),
         Option("--device", "NAME", "auto, cpu or cuda"),
         Option("--score", "NAME", "what picks the law: evidence, parsimony, mdl or pareto"),
@@ -103,6 +107,9 @@ KEYS: dict[str, Key] = {
         ),
         Key("require", "exp(?)", "every law must contain these operators, variables or parts", True),
         Key("max_complexity", "15", "the largest number of operators, variables and constants"),
+        Key(
+            "complexity", "9", "ask the network for laws of about so many operators, variables and constants"
+        ),
         Key("weights", "w", "a column with the weight of each row, or an {expr}"),
         Key("data", 'df[df.split == "train"]', "the rows to learn from: any Python expression"),
         Key(

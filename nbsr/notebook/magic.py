@@ -289,6 +289,9 @@ def doctor() -> str:
     from ..evaluate import ready
 
     lines.append("compiled evaluator: " + ("ready" if ready() else "compiled beside the first search"))
+    from ..network import summary
+
+    lines.append(summary())
     torch = sys.modules.get("torch")
     if torch is not None:
         found = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"

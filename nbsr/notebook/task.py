@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, did_you_mean
@@ -162,6 +163,13 @@ def _read_word(value: Any, phrase: Phrase) -> str:
     return word
 
 
+def _read_place(value: Any, phrase: Phrase) -> str:
+    place = _unquoted(str(value).strip()).strip()
+    if not place:
+        raise phrase.error("The name of a network, or the directory that holds one, is expected.")
+    return str(Path(place).expanduser())
+
+
 def _read_parsimony(value: Any, phrase: Phrase) -> float:
     weight = _number(value, phrase, "The parsimony")
     if not 0 <= weight < math.inf:
@@ -189,6 +197,8 @@ _MOST = 2**63 - 1
 _SETTINGS: dict[str, Callable[[Any, Phrase], Any]] = {  # options that are keyword arguments of nbsr.search
     "--seconds": read_seconds,
     "--method": _read_word,
+    "--model": _read_place,
+    "--choices": _read_integer("The number of choices", 1, _MOST),
     "--seed": _read_integer("The seed", 0, _MOST),
     "--device": _read_word,
     "--score": _read_word,
@@ -345,10 +355,9 @@ def _search_keys(body: Body, scope: Scope) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if phrase := body.entries.get("operators", (None,))[0]:
         settings["operators"] = _operators(phrase, scope)
-    if phrase := body.entries.get("max_complexity", (None,))[0]:
-        settings["max_complexity"] = _read_integer("max_complexity", 1, 10_000)(
-            interpolate(phrase, scope), phrase
-        )
+    for key in ("max_complexity", "complexity"):
+        if phrase := body.entries.get(key, (None,))[0]:
+            settings[key] = _read_integer(key, 1, 10_000)(interpolate(phrase, scope), phrase)
     for key in ("forbid", "require", "start"):
         if key in body.entries:
             parts = [
