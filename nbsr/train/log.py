@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["COLUMNS", "Log", "Row", "read_log", "reporter"]
+__all__ = ["COLUMNS", "Log", "Row", "line_of", "printer", "read_log"]
 
 COLUMNS: tuple[str, ...] = (
     "step", "samples", "seconds", "loss", "accuracy", "learning_rate", "gradient", "skipped",
@@ -19,8 +19,9 @@ Row = dict[str, float]
 class Log:
     """The rows of `log.csv` up to a step, and every new one appended."""
 
-    def __init__(self, file: Path, step: int, tell: Callable[[Row], None]):
-        self.file, self.tell = file, tell
+    def __init__(self, file: Path, step: int):
+        self.file = file
+        self.tell: Callable[[Row], None] = lambda row: None  # is given every new row
         self.rows = [row for row in read_log(file) if row["step"] <= step] if step else []
         draft = file.with_name(f".{file.name}")
         with draft.open("w", newline="", encoding="utf-8") as stream:
@@ -53,7 +54,7 @@ def read_log(file: Path) -> list[Row]:
     return rows
 
 
-def reporter(last: int) -> Callable[[Row], None]:
+def printer(last: int) -> Callable[[Row], None]:
     """Prints a row of the log now and then."""
     told_at = -math.inf
 

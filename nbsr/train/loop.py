@@ -25,7 +25,9 @@ from nbsr.config import Config, TrainConfig, load_config, read_yaml, save_config
 from nbsr.errors import UsageError
 from nbsr.model import Model
 from nbsr.prior import HeldOut, Instances
-from nbsr.train.log import Log, Row, reporter
+from nbsr.result.plot import Plot
+from nbsr.train.log import Log, Row, printer
+from nbsr.train.plot import LossPlot, in_notebook, live
 from nbsr.train.run import BEST, MEASURED, Run, checkpoint, checkpoints
 from nbsr.train.value import VALUE, ValueRun
 
@@ -34,6 +36,9 @@ __all__ = ["Report", "train"]
 LOG = "log.csv"
 LOG_EVERY = 20  # steps whose losses are averaged to one row of the log
 BAD_STEPS = 10  # so many steps in a row without a finite loss end the run
+
+
+_Ended = tuple[int, int, float, str, list[Row]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Report:
     samples: int
     seconds: float
     ended: str
-    log: tuple[Row, ...]
+    log: list[Row]
 
     def last(self, column: str) -> float:
         """The latest number in a column of the log, NaN where there is none."""
@@ -61,6 +66,10 @@ class Report:
         """The network with the smallest validation loss."""
         best = self.out / BEST
         return models.load(best if best.is_dir() else checkpoints(self.out)[-1])
+
+    def plot(self) -> Plot:
+        """Losses, right tokens and solved tables over the samples seen."""
+        return LossPlot(self.log, self.steps)
 
     def __repr__(self) -> str:
         return (
@@ -119,7 +128,7 @@ def train(
         raise UsageError(f"'{out}' holds a run already; resume it, or give another directory.")
     if os.environ.get("RANK", "0") == "0":
         _tidy(out, config)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    _hush()
     several = nodes * processes > 1
     fabric = lightning_fabric.Fabric(
         accelerator=device.split(":")[0],
@@ -130,10 +139,10 @@ def train(
     )
     task = _Task(config, out, resume, seconds, finish, value, held_out, callback)
     if not several:
-        return task(fabric)
+        return Report(out, *task(fabric))
     with _interrupts(forward=True):
         try:
-            return fabric.launch(task)
+            return Report(out, *fabric.launch(task))
         except ProcessRaisedException as failure:
             raise _slip_of(failure) or failure from None
 
@@ -175,9 +184,14 @@ def _slip_of(failure: ProcessRaisedException) -> UsageError | None:
     return UsageError(found[1]) if found else None
 
 
+def _hush() -> None:
+    """Fabric says what it does at every start, which is nothing to a person who trains."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
+
 @dataclass(frozen=True)
 class _Task:
-    """What each process is told; called with its Fabric, it trains."""
+    """What each process is told; called with its Fabric, it trains and answers the fields of the report."""
 
     config: Config
     out: Path
@@ -189,7 +203,8 @@ class _Task:
     callback: Callable[[Row], None] | None
     begun: float = field(default_factory=time.monotonic)
 
-    def __call__(self, fabric: lightning_fabric.Fabric) -> Report:
+    def __call__(self, fabric: lightning_fabric.Fabric) -> _Ended:
+        _hush()
         threads = torch.get_num_threads()
         torch.set_num_threads(self.config.train.threads or threads)
         try:
@@ -198,7 +213,7 @@ class _Task:
         finally:
             torch.set_num_threads(threads)
 
-    def loop(self, fabric: lightning_fabric.Fabric, interrupted: threading.Event) -> Report:
+    def loop(self, fabric: lightning_fabric.Fabric, interrupted: threading.Event) -> _Ended:
         """From the first step, or the latest checkpoint, to the last step."""
         run = (ValueRun if self.value else Run)(fabric, self.config, self.out, self.held_out)
         if self.resume:
@@ -211,14 +226,14 @@ class _Task:
         last = sum(state.finish) if state.finish is not None else self.config.train.steps
         log = None
         if fabric.is_global_zero:
-            log = Log(self.out / LOG, state.step, self.callback or reporter(last))
+            log = Log(self.out / LOG, state.step)
+            log.tell = self.callback or (live(last, log.rows) if in_notebook() else printer(last))
         ended = "steps"
         if state.step < last:
             with run.batches() as batches:
                 ended = self.steps(run, batches, last, log, interrupted)
         fabric.barrier()
-        rows = tuple(log.rows) if log else ()
-        return Report(self.out, state.step, state.samples, state.seconds, ended, rows)
+        return state.step, state.samples, state.seconds, ended, list(log.rows) if log else []
 
     def steps(
         self,
