@@ -130,11 +130,14 @@ def train(
         _tidy(out, config)
     _hush()
     several = nodes * processes > 1
+    start = (
+        "popen" if "LOCAL_WORLD_SIZE" in os.environ else "spawn"
+    )  # popen starts none that are there already
     fabric = lightning_fabric.Fabric(
         accelerator=device.split(":")[0],
         devices=processes,
         num_nodes=nodes,
-        strategy=DDPStrategy(start_method="spawn", find_unused_parameters=True) if several else "auto",
+        strategy=DDPStrategy(start_method=start, find_unused_parameters=True) if several else "auto",
         precision=config.train.precision,
     )
     task = _Task(config, out, resume, seconds, finish, value, held_out, callback)
@@ -149,9 +152,10 @@ def train(
 
 def _machines(processes: int) -> tuple[int, int]:
     """How many machines, and how many processes on each: what `torchrun` says, or else what was asked for."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
-    return (world // here, here) if world > 1 else (1, processes)
+    if "LOCAL_WORLD_SIZE" not in os.environ:
+        return 1, processes
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    return int(os.environ["WORLD_SIZE"]) // here, here
 
 
 def _settings(config: Config, steps: int | None, value: bool, processes: int) -> TrainConfig:
