@@ -97,7 +97,7 @@ def test_a_config_cannot_be_changed():
         (changed("width: 32", "operators: [sin]"), "'model.operators' is ['sin']"),
         (changed('{"+": 2, "*": 2, sin: 1}', '{"+": 2, cos: 1}'), "'prior.operators' has 'cos'"),
         (changed('{"+": 2, "*": 2, sin: 1}', '{"+": heavy}'), "'prior.operators.+' is 'heavy'"),
-        (changed("shard: 64", "shard: -1"), "In small.yaml, 'prior': prior.shard is -1"),
+        (changed("shard: 32", "shard: -1"), "In small.yaml, 'prior': prior.shard is -1"),
         (changed("operators: [", "operators: {").replace("sin]", "sin}"), "expected a list"),
         ("model: [1\n", "In small.yaml, line 2: this is not YAML"),
         ("- 1\n- 2\n", "expected lines 'key: value'"),
