@@ -61,7 +61,7 @@ def _chart(rows: Sequence[Row]) -> Any:
         ("share", "right tokens, validation", "validation_accuracy"),
         ("share", "solved", "solved"),
     ]
-    step = -(-len(rows) // _MOST_POINTS)
+    step = max(1, -(-len(rows) // _MOST_POINTS))
     points = {"loss": [], "share": []}
     for where, name, column in kinds:
         known = [row for row in rows if not math.isnan(row[column])]
