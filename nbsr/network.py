@@ -83,7 +83,8 @@ class Network:
     def begin(self) -> None:
         """Start to make it ready, unless that was done before."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._prepare, name="nbsr network", daemon=True)
+            # no daemon: an interpreter that ends while torch is being loaded would abort
+            self._thread = threading.Thread(target=self._prepare, name="nbsr network")
             self._thread.start()
 
     @property

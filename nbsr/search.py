@@ -42,10 +42,10 @@ _KEPT = 25_000  # distinct candidates that are remembered
 _SECONDS_A_CANDIDATE = 5e-5  # to put one into the result
 _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 
-# Turns of `auto`, counted in batches and not in seconds, so that a budget of evaluations gives the same candidates
-# anywhere.
-_WAKE = 20  # of pairs before the network is made ready beside them
-_HUNT = 60  # of pairs before any other method
+# Turns of `auto` are counted in batches, so that a budget of evaluations gives the same candidates anywhere; where
+# there is none, a slow machine comes to the network after some time all the same.
+_WAKE, _WAKE_SECONDS = 20, 1.0  # of pairs before the network is made ready beside them
+_HUNT, _HUNT_SHARE = 60, 0.25  # of pairs before any other method
 _DRAWN = 512  # laws that the network is asked for
 _MOST_DRAWN, _WIDEST = (
     1 << 20,
@@ -512,18 +512,30 @@ class _Run:
         """Pairs alone; then the network's words, and pairs of the parts of the best of them; then all in turn."""
         turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
         network = self.network(task)
-        yield from turn("pairs", _WAKE)
-        if network is not None:
-            network.begin()
-        yield from turn("pairs", _HUNT - _WAKE)
-        patient = self.settings["max_evaluations"] is not None  # else it is asked once it is ready
+        yield from self.hunt(turn, network)
         while turn or network is not None:
-            if network is not None and (patient or network.ready or not turn):
+            if network is not None and (self.counted or network.ready or not turn):
                 yield from self.heard(network, turn, task)
                 network = None
             yield from turn("pairs", 1)
             yield from turn("evolve", 2)
             yield from turn("mcts", 1)
+
+    @property
+    def counted(self) -> bool:
+        """Whether candidates are the limit, so that turns must not depend on time."""
+        return self.settings["max_evaluations"] is not None
+
+    def hunt(self, turn: "_Turns", network: Any) -> Generator[Any, Any, None]:
+        """Pairs alone, the network being made ready beside them; where time is the limit, not for too long."""
+        began, enough = self.elapsed, _HUNT_SHARE * (self.settings["seconds"] or 0.0)
+        for batches in range(_HUNT):
+            late = not self.counted and self.elapsed > began + _WAKE_SECONDS
+            if network is not None and (batches == _WAKE or late):
+                network.begin()
+            if network is not None and late and network.ready and self.elapsed > enough:
+                return
+            yield from turn("pairs", 1)
 
     def heard(self, network: Any, turn: "_Turns", task: Any) -> Generator[Any, Any, None]:
         """What the network proposes, then pairs of its bricks; from then on its tree search has turns too."""
