@@ -11,7 +11,7 @@ from pathlib import Path
 from nbsr import __version__
 from nbsr.errors import UsageError, did_you_mean
 
-_EXTRA_BENCHES = ("evaluator", "startup", "large")
+_EXTRA_BENCHES = ("evaluator", "startup", "large", "decode", "train", "network-memory")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,12 +63,12 @@ def _parser() -> _Parser:
 
     bench = commands.add_parser("bench", help="measure nbsr, or a peer, on problems with a known law")
     bench.add_argument(
-        "suite", metavar="SUITE", help="fastsrb, feynman, nguyen, jin, ...; or evaluator, startup, large"
+        "suite", metavar="SUITE", help=f"fastsrb, feynman, nguyen, jin, ...; or {', '.join(_EXTRA_BENCHES)}"
     )
     bench.add_argument(
         "--seconds",
         type=_positive,
-        help="time for each problem (10; with --choices 60; evaluator: 12; large: 30)",
+        help="time for each problem (10; with --choices 60; evaluator: 12; large: 30; decode: 60; network-memory: 10)",
     )
     bench.add_argument("--rows", type=_count, default=200, help="training rows (200)")
     bench.add_argument(
@@ -91,6 +91,8 @@ def _parser() -> _Parser:
         "--out", type=Path, metavar="F.jsonl", help="add outcomes to this file, skip those it has"
     )
     bench.add_argument("--jobs", type=_count, default=1, metavar="J", help="problems at the same time (1)")
+    bench.add_argument("--sequences", type=_count, default=128, help="decode: laws at once (128)")
+    bench.add_argument("--tokens", type=_count, default=32, help="decode: tokens of each law (32)")
 
     train = commands.add_parser("train", help="train a network on laws and tables drawn from a prior")
     train.add_argument("config", metavar="CONFIG", help="base, tiny, or the path of a bundle's train.yaml")
@@ -129,20 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    if options.suite == "evaluator":
-        from nbsr.benchmark import evaluator
-
-        evaluator.run(options.seconds or 12.0)
-        return
-    if options.suite == "startup":
-        from nbsr.benchmark.startup import startup
-
-        startup()
-        return
-    if options.suite == "large":
-        from nbsr.benchmark.startup import large
-
-        large(options.seconds or 30.0)
+    if options.suite in _EXTRA_BENCHES:
+        _measure(options)
         return
 
     from nbsr.benchmark.peers import PEERS
@@ -174,6 +164,36 @@ def _bench(options: argparse.Namespace) -> None:
         run_choices(settings, options.choices, *how)
     else:
         run_suite(settings, *how)
+
+
+def _measure(options: argparse.Namespace) -> None:
+    """The benches that pose no problem."""
+    seconds = options.seconds
+    if options.suite == "evaluator":
+        from nbsr.benchmark import evaluator
+
+        evaluator.run(seconds or 12.0)
+    elif options.suite == "startup":
+        from nbsr.benchmark.startup import startup
+
+        startup()
+    elif options.suite == "large":
+        from nbsr.benchmark.startup import large
+
+        large(seconds or 30.0)
+    elif options.suite == "decode":
+        from nbsr.benchmark import decode
+
+        choices = max(options.choices, default=1024)
+        decode.run(options.sequences, options.tokens, seconds or 60.0, choices, options.model)
+    elif options.suite == "train":
+        from nbsr.benchmark import train
+
+        train.run()
+    else:
+        from nbsr.benchmark.startup import network_memory
+
+        network_memory(options.model, seconds or 10.0)
 
 
 def _train(options: argparse.Namespace) -> None:
