@@ -10,7 +10,7 @@ so stopping, pausing, budgets and live views are one mechanism, outside of every
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -35,6 +35,7 @@ class Step:
     state: Any
 
 
+@runtime_checkable
 class NextToken(Protocol):
     """The learned part of a method, for one table: which token comes next.
 
