@@ -1,0 +1,769 @@
+"""Tree search: which beginnings of an expression lead to good laws is learned from the laws that were refined.
+
+A node of the tree is a beginning, a prefix of tokens.  Each round goes down from the root to many leaves at once, by
+PUCT with the policy's masked probabilities as prior and a virtual loss that keeps the walks apart; completes the
+leaves by the policy, all in one go; has the completions refined; and puts the rewards back along the way.  Every step
+of a completion that was refined is a node afterwards, since the policy has been asked there already; so no completion
+is met twice, and the search closes in on what is good from its last tokens upwards.
+
+With a learned value there are several completions for every refinement: the value of the finished expressions decides
+which are worth it, and stands in for the reward of the others.
+
+Sources: Silver et al., "Mastering the game of Go without human knowledge" (Nature 2017), for PUCT; Schrittwieser et
+al., arXiv 1911.08265, for values scaled between the least and the greatest seen; Czech et al., arXiv 2012.11045, for
+statistics that transpositions share; Winands et al., "Monte-Carlo tree search solver" (CG 2008).
+"""
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int16, Int32
+
+from nbsr.errors import UsageError, did_you_mean
+from nbsr.expression import PAD, Vocabulary, is_complete
+from nbsr.expression.legal import LegalMask
+from nbsr.generate.base import Method, Proposals, Task
+from nbsr.generate.decode import Canonical
+
+__all__ = ["Tree", "commuted", "mcts"]
+
+BACKUPS = {"mean": 0.0, "mix": 0.5, "max": 1.0}  # the share of the best reward in a node's worth
+_DECADES = 8.0  # an FVU of 1e-8 or less has the full reward
+_DOUBT = 0.25  # an unvisited child is worth its parent less this, times the root of the prior seen already
+_FLOOR = 30.0  # a legal token is at most exp(-30) less likely than the likeliest
+
+NONE, REST, CLOSED = (
+    -1,
+    -2,
+    -2,
+)  # no node or token; all the unlikelier tokens; a solved child that was forgotten
+NEW, OPEN, WHOLE = 0, 1, 2  # kinds of node: not asked about yet, with children, a complete expression
+
+
+# -- the tree -------------------------------------------------------------------------------------------------------
+
+
+def _node(dtype: Any, empty: float = 0) -> Any:
+    return field(default_factory=lambda: np.empty(0, dtype), metadata={"empty": empty})
+
+
+def _slot(dtype: Any, empty: float = 0) -> Any:
+    return field(default_factory=lambda: np.empty((0, 0), dtype), metadata={"empty": empty})
+
+
+@dataclass
+class Tree:
+    """What the search knows, as arrays that grow by doubling; rows from `size` on are not used.
+
+    Node 0 is the empty beginning.  Positions that are equal share a node, so a node may be reached from several others;
+    `parent` and `token` spell the way on which it was met first.  A node lists at most `top` children, the likeliest
+    first; the last may be the node of all others (token REST), which spells the same beginning.
+
+    `prior`: of the edge from the parent; `log_prob`: of the whole beginning under the policy.
+    `visits`, `total`: completions that went through a node, and the sum of their worth; `virtual`: walks on the way.
+    `best`: greatest reward refined below, -1 before there is one; `value`: as learned, NaN where not asked.
+    `tried`: visits of each edge; `solved`: nothing below is left to visit.
+    `generation` counts how often nodes were forgotten, and the others renumbered.
+    """
+
+    size: int = 0
+    generation: int = 0
+    parent: Int32[np.ndarray, " nodes"] = _node(np.int32, NONE)
+    token: Int16[np.ndarray, " nodes"] = _node(np.int16, NONE)
+    depth: Int16[np.ndarray, " nodes"] = _node(np.int16)
+    kind: Int16[np.ndarray, " nodes"] = _node(np.int16)
+    width: Int16[np.ndarray, " nodes"] = _node(np.int16)
+    prior: Float32[np.ndarray, " nodes"] = _node(np.float32, 1.0)
+    log_prob: Float32[np.ndarray, " nodes"] = _node(np.float32)
+    visits: Int32[np.ndarray, " nodes"] = _node(np.int32)
+    virtual: Int32[np.ndarray, " nodes"] = _node(np.int32)
+    barred: Int32[np.ndarray, " nodes"] = _node(np.int32)
+    total: Float[np.ndarray, " nodes"] = _node(np.float64)
+    best: Float[np.ndarray, " nodes"] = _node(np.float64, -1.0)
+    value: Float[np.ndarray, " nodes"] = _node(np.float64, np.nan)
+    solved: Bool[np.ndarray, " nodes"] = _node(np.bool_)
+    tokens: Int16[np.ndarray, "nodes top"] = _slot(np.int16, NONE)
+    priors: Float32[np.ndarray, "nodes top"] = _slot(np.float32)
+    children: Int32[np.ndarray, "nodes top"] = _slot(np.int32, NONE)
+    tried: Int32[np.ndarray, "nodes top"] = _slot(np.int32)
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def mean(self) -> Float[np.ndarray, " nodes"]:
+        """Mean worth of what went through each node, 0 where nothing did; `[size]`."""
+        return self.total[: self.size] / np.maximum(self.visits[: self.size], 1)
+
+    def reset(self, top: int) -> None:
+        """An empty tree of one root."""
+        self.size, self.generation = 0, 0
+        for column in self._columns():
+            shape = (64, top) if getattr(self, column.name).ndim == 2 else 64
+            dtype = getattr(self, column.name).dtype
+            setattr(self, column.name, np.full(shape, column.metadata["empty"], dtype))
+        self.add(NONE, NONE, 1.0, 0.0, 0)
+
+    def add(self, parent: int, token: int, prior: float, log_prob: float, depth: int) -> int:
+        """A new node; answers its number."""
+        if self.size == len(self.parent):
+            for column in self._columns():
+                old = getattr(self, column.name)
+                setattr(self, column.name, np.concatenate([old, np.full_like(old, column.metadata["empty"])]))
+        node = self.size
+        self.size += 1
+        self.parent[node], self.token[node], self.depth[node] = parent, token, depth
+        self.prior[node], self.log_prob[node] = prior, log_prob
+        return node
+
+    def spell(self, node: int) -> tuple[int, ...]:
+        """The tokens of a node's beginning."""
+        out = []
+        while node > 0:
+            if self.token[node] != REST:
+                out.append(int(self.token[node]))
+            node = int(self.parent[node])
+        return tuple(reversed(out))
+
+    def passed_over(self, node: int) -> list[int]:
+        """For a REST node the tokens that come before it, at all the nodes that spell the same."""
+        out: list[int] = []
+        while node > 0 and self.token[node] == REST:
+            node = int(self.parent[node])
+            out += [t for t in self.tokens[node].tolist() if t >= 0]
+        return out
+
+    def finished(self, node: int) -> bool:
+        """Whether every child was opened and is solved."""
+        children = self.children[node, : self.width[node]]
+        return bool((children != NONE).all() and self.solved[children[children >= 0]].all())
+
+    def keep(self, most: int) -> np.ndarray:
+        """Forget what is solved and then what was visited least, until at most so many nodes are left.
+
+        Returns:
+            `[old size]` new number of each node, NONE where it was forgotten.
+        """
+        n = self.size
+        kept = ~self.solved[:n]
+        kept[0] = True
+        ranks = np.argsort(-self.visits[:n][kept], kind="stable")
+        kept[np.flatnonzero(kept)[ranks[most:]]] = False
+        kept[0] = True
+        while True:
+            rooted = kept & kept[self.parent[:n]]
+            rooted[0] = True
+            if (rooted == kept).all():
+                break
+            kept = rooted
+        new = np.where(kept, np.cumsum(kept) - 1, NONE).astype(np.int32)
+        forgotten = np.where(self.solved[:n], CLOSED, NONE)
+        children = self.children[:n]
+        points = children >= 0
+        children[points] = np.where(new >= 0, new, forgotten)[children[points]]
+        self.size = int(kept.sum())
+        for column in self._columns():
+            array = getattr(self, column.name)
+            fresh = np.full_like(array[: max(64, 2 * self.size)], column.metadata["empty"])
+            fresh[: self.size] = array[:n][kept]
+            setattr(self, column.name, fresh)
+        self.parent[1 : self.size] = new[self.parent[1 : self.size]]
+        self.generation += 1
+        return new
+
+    def _columns(self) -> list[Any]:
+        return [f for f in fields(self) if "empty" in f.metadata]
+
+
+def commuted(vocabulary: Vocabulary) -> Callable[[tuple[int, ...]], bytes]:
+    """A key of beginnings: equal for those that differ in the order of finished operands of `+`, `*`, `max`, `min`.
+
+    Such beginnings have the same continuations under every set of constraints.
+    """
+    arities = vocabulary.arities
+    swaps = [
+        False,
+        False,
+        *(row.commutative for row in vocabulary.rows),
+        *([False] * len(vocabulary.variables)),
+    ]
+
+    def key(prefix: tuple[int, ...]) -> bytes:
+        pending: list[tuple[int, list[tuple[int, ...]]]] = []
+        whole: tuple[int, ...] = ()
+        for token in prefix:
+            if arities[token]:
+                pending.append((token, []))
+                continue
+            part: tuple[int, ...] | None = (token,)
+            while part is not None:
+                if not pending:
+                    whole, part = part, None
+                    continue
+                operator, operands = pending[-1]
+                operands.append(part)
+                part = None
+                if len(operands) == arities[operator]:
+                    pending.pop()
+                    part = sum(sorted(operands) if swaps[operator] else operands, (operator,))
+        for operator, operands in pending:
+            whole = sum(operands, (*whole, operator))
+        return np.array(whole, np.int16).tobytes()
+
+    return key
+
+
+# -- completions ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Walk:
+    """A way from the root to a leaf: its nodes, and the place of each but the first among its parent's children."""
+
+    nodes: list[int]
+    slots: list[int]
+
+    @property
+    def leaf(self) -> int:
+        return self.nodes[-1]
+
+
+@dataclass
+class _Completions:
+    """Leaves carried on to whole expressions, and what the policy said on the way.
+
+    tokens: `[R, L]` padded; begin, length: `[R]` of the leaf and of the whole.
+    order, share: `[R, L, top]` the likeliest next tokens after the first t tokens, and their probabilities.
+    value: `[R, L + 1]` learned value after the first t tokens, NaN where not asked.
+    log_prob: `[R]` of what was added to the leaf.
+    """
+
+    tokens: np.ndarray
+    begin: np.ndarray
+    length: np.ndarray
+    order: np.ndarray
+    share: np.ndarray
+    value: np.ndarray
+    log_prob: np.ndarray
+
+    @classmethod
+    def of(cls, prefixes: list[tuple[int, ...]], most: int, top: int) -> "_Completions":
+        rows = len(prefixes)
+        tokens = np.full((rows, most), PAD, np.int16)
+        begin = np.array([len(p) for p in prefixes], np.int64)
+        for row, prefix in enumerate(prefixes):
+            tokens[row, : len(prefix)] = prefix
+        return cls(
+            tokens, begin, begin.copy(), np.full((rows, most, top), NONE, np.int16),
+            np.zeros((rows, most, top), np.float32), np.full((rows, most + 1), np.nan), np.zeros(rows),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def spell(self, row: int) -> tuple[int, ...]:
+        return tuple(self.tokens[row, : self.length[row]].tolist())
+
+
+@dataclass
+class Trial:
+    """A whole expression and the way to it.
+
+    walk: from the root on, to the expression itself where the tree has room for it.
+    tokens, law: as spelled, and the key of what it says.
+    values: learned value at each node of the way, NaN where not asked.
+    foreseen: the learned value of the expression; log_prob: under the policy.
+    told: the reward, or what stood in for it, that the way was credited with; None before.
+    """
+
+    walk: Walk
+    tokens: tuple[int, ...]
+    law: Hashable | None
+    values: np.ndarray
+    foreseen: float
+    log_prob: float
+    told: float | None = None
+
+
+def ranked(
+    logits: Float[np.ndarray, "rows size"], legal: Bool[np.ndarray, "rows size"], top: int
+) -> tuple[Int16[np.ndarray, "rows top"], Float32[np.ndarray, "rows top"]]:
+    """The likeliest legal tokens and their probabilities; where there are more, the last stands for all others."""
+    inside = np.where(legal, logits.astype(np.float64), -np.inf)
+    most = inside.max(axis=1, keepdims=True)
+    most[~np.isfinite(most)] = 0.0
+    odds = np.exp(np.clip(inside - most, -_FLOOR, 0.0)) * legal
+    odds /= odds.sum(axis=1, keepdims=True)
+    order = np.argsort(-odds, axis=1, kind="stable")[:, :top]
+    share = np.take_along_axis(odds, order, axis=1)
+    tokens = np.where(share > 0, order, NONE).astype(np.int16)
+    crowded = legal.sum(axis=1) > top
+    tokens[crowded, -1] = REST
+    share[crowded, -1] = np.maximum(1.0 - share[crowded, :-1].sum(axis=1), share[crowded, -1])
+    return tokens, share.astype(np.float32)
+
+
+# -- the search -----------------------------------------------------------------------------------------------------
+
+
+class Search:
+    """One tree search, step by step.
+
+    A round is some waves, each of which is to `select` leaves, to `complete` them, and to `lay` the completions into
+    the tree; then to `pick` what to refine, and to `learn` from the rewards.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        tree: Tree,
+        *,
+        batch: int = 32,
+        exploration: float = 2.0,
+        value_weight: float = 0.5,
+        temperature: float = 0.0,
+        max_length: int = 32,
+        top: int = 32,
+        canonical: Canonical | None = None,
+        backup: str = "mix",
+        use_value: bool = True,
+        candidates: int = 4,
+        max_nodes: int = 100_000,
+        rows: int = 128,
+    ):
+        assert task.next_token is not None
+        self.task, self.tree, self.policy = task, tree, task.next_token
+        self.batch, self.exploration, self.temperature = batch, exploration, temperature
+        self.max_length, self.max_nodes, self.rows = max_length, max_nodes, rows
+        self.greed = BACKUPS[backup]
+        self.top = min(top, task.vocabulary.size)
+        self.legal = LegalMask(task.vocabulary, task.constraints, max_length)
+        self.rng = task.random("mcts")
+        value = self.policy(np.zeros((1, 0), np.int16), None).value if use_value else None
+        self.judged = value is not None
+        self.value_weight = value_weight if self.judged else 0.0
+        self.waves = candidates if self.judged else 1
+        self.place, self.law = _keys(task, canonical)
+        self.places: dict[Hashable, int] = {}
+        self.rewards: dict[Hashable, float] = {None: 0.0}
+        self.least, self.greatest = np.inf, -np.inf
+        self.wave = self.last_wave = 0
+        tree.reset(self.top)
+
+    def run(self, simulations: int | None) -> Method:
+        """Rounds until the time, the simulations or the tree is used up; each round yields once."""
+        tree = self.tree
+        most = math.inf if simulations is None else simulations
+        while self.task.remaining > 0 and tree.visits[0] < most and not tree.solved[0]:
+            trials: list[Trial] = []
+            walks: list[Walk] = []
+            self.last_wave = self.wave + self.waves
+            try:
+                for _ in range(self.waves):
+                    walks = self.select(int(min(self.batch, most - tree.visits[0])))
+                    if walks:
+                        trials += self.lay(walks, self.complete(walks))
+                    if self.judged:
+                        self.release(walks)
+                chosen = self.pick(trials)
+                self.learn(trials, chosen, (yield self.proposals(chosen)))
+            finally:
+                self.release(walks)
+            self.wave = self.last_wave
+            if tree.size > self.max_nodes:
+                self.forget()
+
+    # -- down
+
+    def select(self, most: int) -> list[Walk]:
+        """Walks to different leaves, each made less attractive to the next by a virtual loss."""
+        self.wave += 1
+        walks: list[Walk] = []
+        while len(walks) < most:
+            walk = self.descend()
+            if walk is None:
+                break
+            self.tree.virtual[walk.nodes] += 1
+            self.tree.barred[walk.leaf] = self.wave
+            walks.append(walk)
+        return walks
+
+    def release(self, walks: list[Walk]) -> None:
+        """Take the virtual losses back; the list is empty then."""
+        while walks:
+            self.tree.virtual[walks.pop().nodes] -= 1
+
+    def descend(self) -> Walk | None:
+        """One way to a leaf that is neither solved nor on the way already; None where there is none."""
+        tree = self.tree
+        walk = Walk([0], [])
+        while walk.nodes:
+            node = walk.leaf
+            slot = NONE
+            if not (tree.solved[node] or tree.barred[node] >= self.wave):
+                if tree.kind[node] != OPEN:
+                    return walk
+                slot = self.choose(node)
+            if slot != NONE:
+                walk.slots.append(slot)
+                walk.nodes.append(self.child(node, slot))
+                continue
+            if tree.kind[node] == OPEN and tree.finished(node):
+                tree.solved[node] = True
+            tree.barred[node] = self.wave
+            walk.nodes.pop()
+            if walk.slots:
+                walk.slots.pop()
+        return None
+
+    def choose(self, node: int) -> int:
+        """The place of the child to visit next by PUCT; NONE where none is left."""
+        tree, wave = self.tree, self.wave
+        width = tree.width[node]
+        priors = tree.priors[node, :width].tolist()
+        tried = tree.tried[node, :width].tolist()
+        root = self.exploration * math.sqrt(max(1, tree.visits[node] + tree.virtual[node]))
+        best, place, seen = -math.inf, NONE, 0.0
+        fresh: list[tuple[float, int]] = []
+        for slot, child in enumerate(tree.children[node, :width].tolist()):
+            if child == CLOSED:
+                continue
+            pending = visits = 0
+            if child >= 0:
+                visits = tree.visits[child]
+                seen += priors[slot] if visits else 0.0
+                if tree.solved[child] or tree.barred[child] >= wave:
+                    continue
+                pending = tree.virtual[child]
+            urge = root * priors[slot] / (1 + tried[slot] + pending)
+            if not visits:
+                fresh.append((urge, -slot))
+                continue
+            score = self.worth(child) * visits / (visits + pending) + urge
+            if score > best:
+                best, place = score, slot
+        if fresh:
+            urge, slot = max(fresh)
+            if max(0.0, self.worth(node) - _DOUBT * math.sqrt(seen)) + urge > best:
+                place = -slot
+        return place
+
+    def worth(self, node: int) -> float:
+        """Mean and best of what was found below, scaled between the least and the greatest seen anywhere."""
+        if self.greatest <= self.least:
+            return 0.0
+        tree = self.tree
+        worth = tree.total[node] / max(1, tree.visits[node])
+        if tree.best[node] >= 0:
+            worth += self.greed * (tree.best[node] - worth)
+        return min(1.0, max(0.0, (worth - self.least) / (self.greatest - self.least)))
+
+    def child(self, node: int, slot: int) -> int:
+        """The node behind an edge, made or found among the positions met before."""
+        tree = self.tree
+        child = int(tree.children[node, slot])
+        if child != NONE:
+            return child
+        token, prior = int(tree.tokens[node, slot]), float(tree.priors[node, slot])
+        log_prob = float(tree.log_prob[node] + np.log(prior))
+        depth = int(tree.depth[node])
+        if token == REST:
+            child = tree.add(node, REST, prior, log_prob, depth)
+        else:
+            prefix = (*tree.spell(node), token)
+            key = self.place(prefix)
+            child = self.places.get(key, NONE)
+            if child == NONE:
+                child = tree.add(node, token, prior, log_prob, depth + 1)
+                tree.solved[child] = key is None
+                if key is not None:
+                    self.places[key] = child
+                if is_complete(prefix, self.task.vocabulary.arities):
+                    tree.kind[child] = WHOLE
+                    known = self.rewards.get(self.law(prefix))
+                    if known is not None:
+                        tree.solved[child], tree.best[child] = True, known
+        tree.children[node, slot] = child
+        tree.best[node] = max(tree.best[node], tree.best[child])
+        return child
+
+    # -- completing
+
+    def complete(self, walks: list[Walk]) -> _Completions:
+        """The leaves completed by the policy, each once."""
+        tree = self.tree
+        done = _Completions.of([tree.spell(walk.leaf) for walk in walks], self.max_length, self.top)
+        luck = self.rng.random((len(done), self.max_length))
+        listed = {
+            row: tree.passed_over(walk.leaf)
+            for row, walk in enumerate(walks)
+            if tree.token[walk.leaf] == REST
+        }
+        # a leaf that is whole already is asked about for its value alone
+        rows = np.flatnonzero([self.judged or tree.kind[walk.leaf] == NEW for walk in walks])
+        rows = rows[np.argsort(done.begin[rows], kind="stable")]
+        for start in range(0, len(rows), self.rows):
+            self.decode(done, rows[start : start + self.rows], luck, listed)
+        return done
+
+    def decode(
+        self, done: _Completions, rows: np.ndarray, luck: np.ndarray, listed: dict[int, list[int]]
+    ) -> None:
+        """Complete these rows together: known tokens are fed, the others drawn.
+
+        listed: by row, tokens that its leaf has passed over.
+        """
+        at = int(done.begin[rows].min())
+        legal = self.legal.start(len(rows))
+        for t in range(at):
+            legal = legal.advance(done.tokens[rows, t])
+        step = self.policy(done.tokens[rows, :at], None)
+        while True:
+            state, logits = step.state, step.logits
+            if self.judged and step.value is not None:
+                done.value[rows, at] = np.clip(step.value, 0.0, 1.0)
+            going = np.flatnonzero(~legal.finished)
+            if len(going) < len(rows):
+                rows, legal, logits = rows[going], legal.select(going), logits[going]
+                state = state.select(going)
+            if not len(rows):
+                return
+            mask = legal.mask()
+            for k, row in enumerate(rows.tolist()):
+                if row in listed and done.begin[row] == at:
+                    mask[k, listed[row]] = False
+            order, share = ranked(logits, mask, self.top)
+            done.order[rows, at], done.share[rows, at] = order, share
+            free = done.begin[rows] <= at
+            place = self.draw(order, share, luck[rows, at])
+            every = np.arange(len(rows))
+            done.tokens[rows, at] = np.where(free, order[every, place], done.tokens[rows, at])
+            done.log_prob[rows] += np.where(free, np.log(share[every, place]), 0.0)
+            legal = legal.advance(done.tokens[rows, at])
+            at += 1
+            done.length[rows] = at
+            if not self.judged:
+                going = np.flatnonzero(~legal.finished)
+                if len(going) < len(rows):
+                    rows, legal, state = rows[going], legal.select(going), state.select(going)
+                if not len(rows):
+                    return
+            step = self.policy(done.tokens[rows, at - 1 : at], state)
+
+    def draw(self, order: np.ndarray, share: np.ndarray, luck: np.ndarray) -> np.ndarray:
+        """The place of one token in each row, by tempered probability; the likeliest at temperature 0."""
+        if self.temperature == 0:
+            return np.zeros(len(order), np.intp)
+        odds = np.where(order >= 0, share.astype(np.float64), 0.0)
+        odds = (odds / odds.max(axis=1, keepdims=True)) ** (1 / self.temperature)
+        reached = np.cumsum(odds, axis=1)
+        return (reached <= luck[:, None] * reached[:, -1:]).sum(axis=1)
+
+    def lay(self, walks: list[Walk], done: _Completions) -> list[Trial]:
+        """Make nodes of the completions' tokens, and credit those whose reward, or a value instead, is known."""
+        trials = []
+        for row, walk in enumerate(walks):
+            begin, length = int(done.begin[row]), int(done.length[row])
+            log_prob = float(self.tree.log_prob[walk.leaf] + done.log_prob[row])
+            way = Walk(list(walk.nodes), list(walk.slots))
+            values = [done.value[row, begin]] * len(way.nodes)
+            for t in range(begin, length):
+                self.unfold(way.leaf, done, row, t)
+                if not self.step(way, int(done.tokens[row, t])):
+                    break
+                values.append(done.value[row, t + 1])
+            tokens = done.spell(row)
+            foreseen = float(done.value[row, length])
+            trial = Trial(way, tokens, self.law(tokens), np.array(values), foreseen, log_prob)
+            if self.tree.kind[way.leaf] == WHOLE:
+                self.tree.value[way.leaf] = foreseen
+                self.tree.barred[way.leaf] = self.last_wave
+            known = self.rewards.get(trial.law)
+            if known is not None or self.judged:
+                self.credit(trial, known)
+            trials.append(trial)
+        return trials
+
+    def step(self, way: Walk, token: int) -> bool:
+        """Go on by one token; answers whether there is a node for it."""
+        node = way.leaf
+        places = np.flatnonzero(self.tree.tokens[node, : self.tree.width[node]] == token)
+        if not len(places) or self.tree.children[node, places[0]] == CLOSED:
+            return False
+        way.slots.append(int(places[0]))
+        way.nodes.append(self.child(node, way.slots[-1]))
+        return True
+
+    # -- refining
+
+    def pick(self, trials: list[Trial]) -> list[Trial]:
+        """What to refine: of each law that is new the first trial, the ones of greatest learned value."""
+        first: dict[Hashable, Trial] = {}
+        for trial in trials:
+            if trial.law not in self.rewards:
+                first.setdefault(trial.law, trial)
+        found = list(first.values())
+        if self.judged:
+            found.sort(key=lambda trial: -trial.foreseen)
+        return found[: self.batch]
+
+    def proposals(self, chosen: list[Trial]) -> Proposals:
+        longest = max((len(trial.tokens) for trial in chosen), default=1)
+        tokens = np.full((len(chosen), longest), PAD, np.int16)
+        for row, trial in enumerate(chosen):
+            tokens[row, : len(trial.tokens)] = trial.tokens
+        log_prob = np.array([trial.log_prob for trial in chosen])
+        return Proposals(tokens, None, "mcts", log_prob, restarts=8, steps=30)
+
+    # -- up
+
+    def learn(self, trials: list[Trial], chosen: list[Trial], fits: Any) -> None:
+        """Put the rewards of what was refined back along the ways that led to it."""
+        rewards = np.zeros(len(chosen)) if fits is None else reward(np.asarray(fits.fvu, np.float64))
+        self.rewards.update(zip([trial.law for trial in chosen], rewards.tolist()))
+        for trial in trials:
+            got = self.rewards.get(trial.law)
+            if got is not None:
+                self.credit(trial, got)
+
+    def credit(self, trial: Trial, got: float | None) -> None:
+        """A trial's worth to every node of its way; got: its reward if it was refined.
+
+        A trial that was credited already is not counted anew; the reward takes the place of what stood in for it.
+        """
+        tree, nodes, slots = self.tree, trial.walk.nodes, trial.walk.slots
+        told = trial.foreseen if got is None else got
+        weight = np.where(np.isnan(trial.values), 0.0, self.value_weight)
+        if tree.kind[nodes[-1]] == WHOLE:
+            weight[-1] = 0.0
+        if trial.told is None:
+            tree.visits[nodes] += 1
+            tree.tried[nodes[:-1], slots] += 1
+            worth = weight * np.nan_to_num(trial.values) + (1 - weight) * told
+            self.least, self.greatest = (
+                min(self.least, worth.min(), told),
+                max(self.greatest, worth.max(), told),
+            )
+        else:
+            worth = (1 - weight) * (told - trial.told)
+            self.least, self.greatest = min(self.least, told), max(self.greatest, told)
+        tree.total[nodes] += worth
+        trial.told = told
+        if got is None:
+            return
+        last = nodes[-1]
+        tree.best[last] = max(tree.best[last], got)
+        tree.solved[last] = tree.solved[last] or tree.kind[last] == WHOLE
+        for above, node in zip(nodes[-2::-1], nodes[:0:-1]):
+            tree.best[above] = max(tree.best[above], tree.best[node])
+            if tree.solved[node] and not tree.solved[above] and tree.finished(above):
+                tree.solved[above] = True
+
+    def unfold(self, node: int, done: _Completions, row: int, at: int) -> None:
+        """Give a new node its children, from what the policy said after so many tokens of a row."""
+        tree = self.tree
+        if tree.kind[node] != NEW:
+            return
+        tree.kind[node] = OPEN
+        tree.tokens[node], tree.priors[node] = done.order[row, at], done.share[row, at]
+        tree.width[node] = (done.order[row, at] != NONE).sum()
+        tree.value[node] = done.value[row, at]
+
+    def forget(self) -> None:
+        """Keep the half of the tree that was visited most."""
+        new = self.tree.keep(self.max_nodes // 2)
+        self.places = {key: int(new[node]) for key, node in self.places.items() if new[node] != NONE}
+
+
+def reward(fvu: Float[np.ndarray, " laws"]) -> Float[np.ndarray, " laws"]:
+    """0 for what explains nothing or has no value, 1 for an FVU of 1e-8 or less, even in between by decades."""
+    with np.errstate(all="ignore"):
+        decades = -np.log10(np.maximum(fvu, 1e-300))
+    return np.clip(np.nan_to_num(decades, nan=0.0), 0.0, _DECADES) / _DECADES
+
+
+def _keys(
+    task: Task, canonical: Canonical | None
+) -> tuple[Callable[[tuple[int, ...]], Hashable | None], Canonical]:
+    """The key under which beginnings share a node, and that under which laws share a reward.
+
+    None for a law that has no value anywhere, and for a beginning of no others.
+    """
+    exact = commuted(task.vocabulary)
+    if canonical is None:
+        return exact, exact
+    if task.constraints.forbid or task.constraints.require:
+        # what may follow depends on the spelling
+        return exact, canonical
+    size, arities, prices = task.vocabulary.size, task.vocabulary.arities, task.vocabulary.complexities
+
+    def place(prefix: tuple[int, ...]) -> Hashable | None:
+        # keys are dear, and two beginnings that say the same show it at the next leaf at the latest
+        if arities[prefix[-1]]:
+            return exact(prefix)
+        missing = 1 + sum([arities[t] - 1 for t in prefix])
+        key = canonical(prefix + tuple(range(size, size + missing)))
+        # of equal length, so that no way leads in a circle, and of equal complexity, so that the same may follow
+        return None if key is None else (len(prefix), sum([prices[t] for t in prefix]), key)
+
+    return place, canonical
+
+
+def mcts(
+    task: Task,
+    simulations: int | None = None,
+    batch: int = 32,
+    exploration: float = 2.0,
+    value_weight: float = 0.5,
+    temperature: float = 0.0,
+    max_length: int = 32,
+    top: int = 32,
+    canonical: Canonical | None = None,
+    backup: str = "mix",
+    use_value: bool = True,
+    candidates: int = 4,
+    max_nodes: int = 100_000,
+    tree: Tree | None = None,
+) -> Method:
+    """Tree search over the beginnings of expressions, until the time, the simulations or the language is used up.
+
+    simulations: most completions made by the policy, or None.
+    batch: most laws refined in a round.
+    exploration: weight of the policy against what was found.
+    value_weight: weight of the learned value against the reward of the completion.
+    temperature: of the completions; 0 takes the likeliest token always.
+    max_length: most tokens in a law.
+    top: children that a node lists at once.
+    canonical: key of the beginnings (finished or not, as tokens) that count as one; by default operands commute.
+    backup: a node is worth the "mean" of what was found below it, the "max", or a "mix" of both.
+    use_value: whether to ask for the learned value at all.
+    candidates: completions for every refinement where there is a learned value.
+    max_nodes: when a tree has grown beyond this, half of it is forgotten.
+    tree: filled while the search runs, for whoever wants to watch.
+
+    Raises UsageError without a policy, or for a setting that makes no sense.
+    """
+    if task.next_token is None:
+        raise UsageError("Tree search needs a network, and none came; load one, or choose another method.")
+    if backup not in BACKUPS:
+        close = did_you_mean(backup, BACKUPS)
+        raise UsageError(f"There is no backup '{backup}'; choose one of {', '.join(BACKUPS)}.{close}")
+    least = {"batch": 1, "candidates": 1, "max_length": 1, "top": 2, "max_nodes": 1000, "temperature": 0}
+    came = {"batch": batch, "candidates": candidates, "max_length": max_length, "top": top,
+            "max_nodes": max_nodes, "temperature": temperature}  # fmt: skip
+    for name, bound in least.items():
+        if came[name] < bound:
+            raise UsageError(f"The {name} of a tree search is {came[name]}; give at least {bound}.")
+    if not 0 <= value_weight <= 1:
+        raise UsageError(f"The value_weight of a tree search is {value_weight}; give a number from 0 to 1.")
+    if not LegalMask(task.vocabulary, task.constraints, max_length).start(1).mask().any():
+        raise UsageError(f"No law of at most {max_length} tokens meets the constraints; allow more.")
+    search = Search(
+        task, Tree() if tree is None else tree, batch=batch, exploration=exploration, value_weight=value_weight,
+        temperature=temperature, max_length=max_length, top=top, canonical=canonical, backup=backup,
+        use_value=use_value, candidates=candidates, max_nodes=max_nodes,
+    )  # fmt: skip
+    return search.run(simulations)
