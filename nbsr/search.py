@@ -49,7 +49,7 @@ _HUNT, _HUNT_SHARE = 60, 0.25  # of pairs before any other method
 _DRAWN = 512  # laws that the network is asked for
 _MOST_DRAWN, _WIDEST = (
     1 << 20,
-    1 << 12,
+    1 << 9,
 )  # draws, and width of the last beam, of a search that does nothing else
 _QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
 _BRICKS = 200
@@ -963,7 +963,8 @@ def _asking(name: str, task: Any, told: Any, choices: int | None) -> Any:
         return beam(task, width, choices, max_length=longest, canonical=canonical, widest=widest)
     from nbsr.generate.mcts import mcts
 
-    return _first(mcts(task, canonical=canonical, max_length=longest), choices)
+    # the value head of the network that ships has not been trained yet, and would lead the search astray
+    return _first(mcts(task, canonical=canonical, max_length=longest, use_value=False), choices)
 
 
 def _key(vocabulary: Any) -> Callable[[tuple[int, ...]], str | None]:
