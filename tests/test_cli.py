@@ -21,6 +21,9 @@ from nbsr.cli import main
         (["bench", "nguyen", "--every", "0"], "whole number"),
         (["bench", "nguyen", "--method", "autp"], "Did you mean 'auto'?"),
         (["bench", "nguyen", "--peer", "eureqa"], "pyoperon"),
+        (["bench", "nguyen", "--peer", "gplearn", "--choices", "8"], "leave them out with --peer"),
+        (["bench", "nguyen", "--choices", "32,few"], "whole number"),
+        (["bench", "nguyen", "--only", "Nguyen-8", "--method", "softmax", "--model", "none"], "leaves it out"),
         (["bench", "nguyen", "--only", "Nguyen-99"], "Nguyen-99"),
         (["laws", "no such notebook.ipynb"], "no such notebook"),
     ],
@@ -40,10 +43,23 @@ def test_bench_runs_one_problem(capsys):
     assert last.startswith("nguyen auto 10s: recovered 1/1 (100.0%) symbolic 1/1 (100.0%) median ")
 
 
+def test_bench_compares_numbers_of_choices(capsys):
+    asked = ["bench", "nguyen", "--method", "prior", "--choices", "4,16", "--rows", "30", "--only", "Nguyen-8"]
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if " choices " in line and ":" in line] == [
+        "nguyen prior 4 choices 60s",
+        "nguyen prior 16 choices 60s",
+    ]
+    head, four, sixteen = lines[-3:]
+    assert head.split() == ["choices", "recovered", "symbolic", "median"]
+    assert four.split()[0] == "4" and sixteen.split()[0] == "16" and sixteen.endswith("s")
+
+
 def test_doctor_tells_versions_cores_and_kernels(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    for word in ("nbsr 0.", "numba ", "torch ", "cores: ", "device: ", "kernels: "):
+    for word in ("nbsr 0.", "numba ", "torch ", "cores: ", "device: ", "networks: ", "kernels: "):
         assert word in printed
 
 
