@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -29,8 +30,34 @@ print(json.dumps({
     **{name: _told(value) for name, value in list(globals().items())
        if isinstance(value, Result) and not name.startswith("_")},
     **{f"noise {noise}": _told(law) for noise, law in globals().get("noisy_laws", {}).items()},
+    **{f"solved by {name}": float(share.mean()) for name, share in globals().get("scores", {}).items()},
+    **{f"with {name}": _told(law) for name, law in globals().get("results", {}).items()},
 }))
 """
+Told = dict[str, Any]
+
+
+def execute(stem: str, folder: Path) -> tuple[nbformat.NotebookNode, Told]:
+    """A tutorial, executed in a folder, and what its results say."""
+    path = next(path for path in TUTORIALS if path.stem == stem)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(COLLECT))
+    NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook, json.loads(notebook.cells.pop().outputs[-1].text)
+
+
+def outputs_of(notebook: nbformat.NotebookNode) -> tuple[str, int]:
+    """What was printed, and how many pictures there are; nothing failed, warned, or needs the internet."""
+    printed, plots = "", 0
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+            printed += output.get("text", "")
+            data = output.get("data", {})
+            plots += "image/png" in data or "image/svg+xml" in data
+            assert "cdn.jsdelivr.net" not in json.dumps(data)
+    return printed, plots
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
@@ -44,14 +71,9 @@ def test_a_tutorial_is_committed_without_outputs(path):
 
 
 @pytest.fixture(scope="module")
-def first_laws() -> tuple[nbformat.NotebookNode, dict[str, dict]]:
+def first_laws() -> tuple[nbformat.NotebookNode, Told]:
     """The first tutorial, executed, and what its results say."""
-    path = next(path for path in TUTORIALS if path.stem == "01_first_laws")
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(COLLECT))
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
-    told = notebook.cells.pop().outputs[-1].text
-    return notebook, json.loads(told)
+    return execute("01_first_laws", TUTORIALS[0].parent)
 
 
 def test_it_finds_the_laws(first_laws):
@@ -116,27 +138,34 @@ def test_it_reads_a_temperature_from_the_sky(first_laws):
         (v, e) for v, e in zip(planck["values"], planck["errors"]) if abs(v) == pytest.approx(1, abs=0.01)
     ]
     assert len(offsets) == 1 and abs(abs(offsets[0][0]) - 1) < 3 * offsets[0][1]
-    printed = "".join(
-        output.text
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if "text" in output
-    )
+    printed, _ = outputs_of(notebook)
     assert "The sky has 2.725 kelvin." in printed
 
 
 def test_every_law_is_printed_and_every_plot_needs_no_network(first_laws):
     notebook, laws = first_laws
-    printed, plots = "", 0
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            assert output.output_type != "error"
-            assert output.get("name") != "stderr"
-            printed += output.get("text", "")
-            data = output.get("data", {})
-            plots += "image/png" in data or "image/svg+xml" in data
-            assert "cdn.jsdelivr.net" not in json.dumps(data)
+    printed, plots = outputs_of(notebook)
     assert plots >= 3
     for name, law in laws.items():
         assert law["equation"] in printed or name.startswith("noise")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[nbformat.NotebookNode, Told]:
+    """The tutorial that trains a network, executed, and what its results say."""
+    return execute("03_train_a_network", tmp_path_factory.mktemp("training"))
+
+
+def test_a_network_learns_within_minutes(trained):
+    notebook, told = trained
+    _, plots = outputs_of(notebook)
+    assert plots >= 3
+    assert told["solved by trained network"] >= 0.5
+    assert max(told["solved by untrained network"], told["solved by random formulas"]) < 0.25
+
+
+def test_a_small_network_knows_what_it_was_trained_on_and_no_more(trained):
+    _, told = trained
+    assert told["wires"]["fvu"] < 2e-4
+    assert told["wires"]["predictions"]["12.0"] == pytest.approx(7243 / (12 + 20.14), rel=0.02)
+    assert 1e-5 < told["kepler"]["fvu"] < 1e-2
