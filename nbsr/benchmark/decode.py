@@ -125,10 +125,11 @@ def _decoding(network: Model, sequences: int, tokens: int, seconds: float) -> It
     if peer is None:
         yield "  flash-ansr is not installed; the README says how to compare with it"
     else:
-        theirs = alone / best["peer"]
+        theirs, title = alone / best["peer"], f"flash-ansr {peer.version}, no mask"
+        yield f"  {title:<28} {theirs:9.0f} tokens/s, {peer.parameters / 1e6:.2f} million parameters, random weights"
         yield (
-            f"  flash-ansr {peer.version}, {peer.parameters / 1e6:.2f} million parameters, {tokens} tokens each "
-            f"{theirs:.0f} tokens/s, ratio {speeds['repeats'] / theirs:.0f}"
+            f"  ratio to flash-ansr          {speeds['repeats'] / theirs:9.1f} drawn each for itself, "
+            f"{alone / best['kept'] / theirs:.1f} the network alone"
         )
     wished = _task(network, X, y, **_WISHES)
     legal = total = 0
