@@ -427,6 +427,11 @@ class _Run:
         return self.deadline + self.paused - time.monotonic()
 
     @property
+    def ending(self) -> float:
+        """`time.monotonic()` from which the result is put together."""
+        return self.deadline + self.paused - self.wrap_up
+
+    @property
     def closing(self) -> float:
         """Seconds that it takes to put the archive into a result."""
         return _SECONDS_A_CANDIDATE * len(self.archive.records)
@@ -487,7 +492,7 @@ class _Run:
             inputs=self.work.inputs, response=self.work.response, weights=self.work.weights,
             vocabulary=self.vocabulary, constraints=self.constraints, seed=self.settings["seed"],
             best=lambda: [(r.tokens, r.constants, r.fvu) for r in self.archive.front()],
-            deadline=self.deadline - self.wrap_up,
+            deadline=self.ending,
         )  # fmt: skip
 
     def proposals(self) -> Generator[Any, Any, None]:
@@ -498,20 +503,20 @@ class _Run:
         if start:
             tokens, constants = pack_phrases(start)
             yield Proposals(tokens, constants, "start", restarts=16, steps=60)
-        task, name = self.task(), self.settings["method"]
+        name = self.settings["method"]
         if name == "auto":
-            yield from self.auto(task)
+            yield from self.auto(self.task())
         elif name in NEED_NETWORK:
-            yield from self.asking(name, task)
+            yield from self.asking(name)
         else:
             if self.settings["complexity"] is not None:
                 self.notes.append(_UNASKED)
-            yield from _first(_plain(name, task), self.settings["choices"])
+            yield from _first(_plain(name, self.task()), self.settings["choices"])
 
     def auto(self, task: Any) -> Generator[Any, Any, None]:
         """Pairs alone; then the network's words, and pairs of the parts of the best of them; then all in turn."""
         turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
-        network = self.network(task)
+        network = self.network()
         yield from self.hunt(turn, network)
         while turn or network is not None:
             if network is not None and (self.counted or network.ready or not turn):
@@ -556,16 +561,17 @@ class _Run:
             yield from turn("bricks")
         turn.add("mcts", self.forgiving(_asking("mcts", task, told, None)))
 
-    def asking(self, name: str, task: Any) -> Generator[Any, Any, None]:
-        """A method that needs a network."""
+    def asking(self, name: str) -> Generator[Any, Any, None]:
+        """A method that needs a network; the clock stands still until that is ready."""
         from nbsr.generate.base import Proposals
 
-        network = self.network(task)
-        assert network is not None
+        network = self.network()
         yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
+        began = time.monotonic()
         told = self.told(network)
+        self.paused += time.monotonic() - began
         try:
-            yield from _asking(name, task, told, self.settings["choices"])
+            yield from _asking(name, self.task(), told, self.settings["choices"])
         except UsageError as failure:
             if not self.archive.records:
                 raise
@@ -573,7 +579,7 @@ class _Run:
 
     # -- the network ---------------------------------------------------------------------------------------------
 
-    def network(self, task: Any) -> Any:
+    def network(self) -> Any:
         """The network on its way, or None where the search does without."""
         from nbsr import models
         from nbsr.network import Network, find
@@ -589,7 +595,7 @@ class _Run:
             self.gone(failure)
             return None
         return Network(
-            model, task.inputs, task.response, self.vocabulary, self.settings["complexity"],
+            model, self.work.inputs, self.work.response, self.vocabulary, self.settings["complexity"],
             self.settings["device"],
         )  # fmt: skip
 
@@ -598,10 +604,11 @@ class _Run:
         told = network.answer()
         if told.left_out:
             names = [self.vocabulary.variables[column] for column in told.left_out]
-            more = f"{', '.join(names[:3])} and {len(names) - 3} more" if len(names) > 4 else ", ".join(names)
+            said = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+            listed = " and ".join([", ".join(said[:-1]), said[-1]] if said[1:] else said)
             self.notes.append(
                 f"The network knows {told.variables} columns and was told the most relevant; "
-                f"{more} {'is' if len(names) == 1 else 'are'} left to the other methods."
+                f"{listed} {'are' if names[1:] else 'is'} left to the other methods."
             )
         return told
 
@@ -663,7 +670,7 @@ class _Run:
                         batch.starts,
                         batch.restarts,
                         batch.steps,
-                        deadline=self.deadline - self.wrap_up,
+                        deadline=self.ending,
                     )
                     self.record(batch.tokens, fits, batch.source)
                     self.tidy_best()
