@@ -23,7 +23,10 @@ from nbsr.cli import main
         (["bench", "nguyen", "--peer", "eureqa"], "pyoperon"),
         (["bench", "nguyen", "--peer", "gplearn", "--choices", "8"], "leave them out with --peer"),
         (["bench", "nguyen", "--choices", "32,few"], "whole number"),
-        (["bench", "nguyen", "--only", "Nguyen-8", "--method", "softmax", "--model", "none"], "leaves it out"),
+        (
+            ["bench", "nguyen", "--only", "Nguyen-8", "--method", "softmax", "--model", "none"],
+            "leaves it out",
+        ),
         (["bench", "nguyen", "--only", "Nguyen-99"], "Nguyen-99"),
         (["laws", "no such notebook.ipynb"], "no such notebook"),
     ],
@@ -44,7 +47,18 @@ def test_bench_runs_one_problem(capsys):
 
 
 def test_bench_compares_numbers_of_choices(capsys):
-    asked = ["bench", "nguyen", "--method", "prior", "--choices", "4,16", "--rows", "30", "--only", "Nguyen-8"]
+    asked = [
+        "bench",
+        "nguyen",
+        "--method",
+        "prior",
+        "--choices",
+        "4,16",
+        "--rows",
+        "30",
+        "--only",
+        "Nguyen-8",
+    ]
     assert main(asked) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines if " choices " in line and ":" in line] == [
