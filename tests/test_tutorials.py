@@ -169,3 +169,22 @@ def test_a_small_network_knows_what_it_was_trained_on_and_no_more(trained):
     assert told["wires"]["fvu"] < 2e-4
     assert told["wires"]["predictions"]["12.0"] == pytest.approx(7243 / (12 + 20.14), rel=0.02)
     assert 1e-5 < told["kepler"]["fvu"] < 1e-2
+
+
+def test_the_network_is_seen_to_read_a_table_and_to_write_its_law(tmp_path):
+    notebook, told = execute("02_what_the_network_sees", tmp_path)
+    printed, plots = outputs_of(notebook)
+    assert plots >= 4
+    changed = dict(line.split(": changed by ") for line in printed.splitlines() if ": changed by " in line)
+    assert float(changed["rows shuffled"]) < 1e-4 < 1e-2 < float(changed["a point slipped"])
+    assert told["drag"]["fvu"] < 1e-12
+    assert told["drag"]["predictions"]["12.0"] == pytest.approx(0.6 * 12**3)
+
+
+def test_the_methods_are_compared(tmp_path):
+    notebook, told = execute("04_how_the_methods_differ", tmp_path)
+    _, plots = outputs_of(notebook)
+    assert plots >= 2
+    fvu = {name.removeprefix("with "): law["fvu"] for name, law in told.items()}
+    assert set(fvu) == {"prior", "exhaustive", "evolve", "pairs", "softmax", "beam", "mcts", "auto"}
+    assert fvu["auto"] < 1e-20 < 1e-5 < fvu["exhaustive"]
