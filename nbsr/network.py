@@ -83,8 +83,8 @@ class Network:
     def begin(self) -> None:
         """Start to make it ready, unless that was done before."""
         if self._thread is None:
-            # no daemon: an interpreter that ends while torch is being loaded would abort
-            self._thread = threading.Thread(target=self._prepare, name="nbsr network")
+            # no daemon, which it would inherit: an interpreter that ends while torch is being loaded would abort
+            self._thread = threading.Thread(target=self._prepare, name="nbsr network", daemon=False)
             self._thread.start()
 
     @property
