@@ -33,6 +33,7 @@ __all__ = ["Tree", "commuted", "mcts"]
 BACKUPS = {"mean": 0.0, "mix": 0.5, "max": 1.0}  # the share of the best reward in a node's worth
 _DECADES = 8.0  # an FVU of 1e-8 or less has the full reward
 _DOUBT = 0.25  # an unvisited child is worth its parent less this, times the root of the prior seen already
+_SPAN = 0.25  # worths closer together than this are not spread over the whole scale
 _FLOOR = 30.0  # a legal token is at most exp(-30) less likely than the likeliest
 
 NONE, REST, CLOSED = (
@@ -453,13 +454,11 @@ class Search:
 
     def worth(self, node: int) -> float:
         """Mean and best of what was found below, scaled between the least and the greatest seen anywhere."""
-        if self.greatest <= self.least:
-            return 0.0
         tree = self.tree
         worth = tree.total[node] / max(1, tree.visits[node])
         if tree.best[node] >= 0:
             worth += self.greed * (tree.best[node] - worth)
-        return min(1.0, max(0.0, (worth - self.least) / (self.greatest - self.least)))
+        return min(1.0, max(0.0, (worth - self.least) / max(_SPAN, self.greatest - self.least)))
 
     def child(self, node: int, slot: int) -> int:
         """The node behind an edge, made or found among the positions met before."""
@@ -600,15 +599,17 @@ class Search:
     # -- refining
 
     def pick(self, trials: list[Trial]) -> list[Trial]:
-        """What to refine: of each law that is new the first trial, the ones of greatest learned value."""
+        """What to refine, each law once: those of greatest learned value, and as many as the walks came by first.
+
+        The second half costs a good value next to nothing, and a search with a bad one lives on it.
+        """
         first: dict[Hashable, Trial] = {}
         for trial in trials:
             if trial.law not in self.rewards:
                 first.setdefault(trial.law, trial)
-        found = list(first.values())
-        if self.judged:
-            found.sort(key=lambda trial: -trial.foreseen)
-        return found[: self.batch]
+        hope = sorted(first.values(), key=lambda trial: -trial.foreseen) if self.judged else []
+        promised = {trial.law: trial for trial in hope[: (self.batch + 1) // 2]}
+        return list((promised | first).values())[: self.batch]
 
     def proposals(self, chosen: list[Trial]) -> Proposals:
         longest = max((len(trial.tokens) for trial in chosen), default=1)
@@ -682,7 +683,7 @@ def reward(fvu: Float[np.ndarray, " laws"]) -> Float[np.ndarray, " laws"]:
     """0 for what explains nothing or has no value, 1 for an FVU of 1e-8 or less, even in between by decades."""
     with np.errstate(all="ignore"):
         decades = -np.log10(np.maximum(fvu, 1e-300))
-    return np.clip(np.nan_to_num(decades, nan=0.0), 0.0, _DECADES) / _DECADES
+    return np.clip(np.nan_to_num(decades, nan=0.0), 0.0, _DECADES) / _DECADES + 0.0  # never -0.0
 
 
 def _keys(
