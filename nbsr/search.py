@@ -46,13 +46,12 @@ _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 # there is none, a slow machine comes to the network after some time all the same.
 _WAKE, _WAKE_SECONDS = 20, 1.0  # of pairs before the network is made ready beside them
 _HUNT, _HUNT_SHARE = 60, 0.25  # of pairs before any other method
+_ROUND = (("softmax", 1), ("bricks", 6), ("evolve", 2), ("pairs", 1), ("mcts", 1))
 _DRAWN = 512  # laws that the network is asked for
-_MOST_DRAWN, _WIDEST = (
-    1 << 20,
-    1 << 9,
-)  # draws, and width of the last beam, of a search that does nothing else
 _QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
 _BRICKS = 200
+_MOST_DRAWN = 1 << 20  # by a search that does nothing else
+_WIDEST = 1 << 9  # the last beam of such a search
 
 _STAGES = {
     "softmax": "asking the network", "beam": "asking the network", "mcts": "tree search", "prior": "drawing at random",
@@ -514,17 +513,16 @@ class _Run:
             yield from _first(_plain(name, self.task()), self.settings["choices"])
 
     def auto(self, task: Any) -> Generator[Any, Any, None]:
-        """Pairs alone; then the network's words, and pairs of the parts of the best of them; then all in turn."""
+        """Pairs alone; then all in turn: what the network says and what is built of it, evolution, more pairs."""
         turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
         network = self.network()
         yield from self.hunt(turn, network)
         while turn or network is not None:
             if network is not None and (self.counted or network.ready or not turn):
-                yield from self.heard(network, turn, task)
+                turn.add("softmax", self.forgiving(self.listen(network, turn, task)))
                 network = None
-            yield from turn("pairs", 1)
-            yield from turn("evolve", 2)
-            yield from turn("mcts", 1)
+            for name, batches in _ROUND:
+                yield from turn(name, batches)
 
     @property
     def counted(self) -> bool:
@@ -542,23 +540,15 @@ class _Run:
                 return
             yield from turn("pairs", 1)
 
-    def heard(self, network: Any, turn: "_Turns", task: Any) -> Generator[Any, Any, None]:
-        """What the network proposes, then pairs of its bricks; from then on its tree search has turns too."""
+    def listen(self, network: Any, turn: "_Turns", task: Any) -> Generator[Any, Any, None]:
+        """What the network says of the table; then pairs of its bricks and tree search have turns as well."""
         from nbsr.generate.pairs import pairs
 
-        try:
-            told = self.told(network)
-        except UsageError as failure:
-            self.gone(failure)
-            return
-        said: list[_Said] = []
-        drawn = _asking("softmax", task, told, self.settings["choices"] or _DRAWN)
-        turn.add("softmax", self.forgiving(_overheard(drawn, said)))
-        yield from turn("softmax")
+        told, said = self.told(network), []
+        yield from _overheard(_asking("softmax", task, told, self.settings["choices"] or _DRAWN), said)
         bricks = self.bricks(said)
         if bricks:
             turn.add("bricks", pairs(task, bricks))
-            yield from turn("bricks")
         turn.add("mcts", self.forgiving(_asking("mcts", task, told, None)))
 
     def asking(self, name: str) -> Generator[Any, Any, None]:
