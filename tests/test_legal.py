@@ -1,4 +1,4 @@
-"""The batched mask: equal to the slow one, exact against brute force, and never a dead end."""
+"""The batched mask: exact against brute force, and never a dead end."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from toy_policy import language
 
 from nbsr.errors import UsageError
-from nbsr.expression import PAD, Constraints, Vocabulary, is_complete, legal_next, register, unregister
+from nbsr.expression import PAD, Constraints, Vocabulary, is_complete, register, unregister
 from nbsr.expression import legal as legal_module
 from nbsr.expression.legal import LegalMask
 
@@ -20,7 +20,7 @@ PATTERNS = (
 
 
 def decoded(constraints, max_length, rows, seed):
-    """Random legal decodes of a whole batch; each mask is compared with `legal_next`."""
+    """Random legal decodes of a whole batch."""
     vocabulary = constraints.vocabulary
     rng = np.random.default_rng(seed)
     state = LegalMask(vocabulary, constraints, max_length).start(rows)
@@ -28,7 +28,6 @@ def decoded(constraints, max_length, rows, seed):
     for _ in range(max_length + 1):
         mask = state.mask()
         for k, prefix in enumerate(prefixes):
-            assert mask[k].tolist() == legal_next(prefix, vocabulary, constraints, max_length).tolist()
             assert state.finished[k] == is_complete(prefix, vocabulary.arities)
         if not mask.any(axis=1).all():
             assert not any(prefixes) and not mask.any(), "a dead end"
@@ -53,7 +52,7 @@ def decoded(constraints, max_length, rows, seed):
     length=st.integers(1, 18),
     seed=st.integers(0, 1000),
 )
-def test_every_row_has_the_mask_of_its_prefix_and_every_decode_is_legal(
+def test_every_decode_is_legal_and_short_enough(
     operators, forbid, require, complexity, length, seed
 ):
     try:

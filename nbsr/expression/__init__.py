@@ -1,8 +1,9 @@
 """The language: which tokens there are, formulas made of them, and every form in which a formula appears."""
 
 from nbsr.expression.constants import Exact, exact_constants, exact_form
-from nbsr.expression.constraints import Constraints, legal_next
+from nbsr.expression.constraints import Constraints
 from nbsr.expression.custom import register, unregister
+from nbsr.expression.legal import legal_next
 from nbsr.expression.numeric import definition, operator_function
 from nbsr.expression.tree import FREE, Expression, pack, unpack
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary, fold, is_complete, subtree_end

@@ -1,8 +1,7 @@
 """What a search may propose, checked while it proposes.
 
-A whole expression is judged in one pass over its tokens. For an unfinished one the cheapest legal completion is
-computed, over the states of the automaton that knows the patterns, so a mask made from it never leads into a
-dead end.
+A whole expression is judged in one pass over its tokens, by an automaton that knows the patterns; what may come next in
+an unfinished one is worked out from the same automaton in legal.py.
 """
 
 import math
@@ -101,7 +100,7 @@ class Constraints:
         """
         if self.max_complexity < 1:
             raise UsageError(f"The maximal complexity is {self.max_complexity}; give at least 1.")
-        costs, _ = self._costs[0]
+        costs = self._costs
         accepting = [cost for state, cost in costs.items() if self._automaton.has_required(state)]
         if not accepting:
             raise UsageError(
@@ -180,7 +179,7 @@ class Constraints:
         complexities = self.vocabulary.complexities
         return sum(complexities[token] for token in tokens) <= self.max_complexity
 
-    # -- the cheapest completions
+    # -- what the mask of legal tokens is made from
 
     @cached_property
     def _automaton(self) -> PatternAutomaton:
@@ -200,13 +199,9 @@ class Constraints:
         return [(tokens[0], tokens) for tokens in groups.values()]
 
     @cached_property
-    def _costs(self) -> tuple[tuple[dict[int, int], tuple[int, ...]], ...]:
-        """For complexity and for length: the cheapest sub-expression of every state, and what a token costs."""
-        by_complexity = self.vocabulary.complexities
-        by_length = (0, *[1] * (self.vocabulary.size - 1))
-        return tuple((self._cheapest(cost), cost) for cost in (by_complexity, by_length))
-
-    def _cheapest(self, cost: Sequence[int]) -> dict[int, int]:
+    def _costs(self) -> dict[int, int]:
+        """The least complexity of a sub-expression of every state."""
+        cost = self.vocabulary.complexities
         step, arities = self._automaton.step, self.vocabulary.arities
         best: dict[int, int] = {}
         changed = True
@@ -225,89 +220,3 @@ class Constraints:
                         best[state] = price
                         changed = True
         return best
-
-    def _remaining(self, prefix: Sequence[int], best: dict[int, int]) -> dict[int, float]:
-        """For every state that the next sub-expression may have: the least cost of all that comes after it."""
-        automaton, arities = self._automaton, self.vocabulary.arities
-        step = automaton.step
-        pending: list[
-            list[int]
-        ] = []  # the open nodes from the outermost in: token, states of finished operands
-        for token in prefix:
-            pending.append([token])
-            while pending and len(pending[-1]) == arities[pending[-1][0]] + 1:
-                state = step(*pending.pop())
-                if pending:
-                    pending[-1].append(state)
-        after = {state: 0.0 for state in best if automaton.has_required(state)}
-        for node in pending:
-            last = arities[node[0]] - (len(node) - 1) == 1
-            inner: dict[int, float] = {}
-            for state in best:
-                if last:
-                    price = after.get(step(*node, state), math.inf)
-                else:
-                    price = min(
-                        (c + after.get(step(*node, state, sibling), math.inf) for sibling, c in best.items()),
-                        default=math.inf,
-                    )
-                if price < math.inf:
-                    inner[state] = price
-            after = inner
-        return after
-
-    def _least_total(self, prefix: Sequence[int]) -> list[tuple[list[int], list[float]]]:
-        """For every class of tokens: the least complexity and length of a legal whole that goes on with it."""
-        step, arities = self._automaton.step, self.vocabulary.arities
-        totals: list[tuple[list[int], list[float]]] = [(tokens, []) for _, tokens in self._classes]
-        for best, cost in self._costs:
-            spent = sum(cost[token] for token in prefix)
-            after = self._remaining(prefix, best)
-            for (token, _), (_, found) in zip(self._classes, totals):
-                if arities[token] == 0:
-                    least = after.get(step(token), math.inf)
-                elif arities[token] == 1:
-                    least = min(
-                        (c + after.get(step(token, s), math.inf) for s, c in best.items()), default=math.inf
-                    )
-                else:
-                    least = min(
-                        (
-                            c + d + after.get(step(token, s, t), math.inf)
-                            for s, c in best.items()
-                            for t, d in best.items()
-                        ),
-                        default=math.inf,
-                    )
-                found.append(spent + cost[token] + least)
-        return totals
-
-
-def legal_next(
-    prefix: Sequence[int], vocabulary: Vocabulary, constraints: Constraints, max_length: int
-) -> Bool[np.ndarray, "size"]:
-    """Which token may come next, so that the expression can still be completed legally.
-
-    Arguments:
-        prefix: tokens so far, without padding; they were legal themselves.
-        max_length: the most tokens that the whole expression may have.
-
-    Returns:
-        A mask `[size]`; for a prefix that is already complete it holds PAD alone, and nothing is True when no
-        legal expression begins like this.
-    """
-    tokens = [int(token) for token in prefix]
-    mask = np.zeros(vocabulary.size, dtype=bool)
-    open_slots = 1 + sum(vocabulary.arities[token] - 1 for token in tokens)
-    if open_slots == 0:
-        mask[PAD] = True
-        return mask
-    if constraints.forbid or constraints.require:
-        for group, (complexity, length) in constraints._least_total(tokens):
-            mask[group] = complexity <= constraints.max_complexity and length <= max_length
-        return mask
-    after = open_slots - 1 + vocabulary.arity.astype(np.int64)
-    spent = sum(vocabulary.complexities[token] for token in tokens)
-    fits = len(tokens) + 1 + after <= max_length
-    fits &= spent + vocabulary.complexity + after <= constraints.max_complexity
-    return fits & constraints.legal_tokens

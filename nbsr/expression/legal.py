@@ -7,6 +7,7 @@ context is the number of open places.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from nbsr.expression.constraints import Constraints
 from nbsr.expression.patterns import REJECTED
 from nbsr.expression.vocabulary import PAD, Vocabulary
 
-__all__ = ["LegalMask", "LegalState"]
+__all__ = ["LegalMask", "LegalState", "legal_next"]
 
 _NEVER = 30_000  # a cost above every budget, below the largest int16
 _FINISHED, _DEAD = 0, 1  # the first two contexts: a complete expression, and one that cannot become legal
@@ -266,7 +267,7 @@ class _Automaton:
 def _tables(constraints: Constraints, arities: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
     """The steps of every class of tokens as arrays over numbered states, and which states are accepted."""
     automaton = constraints._automaton
-    states = sorted(constraints._costs[0][0])
+    states = sorted(constraints._costs)
     number = {state: i for i, state in enumerate([*states, REJECTED])}
     states = [*states, REJECTED]
     steps = []
@@ -298,3 +299,22 @@ def _minimal(steps: list[np.ndarray], accept: np.ndarray) -> tuple[list[np.ndarr
     renumber = np.array([place[one] for one in label])
     chosen = [*order, len(label) - 1]
     return [np.asarray(renumber[step[np.ix_(*[chosen] * step.ndim)]]) for step in steps], accept[chosen]
+
+
+def legal_next(
+    prefix: Sequence[int], vocabulary: Vocabulary, constraints: Constraints, max_length: int
+) -> Bool[np.ndarray, "size"]:
+    """Which token may come next, so that the expression can still be completed legally; many at once: `LegalMask`.
+
+    Arguments:
+        prefix: tokens so far, without padding.
+        max_length: the most tokens that the whole expression may have.
+
+    Returns:
+        A mask `[size]`; for a prefix that is already complete it holds PAD alone, and nothing is True when no
+        legal expression begins like this.
+    """
+    state = LegalMask(vocabulary, constraints, max_length).start(1)
+    for token in prefix:
+        state = state.advance(np.array([token]))
+    return state.mask()[0]
