@@ -11,7 +11,7 @@ from pathlib import Path
 from nbsr import __version__
 from nbsr.errors import UsageError, did_you_mean
 
-_EXTRA_BENCHES = ("evaluator", "startup", "large", "decode", "train", "network-memory")
+_EXTRA_BENCHES = ("evaluator", "startup", "large", "decode", "train", "network-memory", "ablation")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,13 +68,15 @@ def _parser() -> _Parser:
     bench.add_argument(
         "--seconds",
         type=_positive,
-        help="time for each problem (10; with --choices 60; evaluator: 12; large: 30; decode: 60; network-memory: 10)",
+        help="time for each problem (10; with --choices 60; evaluator: 12; large: 30; decode: 60; "
+        "network-memory: 10; ablation: 5)",
     )
     bench.add_argument("--rows", type=_count, default=200, help="training rows (200)")
     bench.add_argument(
         "--noise", type=_share, default=0.0, help="noise as a share of the target's deviation (0)"
     )
     bench.add_argument("--seed", type=_whole, default=0)
+    bench.add_argument("--seeds", type=_count, default=3, metavar="N", help="ablation: so many seeds (3)")
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
@@ -190,6 +192,18 @@ def _measure(options: argparse.Namespace) -> None:
         from nbsr.benchmark import train
 
         train.run()
+    elif options.suite == "ablation":
+        from nbsr.benchmark import ablation
+        from nbsr.refine import warm
+
+        warm(background=False)
+        only = [id for id in options.only.split(",") if id]
+        choices, model = max(options.choices, default=256), options.model or "base"
+        seeds = range(options.seed, options.seed + options.seeds)
+        ablation.run(
+            seconds or 5.0, choices, seeds, options.every, only, model, options.rows,
+            lambda line: print(line, flush=True),
+        )  # fmt: skip
     else:
         from nbsr.benchmark.startup import network_memory
 

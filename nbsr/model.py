@@ -483,11 +483,15 @@ class DecoderBlock(nn.Module):
 
 
 class Model(nn.Module):
-    """Set encoder, decoder, policy head and value head."""
+    """Set encoder, decoder, policy head and value head.
+
+    value_trained: whether the value head has learned; a policy is silent about the value before.
+    """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
+        self.value_trained = False
         self.vocabulary = Vocabulary(tuple(f"x{i + 1}" for i in range(config.variables)), config.operators)
         size, d = self.vocabulary.size, config.width
         self.bits = Bits(config)
@@ -716,7 +720,7 @@ class Policy:
         end = hidden[:, -1] if last is None else hidden[torch.arange(len(hidden)), last.to(model.device)]
         logits = model.policy(end).float().cpu().numpy()[:, self._to_model.numpy()]
         logits[:, self._unknown] = logits[:, ~self._unknown].min(axis=1, keepdims=True) - 5.0
-        value = model.value(model.judge(end)).cpu().numpy()
+        value = model.value(model.judge(end)).cpu().numpy() if model.value_trained else None
         return Step(logits, value, _Past(keys, first + x.shape[1]))
 
 

@@ -87,6 +87,7 @@ def load(name_or_dir: str | Path, device: str = "cpu") -> "nbsr.model.Model":
     with torch.device("meta"):  # no memory, and no random numbers, before the weights are there
         model = Model(config)
     model.load_state_dict(read_weights(where, model), assign=True)
+    model.value_trained = _read(where, MODEL).get("value_trained") is True
     return model.to(target).eval()
 
 
@@ -262,6 +263,7 @@ def write(
         "description": description,
         "parameters": model.parameter_count(),
         "samples": samples,
+        "value_trained": model.value_trained,
         "model": plain(model.config),
     }
     state = {name: weight.detach().cpu() for name, weight in model.state_dict().items()}

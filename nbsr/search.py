@@ -960,8 +960,7 @@ def _asking(name: str, task: Any, told: Any, choices: int | None) -> Any:
         return beam(task, width, choices, max_length=longest, canonical=canonical, widest=widest)
     from nbsr.generate.mcts import mcts
 
-    # the value head of the network that ships has not been trained yet, and would lead the search astray
-    return _first(mcts(task, canonical=canonical, max_length=longest, use_value=False), choices)
+    return _first(mcts(task, canonical=canonical, max_length=longest), choices)
 
 
 def _key(vocabulary: Any) -> Callable[[tuple[int, ...]], str | None]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import re
 import sys
 import time
@@ -14,7 +15,7 @@ import torch
 from toy_policy import toy_task, uniform
 
 from nbsr import models
-from nbsr.benchmark import decode, startup, train
+from nbsr.benchmark import ablation, decode, startup, train
 from nbsr.cli import main
 from nbsr.config import load_config
 from nbsr.errors import UsageError
@@ -190,3 +191,66 @@ def test_a_search_that_the_network_took_no_part_in_is_not_weighed(tiny):
 def test_a_network_to_weigh_that_is_not_there(capsys):
     assert main(["bench", "network-memory", "--model", "nowhere"]) == 2
     assert "no network or directory 'nowhere'" in capsys.readouterr().err
+
+
+# -- ablation
+
+
+@pytest.fixture(scope="module")
+def valued(tmp_path_factory):
+    """The directory of a network of random weights that says something of the value."""
+    torch.manual_seed(0)
+    model = Model(TINY)
+    model.value_trained = True
+    return str(models.save(model, tmp_path_factory.mktemp("networks") / "valued"))
+
+
+def test_both_sides_of_an_ablation_search_the_same(valued, monkeypatch):
+    asked = []
+
+    def run_problem(problem, settings):
+        asked.append((problem.id, settings))
+        heard = models.load(settings.model).value_trained if settings.model != "none" else False
+        fvu = 1e-14 if settings.model == valued else 1e-6 if heard or settings.noise else math.nan
+        return SimpleNamespace(recovered=heard, symbolic=False, fvu=fvu, elapsed=0.5)
+
+    monkeypatch.setattr(ablation, "run_problem", run_problem)
+    told = []
+    table = ablation.run(
+        2.0,
+        choices=8,
+        seeds=(3, 4),
+        only=["I.9.18", "I.6.2", "I.6.2b"],
+        model=valued,
+        rows=50,
+        report=told.append,
+    )
+    assert table[0].startswith("2 problems of 3 or more variables, 2 seeds, 50 rows")  # I.6.2 has but two
+    assert told[-len(table) :] == table and len(told) == 12 + len(table)
+    first, second = asked[::2], asked[1::2]
+    for (problem, a), (other, b) in zip(first, second):
+        assert problem == other and a.model != b.model
+        assert replace(a, model=None) == replace(b, model=None)
+    assert {a.model == valued for _, a in first} == {True, False}  # neither side is always the first
+    assert [(s.method, s.noise, s.choices) for _, s in asked[::8]] == [
+        ("auto", 0.0, None), ("auto", 0.01, None), ("mcts", 0.0, 8)
+    ]  # fmt: skip
+    rows = [re.split(r"  +", line) for line in table[2:]]
+    assert [row[0] for row in rows[::2]] == [
+        "auto, 2 s, the network there", "auto, 2 s, noise 1%, the network there", "mcts, 8 refinements, the value there",
+    ]  # fmt: skip
+    assert [row[1:] for row in rows[2:4]] == [["4/4", "0", "-12.00", "4"], ["0/4", "0", "-6.00", "0"]]
+    assert [row[1:] for row in rows[4:]] == [["4/4", "0", "-12.00", "4"], ["0/4", "0", "0.00", "0"]]
+
+
+def test_a_real_ablation(valued, capsys):
+    command = f"bench ablation --only I.9.18 --seeds 1 --seconds 0.5 --choices 8 --rows 20 --model {valued}"
+    assert main(command.split()) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert sum(": I.9.18" in line for line in printed) == 3
+    assert printed[3] == "1 problems of 3 or more variables, 1 seeds, 20 rows" and len(printed) == 3 + 8
+
+
+def test_an_ablation_needs_a_value(tiny, capsys):
+    assert main(f"bench ablation --model {tiny}".split()) == 2
+    assert "has not been trained" in capsys.readouterr().err

@@ -52,9 +52,7 @@ def decoded(constraints, max_length, rows, seed):
     length=st.integers(1, 18),
     seed=st.integers(0, 1000),
 )
-def test_every_decode_is_legal_and_short_enough(
-    operators, forbid, require, complexity, length, seed
-):
+def test_every_decode_is_legal_and_short_enough(operators, forbid, require, complexity, length, seed):
     try:
         constraints = Constraints.build(WIDE, sorted(operators), complexity, forbid, require)
     except UsageError:

@@ -161,8 +161,9 @@ def test_written_out_attention_is_the_fused_one():
 # -- decoding
 
 
-def some_policy(model=None, variables=("a", "b", "c")):
+def some_policy(model=None, variables=("a", "b", "c"), value=True):
     model = model or make()
+    model.value_trained = value
     rng = np.random.default_rng(3)
     X = rng.normal(size=(40, len(variables)))
     return Policy(model, encode_table(model, X, X[:, 0] + X[:, -1] ** 2), Vocabulary(variables))
@@ -201,8 +202,14 @@ def test_padded_prefixes_answer_for_their_last_token():
         np.testing.assert_allclose(found.logits[row], alone.logits[0], rtol=1e-4, atol=1e-4)
 
 
+def test_a_value_head_that_has_not_learned_is_not_asked():
+    for value in (True, False):
+        assert (some_policy(value=value)(np.empty((1, 0), np.int64), None).value is not None) == value
+
+
 def test_forward_is_what_the_policy_says():
     model = make()
+    model.value_trained = True
     X = np.random.default_rng(3).normal(size=(40, 4))
     encoding = encode_table(model, X, X.sum(axis=1))
     names = [f"x{i}" for i in range(4)]

@@ -43,6 +43,9 @@ def test_what_is_saved_is_loaded(model, saved):
     assert loaded.config == model.config and not loaded.training
     for name, weight in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], weight)
+    assert not loaded.value_trained
+    model.value_trained = True
+    assert models.load(models.save(model, saved)).value_trained
     assert nbsr.models.load(str(saved), device="cpu").config == model.config
 
 

@@ -355,11 +355,12 @@ def test_a_checkpoint_of_another_network_is_refused(finished):
         ({"finish": 0}, "'finish' is 0"),
         ({"processes": 3}, "'train.pieces' is 2, which 3 processes cannot share out evenly"),
         ({"value": True}, "There is no trained network"),
+        ({"processes": 2, "callback": lambda row: None}, "'callback' cannot be handed to several processes"),
     ],
 )
 def test_what_cannot_be_done(tmp_path, options, says):
     with pytest.raises(UsageError, match=says):
-        train(configured(), tmp_path, callback=quiet, **options)
+        train(configured(), tmp_path, **{"callback": quiet, **options})
 
 
 def test_a_run_is_not_begun_over_another(finished):
@@ -429,6 +430,7 @@ def test_the_value_head_learns_and_nothing_else_changes(finished):
     report = train(configured(), finished.out, value=True, steps=40, callback=quiet)
     assert report.out == finished.out / "value"
     after = report.model
+    assert after.value_trained and not before.value_trained
     for (name, a), b in zip(before.named_parameters(), after.parameters()):
         assert torch.equal(a, b) == (not name.startswith("judge")), name
     assert report.log[-1]["loss"] < report.log[0]["loss"]

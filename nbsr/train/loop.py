@@ -5,6 +5,7 @@ import logging
 import math
 import multiprocessing
 import os
+import pickle
 import re
 import signal
 import threading
@@ -140,6 +141,8 @@ def train(
         strategy=DDPStrategy(start_method=start, find_unused_parameters=True) if several else "auto",
         precision=config.train.precision,
     )
+    if several and start == "spawn":
+        _sendable(callback)
     task = _Task(config, out, resume, seconds, finish, value, held_out, callback)
     if not several:
         return Report(out, *task(fabric))
@@ -148,6 +151,17 @@ def train(
             return Report(out, *fabric.launch(task))
         except ProcessRaisedException as failure:
             raise _slip_of(failure) or failure from None
+
+
+def _sendable(callback: Callable[[Row], None] | None) -> None:
+    """Refuse a callback that cannot reach the processes that are started."""
+    try:
+        pickle.dumps(callback)
+    except Exception:  # pickle has its own, and what a callback holds may have others
+        raise UsageError(
+            "The 'callback' cannot be handed to several processes; give a function that a module defines, or train "
+            "with processes=1."
+        ) from None
 
 
 def _machines(processes: int) -> tuple[int, int]:

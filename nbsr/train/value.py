@@ -123,6 +123,7 @@ class ValueRun(Run):
         model.load_state_dict(models.read_weights(trained, model))
         model.requires_grad_(False)
         model.judge.requires_grad_(True)
+        model.value_trained = True
         return model.eval()
 
     def objective(self) -> nn.Module:
