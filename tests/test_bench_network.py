@@ -237,7 +237,8 @@ def test_both_sides_of_an_ablation_search_the_same(valued, monkeypatch):
     ]  # fmt: skip
     rows = [re.split(r"  +", line) for line in table[2:]]
     assert [row[0] for row in rows[::2]] == [
-        "auto, 2 s, the network there", "auto, 2 s, noise 1%, the network there", "mcts, 8 refinements, the value there",
+        "auto, 2 s, the network there", "auto, 2 s, noise 1%, the network there",
+        "mcts, 8 refinements, the value there",
     ]  # fmt: skip
     assert [row[1:] for row in rows[2:4]] == [["4/4", "0", "-12.00", "4"], ["0/4", "0", "-6.00", "0"]]
     assert [row[1:] for row in rows[4:]] == [["4/4", "0", "-12.00", "4"], ["0/4", "0", "0.00", "0"]]
