@@ -64,6 +64,14 @@ bench: $(VENV)/.dev
 	$(BIN)/nbsr bench fastsrb --rows 200 --seconds 10
 	$(BIN)/nbsr bench fastsrb --rows 200 --seconds 10 --noise 0.01
 	$(BIN)/nbsr bench fastsrb --rows 200 --seconds 10 --noise 0.1
+	$(BIN)/nbsr bench fastsrb --method softmax --choices 32,256,1024
+	$(BIN)/nbsr bench fastsrb --method prior --choices 1024
+	$(BIN)/nbsr bench fastsrb --method beam --choices 32,256,1024 --every 3
+	$(BIN)/nbsr bench fastsrb --method mcts --choices 32,256,1024 --every 3
+	$(BIN)/nbsr bench ablation --every 3
+	$(BIN)/nbsr bench decode --model base
+	$(BIN)/nbsr bench train
+	$(BIN)/nbsr bench network-memory
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

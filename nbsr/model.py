@@ -510,6 +510,8 @@ class Model(nn.Module):
 
     @staticmethod
     def _start(module: nn.Module) -> None:
+        if any(weight.is_meta for weight in module.parameters(recurse=False)):
+            return  # the weights are still to be read
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
             if module.bias is not None:
@@ -653,6 +655,13 @@ def encode_table(
     order = tuple(kept[place] for place in prepared.order[0].tolist() if place < len(kept))
     memory = model.encode(prepared.to(model.device))[0]
     return Encoding(memory, order, tuple(ranked[len(kept) :]))
+
+
+@torch.inference_mode()
+def odds_of_operators(model: Model, encoding: Encoding) -> dict[str, float]:
+    """How likely the law behind a table holds each operator that the network knows, by name."""
+    chance = model.contents(encoding.memory.mean(0)).float().sigmoid().tolist()
+    return {name: chance[token] for name, token in model.vocabulary.operator_ids.items()}
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,13 @@ class Told:
     """A network that was told a table.
 
     next_token: its word on the table, in the tokens of the search.
+    odds: how likely the law is to hold each operator, by name.
     max_length: most tokens of a law that it knows.
     variables: columns that it can be told; left_out: numbers of those that it was not, the least relevant.
     """
 
     next_token: NextToken
+    odds: dict[str, float]
     max_length: int
     variables: int
     left_out: tuple[int, ...]
@@ -92,15 +94,24 @@ class Network:
         """Whether `answer` would not wait."""
         return self._told is not None
 
+    @property
+    def odds(self) -> dict[str, float]:
+        """What it says of the operators; nothing before it is ready, or where it failed."""
+        return self._told.odds if isinstance(self._told, Told) else {}
+
+    def wait(self) -> None:
+        """Wait until it is ready or has failed."""
+        self.begin()
+        assert self._thread is not None
+        self._thread.join()
+
     def answer(self) -> Told:
         """Wait until it is ready.
 
         Raises:
             UsageError: it cannot be had; the sentence says why.
         """
-        self.begin()
-        assert self._thread is not None
-        self._thread.join()
+        self.wait()
         if isinstance(self._told, UsageError):
             raise self._told
         assert self._told is not None
@@ -119,14 +130,15 @@ def _told(
 ) -> Told:  # fmt: skip
     import torch
 
-    from nbsr.model import Policy, encode_table
+    from nbsr.model import Policy, encode_table, odds_of_operators
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     network = models.load(model, device)
     encoding = encode_table(network, inputs, response)
     policy, known = Policy(network, encoding, vocabulary, complexity), network.config
-    return Told(sparing(policy), known.max_length, known.variables, encoding.left_out)
+    odds = odds_of_operators(network, encoding)
+    return Told(sparing(policy), odds, known.max_length, known.variables, encoding.left_out)
 
 
 def explained(failure: BaseException) -> UsageError:

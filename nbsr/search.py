@@ -7,6 +7,7 @@ whether to go on; a `Control` stops, pauses and steps it from another thread.  A
 
 import itertools
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -44,9 +45,10 @@ _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 
 # Turns of `auto` are counted in batches, so that a budget of evaluations gives the same candidates anywhere; where
 # there is none, a slow machine comes to the network after some time all the same.
-_WAKE, _WAKE_SECONDS = 20, 1.0  # of pairs before the network is made ready beside them
-_HUNT, _HUNT_SHARE = 60, 0.25  # of pairs before any other method
-_ROUND = (("softmax", 1), ("bricks", 6), ("evolve", 2), ("pairs", 1), ("mcts", 1))
+_WAKE, _WAKE_SECONDS = 20, 1.0  # of pairs, or seconds, before the network is made ready beside them
+_HUNT, _HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
+_ROUND = (("network", 1), ("evolve", 4), ("pairs", 2))
+_ASKED = (("bricks", 2), ("softmax", 1), ("mcts", 1))  # turns within those of the network
 _DRAWN = 512  # laws that the network is asked for
 _QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
 _BRICKS = 200
@@ -513,43 +515,53 @@ class _Run:
             yield from _first(_plain(name, self.task()), self.settings["choices"])
 
     def auto(self, task: Any) -> Generator[Any, Any, None]:
-        """Pairs alone; then all in turn: what the network says and what is built of it, evolution, more pairs."""
-        turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
+        """Pairs, of what the network does not hold for unlikely; then in turn with evolution and what it says."""
         network = self.network()
+        if network is not None:
+            task = replace(task, odds=lambda heard=network: heard.odds)
+            if (
+                self.counted or "torch" in sys.modules
+            ):  # where that is loaded, the network is a matter of 0.1 s
+                network.wait()
+        turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
         yield from self.hunt(turn, network)
         while turn or network is not None:
-            if network is not None and (self.counted or network.ready or not turn):
-                turn.add("softmax", self.forgiving(self.listen(network, turn, task)))
+            if network is not None and (network.ready or not turn):
+                turn.add("network", self.forgiving(self.listen(network, task)))
                 network = None
             for name, batches in _ROUND:
                 yield from turn(name, batches)
+
+    def hunt(self, turn: "_Turns", network: Any) -> Generator[Any, Any, None]:
+        """Pairs alone, the network being made ready beside them; where time is the limit, not for too long."""
+        enough = _HUNT_SHARE * (self.settings["seconds"] or math.inf)
+        for batches in range(_HUNT):
+            if network is not None and (batches == _WAKE or self.elapsed > _WAKE_SECONDS):
+                network.begin()
+            if self.elapsed > enough and not self.counted:
+                return
+            yield from turn("pairs", 1)
 
     @property
     def counted(self) -> bool:
         """Whether candidates are the limit, so that turns must not depend on time."""
         return self.settings["max_evaluations"] is not None
 
-    def hunt(self, turn: "_Turns", network: Any) -> Generator[Any, Any, None]:
-        """Pairs alone, the network being made ready beside them; where time is the limit, not for too long."""
-        began, enough = self.elapsed, _HUNT_SHARE * (self.settings["seconds"] or 0.0)
-        for batches in range(_HUNT):
-            late = not self.counted and self.elapsed > began + _WAKE_SECONDS
-            if network is not None and (batches == _WAKE or late):
-                network.begin()
-            if network is not None and late and network.ready and self.elapsed > enough:
-                return
-            yield from turn("pairs", 1)
-
-    def listen(self, network: Any, turn: "_Turns", task: Any) -> Generator[Any, Any, None]:
-        """What the network says of the table; then pairs of its bricks and tree search have turns as well."""
+    def listen(self, network: Any, task: Any) -> Generator[Any, Any, None]:
+        """What the network says of the table, pairs that are built of its words and by its odds, and tree search."""
         from nbsr.generate.pairs import pairs
 
         told, said = self.told(network), []
-        yield from _overheard(_asking("softmax", task, told, self.settings["choices"] or _DRAWN), said)
+        drawn = _overheard(_asking("softmax", task, told, self.settings["choices"] or _DRAWN), said)
+        turn = _Turns(softmax=drawn)
+        yield from turn("softmax", 1)
         bricks = self.bricks(said)
         if bricks:
             turn.add("bricks", pairs(task, bricks))
-        turn.add("mcts", self.forgiving(_asking("mcts", task, told, None)))
+        turn.add("mcts", _asking("mcts", task, told, None))
+        while turn:
+            for name, batches in _ASKED:
+                yield from turn(name, batches)
 
     def asking(self, name: str) -> Generator[Any, Any, None]:
         """A method that needs a network; the clock stands still until that is ready."""

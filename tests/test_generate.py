@@ -1,7 +1,9 @@
 """The methods of generation: their linear algebra against brute force, their bricks, and what they propose."""
 
 import itertools
+import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +12,18 @@ from hypothesis import strategies as st
 
 from nbsr.expression import CONST, Constraints, Expression, Vocabulary, unpack
 from nbsr.generate.base import Task
-from nbsr.generate.bricks import distinct, factors, monomials, terms
+from nbsr.generate.bricks import distinct, factors, monomials, surprise, terms
 from nbsr.generate.evolve import evolve
 from nbsr.generate.exhaustive import exhaustive
-from nbsr.generate.pairs import best_products, best_sums, least_squares, pairs, simple_exponents, standardised
+from nbsr.generate.pairs import (
+    Pairs,
+    best_products,
+    best_sums,
+    least_squares,
+    pairs,
+    simple_exponents,
+    standardised,
+)
 from nbsr.generate.prior import TreePrior, prior
 from nbsr.refine import Problem, refine
 from nbsr.score import fvu
@@ -181,6 +191,40 @@ def test_pairs_find_laws_of_these_kinds(formula):
         if best < 1e-20:
             break
     assert best < 1e-20
+
+
+UNLIKELY = dict.fromkeys(("sin", "cos", "exp", "log", "pow1_2", "pow2", "/", "inv"), 1e-6)
+
+
+def test_what_a_network_holds_for_unlikely_costs_more_and_nothing_costs_less():
+    assert surprise({}, "sin") == surprise({"cos": 0.001}, "sin") == 0
+    assert surprise({"sin": 0.9}, "sin") == 0
+    assert surprise({"sin": 0.011}, "sin") == pytest.approx(math.log(10))
+    assert surprise(UNLIKELY, "sin") == surprise({"sin": 0.0}, "sin") == 2.5
+    assert surprise({"/": 0.0, "inv": 0.9}, "/", "inv") == 0
+
+
+@pytest.mark.parametrize("formula", [LAWS[k] for k in (2, 4, 6, 8)])
+def test_a_network_that_is_wrong_keeps_no_law_from_pairs(formula):
+    X, y = table(formula)
+    task = replace(make_task(X, y), odds=lambda: UNLIKELY)
+    best = 1.0
+    for batch in pairs(task):
+        laws = unpack(batch.tokens, batch.starts, task.vocabulary)
+        best = min([best, *(fvu(y, law.predict(X)) for law in laws)])
+        if best < 1e-20:
+            break
+    assert best < 1e-20
+
+
+def test_a_network_changes_the_order_of_the_views_alone():
+    X, y = table("x1*x2 + 1")
+    task = make_task(X, y)
+    told = replace(task, odds=lambda: {"exp": 1e-6, "/": 0.9, "inv": 0.1, "pow1_2": 0.1})
+    plain, guided = ([(outer.name, peel) for outer, peel, _ in Pairs(t, 200).views()] for t in (task, told))
+    assert sorted(map(str, plain)) == sorted(map(str, guided)) and plain != guided
+    assert plain.index(("log y", None)) == 3
+    assert guided.index(("log y", None)) > guided.index(("atanh y", None))
 
 
 def test_pairs_write_what_a_single_operator_allows():

@@ -57,7 +57,8 @@ def none_shipped(tmp_path, monkeypatch):
 def brisk(monkeypatch):
     """Short turns, so that all methods have theirs within few candidates."""
     module = sys.modules["nbsr.search"]
-    for name, value in {"_WAKE": 2, "_HUNT": 4, "_DRAWN": 60}.items():
+    turns = (("network", 4), ("evolve", 1), ("pairs", 1))
+    for name, value in {"_WAKE": 2, "_HUNT": 4, "_DRAWN": 60, "_ROUND": turns}.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(sys.modules["nbsr.generate.pairs"], "_PLAN_WITH_BRICKS", ((400, 100, 4, False),))
 
@@ -118,13 +119,26 @@ def test_auto_has_all_methods_take_turns(tiny, brisk):
     stages = []
     table = Table.from_frame(frame(noise=0.05), "y ~ .")
     for snapshot in search(
-        table, model=tiny, seconds=None, max_evaluations=800, max_complexity=8, operators=FEW
+        table, model=tiny, seconds=None, max_evaluations=2000, max_complexity=8, operators=FEW
     ):
         stages.append(snapshot.stage)
     sources = {c.source for c in snapshot.result.candidates_seen}
     assert {"pairs", "softmax", "evolution", "mcts"} <= sources
     assert "asking the network" in stages
     assert not snapshot.result.notes
+
+
+def test_its_odds_set_the_prices_of_pairs(tiny, brisk, monkeypatch):
+    module, heard = sys.modules["nbsr.generate.bricks"], []
+    surprise = module.surprise
+    monkeypatch.setattr(
+        module, "surprise", lambda odds, *names: heard.append(len(odds)) or surprise(odds, *names)
+    )
+    found(model=tiny, max_evaluations=100)
+    assert heard and min(heard) > 0
+    heard.clear()
+    found(model="none", max_evaluations=100)
+    assert heard and max(heard) == 0
 
 
 def test_without_a_network_auto_is_as_it_was(none_shipped, brisk):
@@ -298,9 +312,10 @@ def test_a_network_answers_once_and_keeps_its_answer(tiny):
     data = frame()
     X, y = data.drop(columns="y").to_numpy(), data.y.to_numpy()
     network = Network(tiny, X, y, Vocabulary(("x1", "x2", "x3")))
-    assert not network.ready
+    assert not network.ready and network.odds == {}
     network.begin()
     first = network.answer()
+    assert network.odds.keys() >= {"+", "sin"} and all(0 < chance < 1 for chance in network.odds.values())
     assert network.ready and network.answer() is first and first.left_out == ()
     logits = first.next_token(np.empty((2, 0), np.int64), None).logits
     assert np.isfinite(logits).all() and np.array_equal(logits[0], logits[1])

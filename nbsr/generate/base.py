@@ -8,7 +8,7 @@ so stopping, pausing, budgets and live views are one mechanism, outside of every
 """
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -58,6 +58,7 @@ class Task:
     best: the best laws so far by any method, `(tokens, constants, fvu)` each, to breed from.
     deadline: `time.monotonic()` at which the search ends.
     next_token: the learned policy that knows this table, in this vocabulary; None without a network.
+    odds: how likely the law is to hold each operator, by name, as far as a network has said so by now.
     """
 
     inputs: np.ndarray
@@ -69,6 +70,7 @@ class Task:
     seed: int = 0
     deadline: float = field(default_factory=lambda: time.monotonic() + 10.0)
     next_token: NextToken | None = None
+    odds: Callable[[], Mapping[str, float]] = dict
 
     @property
     def remaining(self) -> float:

@@ -6,7 +6,8 @@ and an offset (`terms`) is dropped, because a linear fit can't tell them apart.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from nbsr.expression import CONST, Expression, Vocabulary
 from nbsr.expression.vocabulary import subtree_end
 from nbsr.generate.base import Phrase, Task, Writer
 
-__all__ = ["Bricks", "Terms", "factors", "monomials", "parts_of", "terms"]
+__all__ = ["Bricks", "Terms", "factors", "monomials", "parts_of", "surprise", "terms"]
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,34 @@ _SCALES = {
 }  # fmt: skip
 
 
+# How many of all laws hold an operator, about: the share in the prior that networks are trained on.
+_SHARE = {
+    "sin": 0.11, "cos": 0.1, "exp": 0.15, "log": 0.08, "tanh": 0.05, "tan": 0.03, "asin": 0.005, "acos": 0.005,
+    "atan": 0.04, "abs": 0.04, "pow1_2": 0.16, "pow2": 0.37, "/": 0.55, "inv": 0.08,
+}  # fmt: skip
+_DEAREST = 2.5
+
+
+def surprise(odds: Mapping[str, float], *names: str) -> float:
+    """How much the price of an operator rises where a network has seen the table and holds it for unlikely.
+
+    The logarithm of how much rarer it is than among all laws, within bounds, because the network may be wrong.  What
+    it holds for likely costs no less than usual: else that would drive out what the network does not think of.
+
+    names: operators of which one suffices.
+    """
+    rarer = [math.log(_SHARE[name] / max(odds[name], 1e-9)) for name in names if name in odds]
+    return min(_DEAREST, max(0.0, min(rarer))) if rarer else 0.0
+
+
 def _applied(
-    writer: Writer, arguments: Bricks, dearest: float
+    writer: Writer, arguments: Bricks, dearest: float, odds: Mapping[str, float]
 ) -> list[tuple[Phrase | None, np.ndarray, float]]:
     """Functions of bricks: with plain factors, and with constants on the scale of the data to be refined later."""
+    functions = [
+        (name, function, price + (surprise(odds, name) if name in _SHARE else 0.0))
+        for name, function, price in _FUNCTIONS
+    ]
     made = []
     with np.errstate(all="ignore"):
         for phrase, u, bare in zip(arguments.phrases, arguments.values, arguments.cost, strict=True):
@@ -181,7 +206,7 @@ def _applied(
             angle = len(phrase.tokens) == 3 and bare <= 2.3
             cost = bare if len(phrase.tokens) == 1 else bare + 0.3
             scale = np.median(np.abs(u))
-            for name, function, price in _FUNCTIONS:
+            for name, function, price in functions:
                 if not writer.may(name) or cost + price > dearest:
                     continue
                 price = price - 0.7 if angle and name in ("sin", "cos") else price
@@ -248,10 +273,11 @@ def factors(task: Task, X: np.ndarray, base: Bricks, limit: int, given: Sequence
     for phrase, values, cost in zip(sums.phrases, sums.values, sums.cost, strict=True):
         heap.add(phrase, values, cost)
     small = base.take(np.flatnonzero(base.cost <= 4.0)[:200])
-    for made in _applied(writer, small, 6.5):
+    odds = task.odds()
+    for made in _applied(writer, small, 6.5, odds):
         heap.add(*made)
     near = sums.take(np.flatnonzero(sums.cost <= 3.7)[:150])
-    for made in _applied(writer, near, 6.0):
+    for made in _applied(writer, near, 6.0, odds):
         heap.add(*made)
     return heap.bricks(offset_free=False, limit=limit)
 

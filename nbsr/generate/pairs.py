@@ -12,13 +12,13 @@ in place of fixed signs; the sums are orthogonal matching pursuit (Pati et al. 1
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nbsr.expression import CONST
 from nbsr.generate.base import Method, Phrase, Proposals, Task, Writer, pack_phrases
-from nbsr.generate.bricks import factors, monomials, terms
+from nbsr.generate.bricks import factors, monomials, surprise, terms
 
 __all__ = ["pairs"]
 
@@ -54,6 +54,12 @@ _OUTER = (
     Outer("asin y", np.arcsin, lambda u: 1 / np.sqrt(1 - u**2), np.sin, lambda w, z: w.apply("sin", z)),
     Outer("atanh y", np.arctanh, lambda u: 1 / (1 - u**2), np.tanh, lambda w, z: w.apply("tanh", z)),
 )  # fmt: skip
+
+# Operators that the law holds under an outer function, one of them at least.
+_NEEDS = {
+    "1/y": ("/", "inv"), "y^2": ("pow1_2",), "log y": ("exp",), "1/y^2": ("pow1_2",), "sqrt y": ("pow2",),
+    "exp y": ("log",), "sin y": ("asin",), "cos y": ("acos",), "asin y": ("sin",), "atanh y": ("tanh",),
+}  # fmt: skip
 
 # Looked through only for a single monomial inside: saturation and Bose-Einstein forms.
 _DEEP = (
@@ -286,24 +292,23 @@ class Pairs:
         """One and two terms in every view of the target; then quotients, products, and longer sums where it pays."""
         open_views = []
         yield from self.propose(self.inner_monomials(weighted), "powers")
-        for peel, peel_values in self.peels(6):
-            for outer in _OUTER:
-                if self.task.remaining <= 0:
-                    return
-                seen = view(self.y, outer, peel, peel_values, weighted)
-                if seen is None or outer.phrase(self.writer, Phrase((CONST,), (1.0,), 1)) is None:
-                    continue
-                H = standardised(self.terms.values[:, seen.rows], seen.weight)
-                found, sets = self.sums(seen, H, keep=40, most=most)
-                yield from self.propose(found, "pairs")
-                if peel is None and outer.name in ("y", "1/y", "y^2"):
-                    yield from self.propose(self.products(seen, min(most, 1500), keep=40), "pairs")
-                    yield from self.propose(
-                        self.quotients(seen, H, most // 3, denominators, keep=40), "quotients"
-                    )
-                if sets:
-                    plain = outer.name == "y" and peel is None
-                    open_views.append((-1.0 if plain else min(sets)[0], len(open_views), seen, sets))
+        for outer, peel, peel_values in self.views():
+            if self.task.remaining <= 0:
+                return
+            seen = view(self.y, outer, peel, peel_values, weighted)
+            if seen is None or outer.phrase(self.writer, Phrase((CONST,), (1.0,), 1)) is None:
+                continue
+            H = standardised(self.terms.values[:, seen.rows], seen.weight)
+            found, sets = self.sums(seen, H, keep=40, most=most)
+            yield from self.propose(found, "pairs")
+            if peel is None and outer.name in ("y", "1/y", "y^2"):
+                yield from self.propose(self.products(seen, min(most, 1500), keep=40), "pairs")
+                yield from self.propose(
+                    self.quotients(seen, H, most // 3, denominators, keep=40), "quotients"
+                )
+            if sets:
+                plain = outer.name == "y" and peel is None
+                open_views.append((-1.0 if plain else min(sets)[0], len(open_views), seen, sets))
         for rank, (_, _, seen, sets) in enumerate(sorted(open_views, key=lambda v: v[:2])[:12]):
             if self.task.remaining <= 0:
                 return
@@ -311,6 +316,17 @@ class Pairs:
             width, longest = (24, 7) if rank == 0 else (12, 4)
             for longer in self.grow(seen, H, sets, keep=12, width=width, longest=longest):
                 yield from self.propose(longer, "pairs")
+
+    def views(self) -> list[tuple[Outer, Phrase | None, np.ndarray]]:
+        """Outer functions and peels: without a peel first, and those later that the network holds for unlikely."""
+        odds = self.task.odds()
+        late = {name: surprise(odds, *needed) for name, needed in _NEEDS.items()}
+        ranked = [
+            (rank + late.get(outer.name, 0.0), (outer, *peel))
+            for rank, peel in enumerate(self.peels(6))
+            for outer in _OUTER
+        ]
+        return [seen for _, seen in sorted(ranked, key=lambda entry: entry[0])]
 
     # -- sums ----------------------------------------------------------------------------------------------------
 
@@ -654,7 +670,8 @@ def pairs(task: Task, bricks: Sequence[Phrase] = ()) -> Method:
         if task.remaining <= 0:
             return
         if run is None or run.library != library:
-            run = Pairs(task, library, bricks)
+            sure = library == _PLAN[-1][0]  # the last library is for what the network does not think of
+            run = Pairs(replace(task, odds=dict) if sure else task, library, bricks)
             yield from run.propose(run.powers(False, keep=40), "powers")
             yield from run.propose(run.powers(True, keep=40), "powers")
         yield from run.screen(most, denominators, weighted)

@@ -131,7 +131,8 @@ class _Model:
             size[size == 0.0] = 1.0
             step, *_ = np.linalg.lstsq(columns / size, -residual, rcond=1e-13)
             moved = theta.copy()
-            moved[self.linear] += step / size
+            with np.errstate(over="ignore"):  # what is not finite is left out
+                moved[self.linear] += step / size
             if np.isfinite(moved).all() and self.misfit(moved) <= _squared(residual):
                 theta = moved
         return theta

@@ -26,6 +26,7 @@ from nbsr.config import Config, TrainConfig, load_config, read_yaml, save_config
 from nbsr.errors import UsageError
 from nbsr.model import Model
 from nbsr.prior import HeldOut, Instances
+from nbsr.refine import warm
 from nbsr.result.plot import Plot
 from nbsr.train.log import Log, Row, printer
 from nbsr.train.plot import LossPlot, in_notebook, live
@@ -185,6 +186,7 @@ def _settings(config: Config, steps: int | None, value: bool, processes: int) ->
             learning_rate=section.learning_rate,
             warmup=section.warmup,
             validate_every=section.validate_every,
+            average=0.0,  # over so few steps it would hold much of the beginning
         )
     if steps is not None:
         train = replace(train, steps=steps)
@@ -225,6 +227,7 @@ class _Task:
         _hush()
         threads = torch.get_num_threads()
         torch.set_num_threads(self.config.train.threads or threads)
+        warm(background=False)  # without its compiled kernels, refinement would be most of the time
         try:
             with torch.random.fork_rng(), _interrupts() as interrupted:
                 return self.loop(fabric, interrupted)
