@@ -69,7 +69,7 @@ def _parser() -> _Parser:
         "--seconds",
         type=_positive,
         help="time for each problem (10; with --choices 60; evaluator: 12; large: 30; decode: 60; "
-        "network-memory: 10; ablation: 3)",
+        "network-memory: 10; ablation: 2)",
     )
     bench.add_argument("--rows", type=_count, default=200, help="training rows (200)")
     bench.add_argument(
@@ -201,7 +201,7 @@ def _measure(options: argparse.Namespace) -> None:
         choices, model = max(options.choices, default=256), options.model or "base"
         seeds = range(options.seed, options.seed + options.seeds)
         ablation.run(
-            seconds or 3.0, choices, seeds, options.every, only, model, options.rows,
+            seconds or 2.0, choices, seeds, options.every, only, model, options.rows,
             lambda line: print(line, flush=True),
         )  # fmt: skip
     else:

@@ -148,6 +148,7 @@ def test_the_prior_is_timed_and_its_parts_are_shares_of_the_whole(trained):
     assert sum(each for each, _ in parts) == pytest.approx(1e6 / speed, rel=0.01)
     assert sum(share for _, share in parts) == pytest.approx(100, abs=1)
     assert figures(trained, "stream, processes: 1")[0] > 0
+    assert figures(trained, "16 tables of each law")[0] > 0
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

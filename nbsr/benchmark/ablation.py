@@ -32,7 +32,7 @@ class Comparison:
 
 
 def run(
-    seconds: float = 3.0,
+    seconds: float = 2.0,
     choices: int = 256,
     seeds: Sequence[int] = (0, 1, 2),
     every: int = 1,
