@@ -99,11 +99,11 @@ class Network:
         """What it says of the operators; nothing before it is ready, or where it failed."""
         return self._told.odds if isinstance(self._told, Told) else {}
 
-    def wait(self) -> None:
-        """Wait until it is ready or has failed."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until it is ready or has failed, or for so long at most."""
         self.begin()
         assert self._thread is not None
-        self._thread.join()
+        self._thread.join(seconds)
 
     def answer(self) -> Told:
         """Wait until it is ready.
