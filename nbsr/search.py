@@ -46,7 +46,7 @@ _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 # Turns of `auto` are counted in batches, so that a budget of evaluations gives the same candidates anywhere; where
 # there is none, a slow machine comes to the network after some time all the same.
 _WAKE, _WAKE_SECONDS = 20, 1.0  # of pairs, or seconds, before the network is made ready beside them
-_GLANCE = 0.2  # seconds that a search waits for a network that should be there at once
+_GLANCE = 0.2  # seconds to wait for a network where torch is there, or being loaded just now
 _HUNT, _HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
 _ROUND = (("network", 1), ("evolve", 4), ("pairs", 2))
 _ASKED = (("bricks", 2), ("softmax", 1), ("mcts", 1))  # turns within those of the network
@@ -522,9 +522,7 @@ class _Run:
             task = replace(task, odds=lambda heard=network: heard.odds)
             if self.counted:
                 network.wait()
-            elif (
-                "torch" in sys.modules
-            ):  # then it is a matter of 0.1 s, unless torch is being loaded just now
+            elif "torch" in sys.modules:
                 network.wait(_GLANCE)
         turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
         yield from self.hunt(turn, network)

@@ -187,7 +187,8 @@ def surprise(odds: Mapping[str, float], *names: str) -> float:
 
     names: operators of which one suffices.
     """
-    rarer = [math.log(_SHARE[name] / max(odds[name], 1e-9)) for name in names if name in odds]
+    known = [name for name in names if name in odds and name in _SHARE]
+    rarer = [math.log(_SHARE[name] / max(odds[name], 1e-9)) for name in known]
     return min(_DEAREST, max(0.0, min(rarer))) if rarer else 0.0
 
 
@@ -195,10 +196,7 @@ def _applied(
     writer: Writer, arguments: Bricks, dearest: float, odds: Mapping[str, float]
 ) -> list[tuple[Phrase | None, np.ndarray, float]]:
     """Functions of bricks: with plain factors, and with constants on the scale of the data to be refined later."""
-    functions = [
-        (name, function, price + (surprise(odds, name) if name in _SHARE else 0.0))
-        for name, function, price in _FUNCTIONS
-    ]
+    functions = [(name, function, price + surprise(odds, name)) for name, function, price in _FUNCTIONS]
     made = []
     with np.errstate(all="ignore"):
         for phrase, u, bare in zip(arguments.phrases, arguments.values, arguments.cost, strict=True):
