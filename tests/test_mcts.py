@@ -16,6 +16,7 @@ from nbsr.expression import CONST, Constraints, Vocabulary, fold
 from nbsr.generate.mcts import (
     OPEN,
     REST,
+    Leaning,
     Search,
     Tree,
     commuted,
@@ -278,7 +279,7 @@ def test_statistics_add_up_after_every_step(seed, backup, use_value, batch, top,
     assert search.tree.visits[0] > 0
 
 
-def test_a_value_is_mixed_with_the_reward_and_stands_in_for_it():
+def test_a_value_is_mixed_with_the_reward_once_that_is_known():
     """By hand: one law of two tokens is foreseen, and then refined."""
     vocabulary = Vocabulary(("x",), ("sin",))
     sine, x = vocabulary.id("sin"), vocabulary.id("x")
@@ -289,12 +290,12 @@ def test_a_value_is_mixed_with_the_reward_and_stands_in_for_it():
     tree = search.tree
     walks = search.select(1)
     (trial,) = search.lay(walks, search.complete(walks))
-    assert trial.tokens == (sine, x) and trial.foreseen == 0.75
+    assert trial.tokens == (sine, x) and trial.foreseen == trial.value == 0.75
     assert [tree.spell(node) for node in trial.walk.nodes] == [(), (sine,), (sine, x)]
-    mixed = [0.25 * 0.5 + 0.75 * 0.75, 0.25 * 0.25 + 0.75 * 0.75, 0.75]
-    np.testing.assert_allclose(tree.mean, mixed)
-    assert (tree.best[:3] == -1).all() and not tree.solved[:3].any()
-    search.learn([trial], search.pick([trial]), Fits(np.array([1e-4])))
+    assert (tree.best[:3] == -1).all() and not tree.solved[:3].any() and not tree.visits[:3].any()
+    chosen = search.pick([trial])
+    search.learn([trial], chosen, Fits(np.array([1e-4])))
+    search.learn([trial], [], None)  # nothing is counted anew
     np.testing.assert_allclose(tree.mean, [0.25 * 0.5 + 0.75 * 0.5, 0.25 * 0.25 + 0.75 * 0.5, 0.5])
     assert (tree.best[:3] == 0.5).all() and (tree.visits[:3] == 1).all()
     assert tree.solved[2] and not tree.solved[:2].any()
@@ -319,18 +320,22 @@ def test_real_refinement_leads_to_a_law_with_constants():
     """The policy is nothing but chance; drawing from it a thousand times does not find this law."""
     vocabulary = Vocabulary(("a", "b"), ("+", "*", "sin"))
     X = np.random.default_rng(3).uniform(0.5, 3.0, (60, 2))
-    y = 2.5 * np.sin(X[:, 0]) * X[:, 1] + 0.7
-    chance = scattered(vocabulary, 0, spread=0.5)
-    policy = ToyPolicy(vocabulary, cache(lambda prefix: chance.logits(prefix) - 0.5 * vocabulary.arity))
-    problem, task = Problem.of(X, y), toy_task(policy, Constraints.build(vocabulary))
-    method = mcts(task, max_length=8)
-    batch, count, least = next(method), 0, 1.0
-    while least > 1e-12 and count < 800:
-        fits = refine(batch.tokens, problem, vocabulary, restarts=2, max_steps=30)
-        count += len(batch)
-        least = min(least, float(np.nanmin(fits.fvu)))
-        batch = method.send(fits)
-    assert least < 1e-12
+    problem = Problem.of(X, 2.5 * np.sin(X[:, 0]) * X[:, 1] + 0.7)
+    found = []
+    for seed in range(4):
+        chance = scattered(vocabulary, seed, spread=0.5).logits
+        policy = ToyPolicy(
+            vocabulary, cache(lambda prefix, chance=chance: chance(prefix) - 0.5 * vocabulary.arity)
+        )
+        method = mcts(toy_task(policy, Constraints.build(vocabulary)), max_length=8)
+        batch, count, least = next(method), 0, 1.0
+        while least > 1e-12 and count < 1000:
+            fits = refine(batch.tokens, problem, vocabulary, restarts=2, max_steps=30)
+            count += len(batch)
+            least = min(least, float(np.nanmin(fits.fvu)))
+            batch = method.send(fits)
+        found.append(least < 1e-12)
+    assert sum(found) >= 2
 
 
 def test_the_reward_is_bounded_whatever_comes():
@@ -396,7 +401,7 @@ def test_the_golden_tree():
     tree = Tree()
     found = run(
         toy_task(policy, FREELY), lambda word: fvu.get(word, 1.0), most=12, max_length=3, tree=tree,
-        batch=3, candidates=2, top=4, temperature=0.0,
+        batch=3, candidates=2, value_weight=0.5, top=4, temperature=0.0,
     )  # fmt: skip
     nodes = [
         {
@@ -413,6 +418,59 @@ def test_the_golden_tree():
     ]
     laws = [" ".join(XY.name(t) for t in word) for word in found]
     assert {"laws": laws, "nodes": nodes} == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+# -- what good laws have in common
+
+
+@given(st.integers(0, 2**16), st.integers(16, 60), st.integers(1, 30), st.booleans())
+@settings(max_examples=50)
+def test_what_is_foreseen_is_a_ridge_regression_in_whatever_batches_the_laws_come(seed, count, batch, alike):
+    """The second opinion: least squares with the ridge as further rows."""
+    rng = np.random.default_rng(seed)
+    laws = [tuple(rng.integers(0, 7, rng.integers(1, 6)).tolist()) for _ in range(count)]
+    values = np.full(count, 0.25) if alike else rng.random(count)
+    rewards = rng.random(count)
+    leaning = Leaning(7, tilt=2.0)
+    for start in range(0, count, batch):
+        part = slice(start, start + batch)
+        leaning.learn(laws[part], values[part].tolist(), rewards[part].tolist())
+    counts = np.array([np.bincount(law, minlength=7) for law in laws], float)
+    centred = counts - counts.mean(axis=0)
+    spread = (centred**2).sum(axis=1).mean()
+
+    def fitted(regressors, ridge):
+        rows = np.vstack([regressors, np.diag(np.sqrt(ridge))])
+        wanted = np.append(rewards - rewards.mean(), np.zeros(len(ridge)))
+        return np.linalg.lstsq(rows, wanted, rcond=None)[0]
+
+    alone = fitted(centred, np.full(7, 3 * spread))
+    np.testing.assert_allclose(leaning.logits, np.clip(2.0 * alone, -3, 3), atol=1e-8)
+    both = np.column_stack([centred, values - values.mean()])
+    slope = fitted(both, np.append(np.full(7, 3 * spread), max(values.var(), 1e-6) / 3))
+    foreseen = [leaning.foresee(law, value) for law, value in zip(laws, values)]
+    np.testing.assert_allclose(foreseen, rewards.mean() + both @ slope, atol=1e-8)
+
+
+def test_before_enough_is_known_the_value_is_what_is_foreseen():
+    leaning = Leaning(3, tilt=20.0)
+    leaning.learn([(1, 2)] * 15, [0.5] * 15, [1.0] * 15)
+    assert leaning.foresee((1,), 0.25) == 0.25 and not leaning.logits.any()
+    leaning.learn([(1, 2)], [0.5], [1.0])  # laws that are all alike say nothing
+    assert leaning.foresee((1,), 0.25) == 0.25 and not leaning.logits.any()
+
+
+def test_a_token_that_brings_rewards_is_drawn_more_often():
+    """The policy is indifferent; each y is worth two decades, and at the end there are more of them than without."""
+    y = XY.id("y")
+    held = {}
+    for tilt in (0.0, 20.0):
+        laws = run(
+            toy_task(uniform(XY), FREELY), lambda word: 10.0 ** (-2 * word.count(y)), most=200, tilt=tilt,
+            max_length=9, batch=16, temperature=1.0,
+        )  # fmt: skip
+        held[tilt] = np.mean([word.count(y) for word in laws[100:200]])
+    assert held[20.0] > 1.2 * held[0.0]
 
 
 # -- bounds
@@ -453,6 +511,8 @@ def test_simulations_are_counted_and_time_is_kept():
     tree = Tree()
     policy = judged(scattered(XY), guess)
     run(toy_task(policy, FREELY), max_length=7, simulations=100, tree=tree)
+    assert 0 < tree.visits[0] <= 100  # of these, those whose reward is known
+    run(toy_task(policy, FREELY), max_length=7, simulations=100, tree=tree, use_value=False)
     assert tree.visits[0] == 100
     assert run(toy_task(policy, FREELY, seconds=-1.0), max_length=7) == []
 
@@ -478,6 +538,7 @@ def test_a_search_that_is_closed_takes_its_virtual_losses_along():
         ({"top": 1}, "top"),
         ({"max_length": 0}, "max_length"),
         ({"max_nodes": 10}, "max_nodes"),
+        ({"tilt": -1.0}, "tilt"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options, message):
@@ -598,5 +659,5 @@ def test_search_needs_fewer_refinements_than_sampling_and_fewer_still_with_a_val
     sampling, search, unheard, wise, misled = np.mean(counts, axis=0)
     assert search < 0.85 * sampling
     assert unheard == search
-    assert wise < 0.5 * search
+    assert wise < 0.6 * search
     assert misled < 1.2 * search

@@ -6,16 +6,22 @@ leaves by the policy, all in one go; has the completions refined; and puts the r
 of a completion that was refined is a node afterwards, since the policy has been asked there already; so no completion
 is met twice, and the search closes in on what is good from its last tokens upwards.
 
-With a learned value there are several completions for every refinement: the value of the finished expressions decides
-which are worth it, and stands in for the reward of the others.
+What the laws refined so far have in common tilts the policy: a ridge regression of their rewards on how often they
+hold each token finds columns and functions that go with good laws on this table, and adds to the logits of those.
 
-Sources: Silver et al., "Mastering the game of Go without human knowledge" (Nature 2017), for PUCT; Schrittwieser et
-al., arXiv 1911.08265, for values scaled between the least and the greatest seen; Czech et al., arXiv 2012.11045, for
+With a learned value there are several completions for every refinement, and the same regression, with the value of the
+finished expression as one more regressor, decides which are worth it: the value counts for as much as it has been right
+about this table.
+
+Sources: Korbak et al., "RL with KL penalties is better viewed as Bayesian inference" (EMNLP Findings 2022), for a
+policy tilted by the exponential of a reward, here one that is linear in the tokens and so can be drawn token by token;
+Silver et al., "Mastering the game of Go without human knowledge" (Nature 2017), for PUCT; Schrittwieser et al.,
+arXiv 1911.08265, for values scaled between the least and the greatest seen; Czech et al., arXiv 2012.11045, for
 statistics that transpositions share; Winands et al., "Monte-Carlo tree search solver" (CG 2008).
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -34,6 +40,11 @@ BACKUPS = {"mean": 0.0, "mix": 0.5, "max": 1.0}  # the share of the best reward 
 _DECADES = 8.0  # an FVU of 1e-8 or less has the full reward
 _DOUBT = 0.25  # an unvisited child is worth its parent less this, times the root of the prior seen already
 _SPAN = 0.25  # worths closer together than this are not spread over the whole scale
+_LEAST_LAWS = 16  # refined, before the policy is tilted
+_RIDGE = 3.0  # laws' worth of spread in the tokens' counts
+_RIDGE_OF_VALUE = 1 / 3  # laws' worth of spread in the value
+_LEAST_SPREAD = 1e-6  # of the value
+_MOST_TILT = 3.0  # of a logit
 _FLOOR = 30.0  # a legal token is at most exp(-30) less likely than the likeliest
 
 NONE, REST, CLOSED = (
@@ -63,7 +74,8 @@ class Tree:
     `parent` and `token` spell the way on which it was met first.  A node lists at most `top` children, the likeliest
     first; the last may be the node of all others (token REST), which spells the same beginning.
 
-    `prior`: of the edge from the parent; `log_prob`: of the whole beginning under the policy.
+    `prior`: of the edge from the parent; `log_prob`: of the whole beginning; both under the policy as
+    it was tilted when asked.
     `visits`, `total`: completions that went through a node, and the sum of their worth; `virtual`: walks on the way.
     `best`: greatest reward refined below, -1 before there is one; `value`: as learned, NaN where not asked.
     `tried`: visits of each edge; `solved`: nothing below is left to visit.
@@ -276,17 +288,18 @@ class Trial:
     walk: from the root on, to the expression itself where the tree has room for it.
     tokens, law: as spelled, and the key of what it says.
     values: learned value at each node of the way, NaN where not asked.
-    foreseen: the learned value of the expression; log_prob: under the policy.
-    told: the reward, or what stood in for it, that the way was credited with; None before.
+    value: the learned value of the expression; foreseen: the reward it can be expected to have.
+    log_prob: under the policy; credited: whether its reward was put back along the way.
     """
 
     walk: Walk
     tokens: tuple[int, ...]
     law: Hashable | None
     values: np.ndarray
+    value: float
     foreseen: float
     log_prob: float
-    told: float | None = None
+    credited: bool = False
 
 
 def ranked(
@@ -307,6 +320,56 @@ def ranked(
     return tokens, share.astype(np.float32)
 
 
+class Leaning:
+    """What laws refined on this table have in common: ridge regressions of the reward.
+
+    On the counts of the tokens alone, for `logits [size]`: what is to be added to those of the policy.  On the counts
+    and the learned value, to foresee the reward of a law.
+
+    Arguments:
+        size: tokens of the vocabulary.
+        tilt: logits for a reward of one.
+    """
+
+    def __init__(self, size: int, tilt: float):
+        self.size, self.tilt = size, tilt
+        self.laws = 0
+        self.sums = np.zeros(size + 2)  # of the counts of each token, of the value and of the reward
+        self.squares = np.zeros((size + 2, size + 2))  # of the products of these
+        self.logits = np.zeros(size)
+        self.slope: np.ndarray | None = None
+
+    def learn(
+        self, laws: Sequence[tuple[int, ...]], values: Sequence[float], rewards: Sequence[float]
+    ) -> None:
+        """Take more laws in; without a learned value, `values` are all alike."""
+        size = self.size
+        for law, value, got in zip(laws, values, rewards, strict=True):
+            row = np.concatenate([np.bincount(law, minlength=size), [value, got]])
+            self.sums += row
+            self.squares += np.outer(row, row)
+        self.laws += len(laws)
+        if self.laws < _LEAST_LAWS:
+            return
+        within = self.squares - np.outer(self.sums, self.sums) / self.laws
+        spread = np.trace(within[:size, :size]) / self.laws
+        if spread <= 0:
+            return
+        ridge = np.full(size + 1, _RIDGE * spread)
+        ridge[size] = _RIDGE_OF_VALUE * max(within[size, size] / self.laws, _LEAST_SPREAD)
+        self.slope = np.linalg.solve(within[:-1, :-1] + np.diag(ridge), within[:-1, -1])
+        alone = np.linalg.solve(within[:size, :size] + np.diag(ridge[:size]), within[:size, -1])
+        self.logits = np.clip(self.tilt * alone, -_MOST_TILT, _MOST_TILT)
+
+    def foresee(self, law: tuple[int, ...], value: float) -> float:
+        """The reward that a law can be expected to have; its value as learned, before enough is known."""
+        if self.slope is None:
+            return value
+        row = np.append(np.bincount(law, minlength=self.size), value)
+        mean = self.sums / self.laws
+        return float(mean[-1] + (row - mean[:-1]) @ self.slope)
+
+
 # -- the search -----------------------------------------------------------------------------------------------------
 
 
@@ -324,14 +387,15 @@ class Search:
         *,
         batch: int = 32,
         exploration: float = 2.0,
-        value_weight: float = 0.5,
+        value_weight: float = 0.0,
         temperature: float = 0.0,
         max_length: int = 32,
         top: int = 32,
         canonical: Canonical | None = None,
         backup: str = "mix",
         use_value: bool = True,
-        candidates: int = 4,
+        candidates: int = 3,
+        tilt: float = 20.0,
         max_nodes: int = 100_000,
         rows: int = 128,
     ):
@@ -343,6 +407,7 @@ class Search:
         self.top = min(top, task.vocabulary.size)
         self.legal = LegalMask(task.vocabulary, task.constraints, max_length)
         self.rng = task.random("mcts")
+        self.leaning = Leaning(task.vocabulary.size, tilt)
         value = self.policy(np.zeros((1, 0), np.int16), None).value if use_value else None
         self.judged = value is not None
         self.value_weight = value_weight if self.judged else 0.0
@@ -358,21 +423,21 @@ class Search:
         """Rounds until the time, the simulations or the tree is used up; each round yields once."""
         tree = self.tree
         most = math.inf if simulations is None else simulations
-        while self.task.remaining > 0 and tree.visits[0] < most and not tree.solved[0]:
+        while self.task.remaining > 0 and most > 0 and not tree.solved[0]:
             trials: list[Trial] = []
-            walks: list[Walk] = []
+            on_way: list[Walk] = []
             self.last_wave = self.wave + self.waves
             try:
                 for _ in range(self.waves):
-                    walks = self.select(int(min(self.batch, most - tree.visits[0])))
+                    walks = self.select(int(min(self.batch, most)))
+                    on_way += walks
+                    most -= len(walks)
                     if walks:
                         trials += self.lay(walks, self.complete(walks))
-                    if self.judged:
-                        self.release(walks)
                 chosen = self.pick(trials)
                 self.learn(trials, chosen, (yield self.proposals(chosen)))
             finally:
-                self.release(walks)
+                self.release(on_way)
             self.wave = self.last_wave
             if tree.size > self.max_nodes:
                 self.forget()
@@ -534,7 +599,7 @@ class Search:
             for k, row in enumerate(rows.tolist()):
                 if row in listed and done.begin[row] == at:
                     mask[k, listed[row]] = False
-            order, share = ranked(logits, mask, self.top)
+            order, share = ranked(logits + self.leaning.logits, mask, self.top)
             done.order[rows, at], done.share[rows, at] = order, share
             free = done.begin[rows] <= at
             place = self.draw(order, share, luck[rows, at])
@@ -562,7 +627,7 @@ class Search:
         return (reached <= luck[:, None] * reached[:, -1:]).sum(axis=1)
 
     def lay(self, walks: list[Walk], done: _Completions) -> list[Trial]:
-        """Make nodes of the completions' tokens, and credit those whose reward, or a value instead, is known."""
+        """Make nodes of the completions' tokens, and credit those whose reward is known."""
         trials = []
         for row, walk in enumerate(walks):
             begin, length = int(done.begin[row]), int(done.length[row])
@@ -575,13 +640,14 @@ class Search:
                     break
                 values.append(done.value[row, t + 1])
             tokens = done.spell(row)
-            foreseen = float(done.value[row, length])
-            trial = Trial(way, tokens, self.law(tokens), np.array(values), foreseen, log_prob)
+            value = float(np.nan_to_num(done.value[row, length]))
+            foreseen = self.leaning.foresee(tokens, value)
+            trial = Trial(way, tokens, self.law(tokens), np.array(values), value, foreseen, log_prob)
             if self.tree.kind[way.leaf] == WHOLE:
-                self.tree.value[way.leaf] = foreseen
+                self.tree.value[way.leaf] = done.value[row, length]
                 self.tree.barred[way.leaf] = self.last_wave
             known = self.rewards.get(trial.law)
-            if known is not None or self.judged:
+            if known is not None:
                 self.credit(trial, known)
             trials.append(trial)
         return trials
@@ -599,15 +665,12 @@ class Search:
     # -- refining
 
     def pick(self, trials: list[Trial]) -> list[Trial]:
-        """What to refine, each law once: those of greatest learned value, and as many as the walks came by first.
-
-        The second half costs a good value next to nothing, and a search with a bad one lives on it.
-        """
+        """What to refine, each law once: those of which most is foreseen, and as many as the walks came by first."""
         first: dict[Hashable, Trial] = {}
         for trial in trials:
             if trial.law not in self.rewards:
                 first.setdefault(trial.law, trial)
-        hope = sorted(first.values(), key=lambda trial: -trial.foreseen) if self.judged else []
+        hope = sorted(first.values(), key=lambda trial: -trial.foreseen)
         promised = {trial.law: trial for trial in hope[: (self.batch + 1) // 2]}
         return list((promised | first).values())[: self.batch]
 
@@ -625,36 +688,27 @@ class Search:
         """Put the rewards of what was refined back along the ways that led to it."""
         rewards = np.zeros(len(chosen)) if fits is None else reward(np.asarray(fits.fvu, np.float64))
         self.rewards.update(zip([trial.law for trial in chosen], rewards.tolist()))
+        values = [trial.value for trial in chosen]
+        self.leaning.learn([trial.tokens for trial in chosen], values, rewards.tolist())
         for trial in trials:
             got = self.rewards.get(trial.law)
             if got is not None:
                 self.credit(trial, got)
 
-    def credit(self, trial: Trial, got: float | None) -> None:
-        """A trial's worth to every node of its way; got: its reward if it was refined.
-
-        A trial that was credited already is not counted anew; the reward takes the place of what stood in for it.
-        """
+    def credit(self, trial: Trial, got: float) -> None:
+        """A trial's reward to every node of its way, once."""
+        if trial.credited:
+            return
+        trial.credited = True
         tree, nodes, slots = self.tree, trial.walk.nodes, trial.walk.slots
-        told = trial.foreseen if got is None else got
         weight = np.where(np.isnan(trial.values), 0.0, self.value_weight)
         if tree.kind[nodes[-1]] == WHOLE:
             weight[-1] = 0.0
-        if trial.told is None:
-            tree.visits[nodes] += 1
-            tree.tried[nodes[:-1], slots] += 1
-            worth = weight * np.nan_to_num(trial.values) + (1 - weight) * told
-            self.least, self.greatest = (
-                min(self.least, worth.min(), told),
-                max(self.greatest, worth.max(), told),
-            )
-        else:
-            worth = (1 - weight) * (told - trial.told)
-            self.least, self.greatest = min(self.least, told), max(self.greatest, told)
+        tree.visits[nodes] += 1
+        tree.tried[nodes[:-1], slots] += 1
+        worth = weight * np.nan_to_num(trial.values) + (1 - weight) * got
+        self.least, self.greatest = min(self.least, worth.min(), got), max(self.greatest, worth.max(), got)
         tree.total[nodes] += worth
-        trial.told = told
-        if got is None:
-            return
         last = nodes[-1]
         tree.best[last] = max(tree.best[last], got)
         tree.solved[last] = tree.solved[last] or tree.kind[last] == WHOLE
@@ -718,14 +772,15 @@ def mcts(
     simulations: int | None = None,
     batch: int = 32,
     exploration: float = 2.0,
-    value_weight: float = 0.5,
+    value_weight: float = 0.0,
     temperature: float = 0.0,
     max_length: int = 32,
     top: int = 32,
     canonical: Canonical | None = None,
     backup: str = "mix",
     use_value: bool = True,
-    candidates: int = 4,
+    candidates: int = 3,
+    tilt: float = 20.0,
     max_nodes: int = 100_000,
     tree: Tree | None = None,
 ) -> Method:
@@ -742,6 +797,8 @@ def mcts(
     backup: a node is worth the "mean" of what was found below it, the "max", or a "mix" of both.
     use_value: whether to ask for the learned value at all.
     candidates: completions for every refinement where there is a learned value.
+    tilt: logits that a token gains for each reward of one that it brings laws on this table; 0 leaves the policy as
+        it is.
     max_nodes: when a tree has grown beyond this, half of it is forgotten.
     tree: filled while the search runs, for whoever wants to watch.
 
@@ -752,9 +809,17 @@ def mcts(
     if backup not in BACKUPS:
         close = did_you_mean(backup, BACKUPS)
         raise UsageError(f"There is no backup '{backup}'; choose one of {', '.join(BACKUPS)}.{close}")
-    least = {"batch": 1, "candidates": 1, "max_length": 1, "top": 2, "max_nodes": 1000, "temperature": 0}
+    least = {
+        "batch": 1,
+        "candidates": 1,
+        "max_length": 1,
+        "top": 2,
+        "max_nodes": 1000,
+        "temperature": 0,
+        "tilt": 0,
+    }
     came = {"batch": batch, "candidates": candidates, "max_length": max_length, "top": top,
-            "max_nodes": max_nodes, "temperature": temperature}  # fmt: skip
+            "max_nodes": max_nodes, "temperature": temperature, "tilt": tilt}  # fmt: skip
     for name, bound in least.items():
         if came[name] < bound:
             raise UsageError(f"The {name} of a tree search is {came[name]}; give at least {bound}.")
@@ -765,6 +830,6 @@ def mcts(
     search = Search(
         task, Tree() if tree is None else tree, batch=batch, exploration=exploration, value_weight=value_weight,
         temperature=temperature, max_length=max_length, top=top, canonical=canonical, backup=backup,
-        use_value=use_value, candidates=candidates, max_nodes=max_nodes,
+        use_value=use_value, candidates=candidates, tilt=tilt, max_nodes=max_nodes,
     )  # fmt: skip
     return search.run(simulations)
