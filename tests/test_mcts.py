@@ -316,26 +316,26 @@ def test_the_best_below_counts_for_more_than_the_mean_where_that_is_asked():
     assert visits[0] < visits[1] < visits[2]
 
 
-def test_real_refinement_leads_to_a_law_with_constants():
-    """The policy is nothing but chance; drawing from it a thousand times does not find this law."""
+def finds_a_law_with_constants(seed, **options):
+    """Whether at most 800 refinements find it; the policy is nothing but chance, and a thousand draws do not."""
     vocabulary = Vocabulary(("a", "b"), ("+", "*", "sin"))
     X = np.random.default_rng(3).uniform(0.5, 3.0, (60, 2))
     problem = Problem.of(X, 2.5 * np.sin(X[:, 0]) * X[:, 1] + 0.7)
-    found = []
-    for seed in range(4):
-        chance = scattered(vocabulary, seed, spread=0.5).logits
-        policy = ToyPolicy(
-            vocabulary, cache(lambda prefix, chance=chance: chance(prefix) - 0.5 * vocabulary.arity)
-        )
-        method = mcts(toy_task(policy, Constraints.build(vocabulary)), max_length=8)
-        batch, count, least = next(method), 0, 1.0
-        while least > 1e-12 and count < 1000:
-            fits = refine(batch.tokens, problem, vocabulary, restarts=2, max_steps=30)
-            count += len(batch)
-            least = min(least, float(np.nanmin(fits.fvu)))
-            batch = method.send(fits)
-        found.append(least < 1e-12)
-    assert sum(found) >= 2
+    chance = scattered(vocabulary, seed, spread=0.5)
+    policy = ToyPolicy(vocabulary, cache(lambda prefix: chance.logits(prefix) - 0.5 * vocabulary.arity))
+    method = mcts(toy_task(policy, Constraints.build(vocabulary)), max_length=8, **options)
+    batch, count, least = next(method), 0, 1.0
+    while least > 1e-12 and count < 800:
+        fits = refine(batch.tokens, problem, vocabulary, restarts=2, max_steps=30)
+        count += len(batch)
+        least = min(least, float(np.nanmin(fits.fvu)))
+        batch = method.send(fits)
+    return least < 1e-12
+
+
+def test_real_refinement_leads_to_a_law_with_constants():
+    assert finds_a_law_with_constants(0, tilt=0.0)
+    assert sum(finds_a_law_with_constants(seed) for seed in range(5)) >= 3
 
 
 def test_the_reward_is_bounded_whatever_comes():
@@ -642,7 +642,10 @@ def hinted(landscape, seed, hint=1.5):
 
 
 def test_search_needs_fewer_refinements_than_sampling_and_fewer_still_with_a_value(landscape):
-    """Over random targets and policies; a value that knows nothing costs something, but not the search."""
+    """Over random targets and policies; a value that knows nothing costs something, but not the search.
+
+    A value that knows everything is believed as far as the settings let it.
+    """
     counts = []
     for seed in range(20):
         task, fvu, judge = hinted(landscape, seed)
@@ -653,11 +656,13 @@ def test_search_needs_fewer_refinements_than_sampling_and_fewer_still_with_a_val
                 mcts(task, **settings),
                 mcts(replace(task, next_token=judge), use_value=False, **settings),
                 mcts(replace(task, next_token=judge), **settings),
+                mcts(replace(task, next_token=judge), candidates=8, value_weight=0.5, **settings),
                 mcts(replace(task, next_token=judged(task.next_token, guess)), **settings),
             )
         ])  # fmt: skip
-    sampling, search, unheard, wise, misled = np.mean(counts, axis=0)
+    sampling, search, unheard, doubted, wise, misled = np.mean(counts, axis=0)
     assert search < 0.85 * sampling
     assert unheard == search
-    assert wise < 0.6 * search
+    assert wise < 0.5 * search
+    assert doubted < 0.6 * search
     assert misled < 1.2 * search

@@ -74,8 +74,8 @@ class Tree:
     `parent` and `token` spell the way on which it was met first.  A node lists at most `top` children, the likeliest
     first; the last may be the node of all others (token REST), which spells the same beginning.
 
-    `prior`: of the edge from the parent; `log_prob`: of the whole beginning; both under the policy as
-    it was tilted when asked.
+    `prior`: of the edge from the parent; `log_prob`: of the whole beginning; both under the policy as it was
+    tilted when asked.
     `visits`, `total`: completions that went through a node, and the sum of their worth; `virtual`: walks on the way.
     `best`: greatest reward refined below, -1 before there is one; `value`: as learned, NaN where not asked.
     `tried`: visits of each edge; `solved`: nothing below is left to visit.
@@ -809,15 +809,8 @@ def mcts(
     if backup not in BACKUPS:
         close = did_you_mean(backup, BACKUPS)
         raise UsageError(f"There is no backup '{backup}'; choose one of {', '.join(BACKUPS)}.{close}")
-    least = {
-        "batch": 1,
-        "candidates": 1,
-        "max_length": 1,
-        "top": 2,
-        "max_nodes": 1000,
-        "temperature": 0,
-        "tilt": 0,
-    }
+    least = {"batch": 1, "candidates": 1, "max_length": 1, "top": 2, "max_nodes": 1000, "temperature": 0,
+             "tilt": 0}  # fmt: skip
     came = {"batch": batch, "candidates": candidates, "max_length": max_length, "top": top,
             "max_nodes": max_nodes, "temperature": temperature, "tilt": tilt}  # fmt: skip
     for name, bound in least.items():
