@@ -236,7 +236,6 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> None:
-    import os
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -244,6 +243,7 @@ def _doctor(options: argparse.Namespace) -> None:
 
     from nbsr.network import summary
     from nbsr.refine import ready
+    from nbsr.threads import cores
 
     print(f"nbsr {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in (
@@ -261,7 +261,7 @@ def _doctor(options: argparse.Namespace) -> None:
             print(f"{package} {version(package)}")
         except PackageNotFoundError:
             print(f"{package} is not installed")
-    print(f"cores: {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}")
+    print(f"cores: {cores()}")
     print(f"device: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}")
     print(summary())
     print(f"kernels: {'compiled' if ready() else 'not compiled yet; `nbsr warm` does it now'}")

@@ -379,7 +379,7 @@ class InducedBlock(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.points = nn.Parameter(torch.randn(config.inducing, config.width) * 0.5)
+        self.points = nn.Parameter(torch.empty(config.inducing, config.width))
         self.gather, self.spread = SetBlock(config), SetBlock(config)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -393,7 +393,7 @@ class SetEncoder(nn.Module):
         super().__init__()
         self.rows = nn.ModuleList(Feedforward(config) for _ in range(config.row_blocks))
         self.blocks = nn.ModuleList(InducedBlock(config) for _ in range(config.encoder_blocks))
-        self.seeds = nn.Parameter(torch.randn(config.seeds, config.width) * 0.5)
+        self.seeds = nn.Parameter(torch.empty(config.seeds, config.width))
         self.pool = SetBlock(config)
         self.scales = nn.Linear(config.variables + 2, config.width)
         seen = summary_size(config.variables)
@@ -482,6 +482,11 @@ class DecoderBlock(nn.Module):
 # the network
 
 
+def _embedding(count: int, width: int) -> nn.Embedding:
+    """An embedding that draws no weights: on the device "meta" that alone would load torch's compiler."""
+    return nn.Embedding.from_pretrained(torch.empty(count, width), freeze=False)
+
+
 class Model(nn.Module):
     """Set encoder, decoder, policy head and value head.
 
@@ -496,28 +501,32 @@ class Model(nn.Module):
         size, d = self.vocabulary.size, config.width
         self.bits = Bits(config)
         self.encoder = SetEncoder(config)
-        self.tokens = nn.Embedding(size + 1, d)  # the last one begins every law
-        self.complexity = nn.Embedding(MOST_COMPLEX + 1, d)  # 0: not told
+        self.tokens = _embedding(size + 1, d)  # the last one begins every law
+        self.complexity = _embedding(MOST_COMPLEX + 1, d)  # 0: not told
         self.decoder = nn.ModuleList(DecoderBlock(config) for _ in range(config.decoder_blocks))
         self.norm = Norm(d)
         self.policy = nn.Linear(d, size, bias=False)
         self.contents = nn.Linear(d, size)
         self.judge = nn.Sequential(nn.Linear(d, d), nn.GELU(), nn.Linear(d, config.value_bins))
-        self.apply(self._start)
+        if not self.tokens.weight.is_meta:  # there the weights are still to be read
+            self._start()
+
+    def _start(self) -> None:
+        """Draw the weights."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.3)
+            elif isinstance(module, InducedBlock):
+                nn.init.normal_(module.points, std=0.5)
+            elif isinstance(module, SetEncoder):
+                nn.init.normal_(module.seeds, std=0.5)
         for name, weight in self.named_parameters():  # so that the residual stream begins at one scale
             if name.endswith(("out.weight", "narrow.weight")):
-                nn.init.normal_(weight, std=0.02 / (2 * config.decoder_blocks) ** 0.5)
-
-    @staticmethod
-    def _start(module: nn.Module) -> None:
-        if any(weight.is_meta for weight in module.parameters(recurse=False)):
-            return  # the weights are still to be read
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.3)
+                nn.init.normal_(weight, std=0.02 / (2 * self.config.decoder_blocks) ** 0.5)
 
     @property
     def begin(self) -> int:

@@ -19,6 +19,7 @@ from nbsr import models
 from nbsr.errors import UsageError
 from nbsr.expression import Vocabulary
 from nbsr.generate.base import NextToken, Step
+from nbsr.threads import torch_alone
 
 __all__ = ["NONE", "Network", "Told", "find", "sparing", "summary"]
 
@@ -119,7 +120,8 @@ class Network:
 
     def _prepare(self) -> None:
         try:
-            self._told = _told(*self._asked)
+            with torch_alone():
+                self._told = _told(*self._asked)
         except BaseException as failure:  # handed over to whoever waits
             self._told = explained(failure)
 
@@ -200,12 +202,13 @@ def sparing(policy: NextToken) -> NextToken:
         words = tokens if state is None else np.concatenate([state.tokens, tokens], axis=1)
         while True:
             try:
-                if state is not None and state.state is not None:
-                    step = policy(tokens, state.state)
-                elif len(words) <= most:
-                    step = policy(words, None)
-                else:
-                    return in_batches(words)
+                with torch_alone():
+                    if state is not None and state.state is not None:
+                        step = policy(tokens, state.state)
+                    elif len(words) <= most:
+                        step = policy(words, None)
+                    else:
+                        return in_batches(words)
                 return Step(step.logits, step.value, _Told_so_far(words, step.state))
             except Exception as failure:
                 if not out_of_memory(failure) or most <= 1:

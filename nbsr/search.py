@@ -19,6 +19,7 @@ import numpy as np
 
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.table import Table
+from nbsr.threads import free_imports
 
 __all__ = ["METHODS", "Control", "regress", "search"]
 
@@ -46,6 +47,8 @@ _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 # Turns of `auto` are counted in batches, so that a budget of evaluations gives the same candidates anywhere; where
 # there is none, a slow machine comes to the network after some time all the same.
 _WAKE, _WAKE_SECONDS = 20, 1.0  # of pairs, or seconds, before the network is made ready beside them
+_PATIENCE = 0.5  # share of the seconds to wait for a network where candidates are the limit
+_WATCH = 0.05  # seconds between looks at whether the search goes on
 _GLANCE = 0.2  # seconds to wait for a network where torch is there, or being loaded just now
 _HUNT, _HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
 _ROUND = (("network", 1), ("evolve", 4), ("pairs", 2))
@@ -277,6 +280,7 @@ def _last_of(snapshots: Iterator[Any], control: Control) -> Any:
         finally:
             over.set()
 
+    free_imports()
     threading.Thread(target=run, name="nbsr search", daemon=True).start()
     while not over.is_set():
         try:
@@ -520,14 +524,16 @@ class _Run:
         network = self.network()
         if network is not None:
             task = replace(task, odds=lambda heard=network: heard.odds)
-            if self.counted:
-                network.wait()
+            if self.counted and not self.came(network, _PATIENCE):
+                self.notes.append(_LATE)
             elif "torch" in sys.modules:
                 network.wait(_GLANCE)
         turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
         yield from self.hunt(turn, network)
         while turn or network is not None:
             if network is not None and (network.ready or not turn):
+                if not self.came(network):
+                    return
                 turn.add("network", self.forgiving(self.listen(network, task)))
                 network = None
             for name, batches in _ROUND:
@@ -571,8 +577,13 @@ class _Run:
         network = self.network()
         yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
         began = time.monotonic()
-        told = self.told(network)
+        network.begin()
+        while not network.ready and not self.control.stopped:
+            network.wait(_WATCH)
         self.paused += time.monotonic() - began
+        if not network.ready:
+            return
+        told = self.told(network)
         try:
             yield from _asking(name, self.task(), told, self.settings["choices"])
         except UsageError as failure:
@@ -601,6 +612,14 @@ class _Run:
             model, self.work.inputs, self.work.response, self.vocabulary, self.settings["complexity"],
             self.settings["device"],
         )  # fmt: skip
+
+    def came(self, network: Any, share: float = 1.0) -> bool:
+        """Wait for the network until it is ready, the search is over, or a share of its seconds is gone."""
+        network.begin()
+        until = share * (self.settings["seconds"] or math.inf)
+        while not (network.ready or self.control.stopped or self.spent() or self.elapsed > until):
+            network.wait(_WATCH)
+        return network.ready
 
     def told(self, network: Any) -> Any:
         """Wait until the network knows the table, and note which columns it was not told."""
@@ -931,6 +950,9 @@ class _Run:
 # ---------------------------------------------------------------------------------------------------------------
 # methods taken apart and put together
 
+_LATE = (
+    "The network was not ready within half of the seconds, so another run may find other laws; give more seconds."
+)
 _UNASKED = "There was no network to ask for laws of a certain complexity."
 
 

@@ -8,12 +8,13 @@ import pytest
 ROOT = Path(__file__).parent.parent / "nbsr"
 
 EVERYTHING = {"everything"}
-# A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors` may be imported
-# by all. A package stands for every module in it, and they may import each other, except where a module has a
-# row of its own.
+# A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors` and `threads` may be
+# imported by all. A package stands for every module in it, and they may import each other, except where a module
+# has a row of its own.
 ALLOWED = {
     "__init__": set(),
     "errors": set(),
+    "threads": set(),
     "operators": set(),
     "expression": {"expression", "operators"},
     "evaluate": {"operators", "expression"},
@@ -111,7 +112,7 @@ def backward(module: str, targets: set[str]) -> set[str]:
     if allowed is EVERYTHING:
         return set()
     own = {row(module)} - {"generate"}
-    return {t for t in targets - {"errors", module} if not {*upward(t)} & (allowed | own)}
+    return {t for t in targets - {"errors", "threads", module} if not {*upward(t)} & (allowed | own)}
 
 
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from nbsr.generate.bricks import parts_of
 from nbsr.generate.pairs import pairs
 from nbsr.model import Model, ModelConfig
 from nbsr.network import Network, find, sparing, summary
-from nbsr.search import METHODS, regress, search
+from nbsr.search import METHODS, Control, regress, search
 from nbsr.table import Table
 
 FEW = ("+", "*", "sin", "exp")
@@ -319,6 +320,44 @@ def test_a_network_answers_once_and_keeps_its_answer(tiny):
     assert network.ready and network.answer() is first and first.left_out == ()
     logits = first.next_token(np.empty((2, 0), np.int64), None).logits
     assert np.isfinite(logits).all() and np.array_equal(logits[0], logits[1])
+
+
+# -- a network that does not come
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """As if the network took for ever to load, as it does where nothing can be imported."""
+    enough = threading.Event()
+
+    def load(*_):
+        enough.wait()
+        raise UsageError("too late")
+
+    monkeypatch.setattr(sys.modules["nbsr.network"], "_told", load)
+    yield
+    enough.set()
+
+
+def test_auto_does_not_wait_longer_than_it_has_time(tiny, never):
+    result = found(model=tiny, seconds=2, max_evaluations=400)
+    [note] = result.notes
+    assert note.startswith("The network was not ready within half of the seconds")
+    assert result.best.fvu < 0.5 and result.elapsed < 60
+
+
+@pytest.mark.parametrize("method", ["auto", "softmax"])
+def test_a_search_that_waits_for_it_can_be_stopped(method, tiny, never):
+    control = Control()
+    threading.Timer(0.3, control.stop).start()
+    result = found(model=tiny, method=method, seconds=600, control=control)
+    assert result.ended == "stopped" and not result.candidates_seen
+
+
+def test_when_all_else_is_exhausted_it_is_waited_for_until_the_end(tiny, never, monkeypatch):
+    for name in ("pairs", "evolve"):
+        monkeypatch.setattr(sys.modules[f"nbsr.generate.{name}"], name, lambda *_: (_ for _ in ()))
+    assert not found(model=tiny, seconds=1, max_evaluations=None).candidates_seen
 
 
 # -- bricks

@@ -25,7 +25,7 @@ import torch
 from nbsr import models
 from nbsr.benchmark.evaluator import in_turns
 from nbsr.config import load_config
-from nbsr.evaluate import cores
+from nbsr.threads import cores
 from nbsr.expression import PAD, Constraints, Vocabulary, is_complete
 from nbsr.generate.base import NextToken, Task
 from nbsr.generate.decode import Decoder

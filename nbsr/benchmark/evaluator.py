@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from nbsr.evaluate import Programs, compile_programs, cores, evaluate, jacobian, warm
+from nbsr.evaluate import Programs, compile_programs, evaluate, jacobian, warm
 from nbsr.expression import CONST, PAD, Vocabulary
 from nbsr.operators import BUILT_IN, OPERATORS
+from nbsr.threads import cores
 
 NODES = 10
 ROWS = (200, 1000, 10_000)

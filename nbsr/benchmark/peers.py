@@ -6,13 +6,13 @@ prediction.
 """
 
 import importlib
-import os
 import time
 
 import numpy as np
 
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary
+from nbsr.threads import cores
 
 
 def _load(module: str, name: str):
@@ -42,7 +42,7 @@ def pyoperon():
             max_time=max(1, round(settings.seconds)),
             max_evaluations=10**12,
             generations=10**9,
-            n_threads=os.cpu_count() or 1,
+            n_threads=cores(),
             random_state=settings.seed,
         ).fit(X, y)
         names = [f"v{i + 1}" for i in range(X.shape[1])]

@@ -19,10 +19,11 @@ import numpy as np
 
 from nbsr.benchmark.held_out import benchmark_held_out
 from nbsr.config import Config, EvaluationConfig, load_config
-from nbsr.evaluate import cores, warm
+from nbsr.evaluate import warm
 from nbsr.prior import HeldOut, Instances, SkeletonPool, pool, skeletons
 from nbsr.prior.skeletons import Draw
 from nbsr.prior.trees import Trees
+from nbsr.threads import cores
 from nbsr.train import train
 
 POINTS = 128

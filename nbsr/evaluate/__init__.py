@@ -8,11 +8,11 @@
 `blocks` has the same machine for numba code, one block of rows at a time.
 """
 
-from nbsr.evaluate.cpu import aligned, as_columns, cores, evaluate, jacobian, ready, warm
+from nbsr.evaluate.cpu import aligned, as_columns, evaluate, jacobian, ready, warm
 from nbsr.evaluate.device import evaluate_torch, jacobian_torch
 from nbsr.evaluate.program import BLOCK, COPY, LITERAL, Programs, compile_programs
 
 __all__ = [
-    "BLOCK", "COPY", "LITERAL", "Programs", "aligned", "as_columns", "compile_programs", "cores", "evaluate",
+    "BLOCK", "COPY", "LITERAL", "Programs", "aligned", "as_columns", "compile_programs", "evaluate",
     "evaluate_torch", "jacobian", "jacobian_torch", "ready", "warm",
 ]  # fmt: skip

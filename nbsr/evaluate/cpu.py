@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from nbsr.evaluate import compiled, elementwise
 from nbsr.evaluate.program import BLOCK, VECTOR, Programs
+from nbsr.threads import cores
 
 _TOO_LITTLE = 200_000  # numbers; waking another thread takes longer than computing these
 
@@ -207,8 +208,3 @@ def _checked(programs: Programs, constants: np.ndarray, X: np.ndarray) -> np.nda
 def _pool(process: int) -> ThreadPoolExecutor:
     # by process, because threads do not survive a fork
     return ThreadPoolExecutor(cores(), thread_name_prefix="nbsr-evaluate")
-
-
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

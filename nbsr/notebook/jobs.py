@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..threads import free_imports
 from .task import Task
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class Job:
     # --- the thread
 
     def start(self) -> None:
+        free_imports()
         self._thread.start()
 
     def _tell(self, wish: str) -> None:

@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.evaluate import BLOCK, Programs, aligned, as_columns, compile_programs, cores, jacobian
+from nbsr.evaluate import BLOCK, Programs, aligned, as_columns, compile_programs, jacobian
 from nbsr.expression import PAD, Vocabulary
 from nbsr.refine.warming import ready
+from nbsr.threads import cores
 
 EXACT_FVU = 1e-20
 TOLERANCE = 1e-12
