@@ -950,9 +950,7 @@ class _Run:
 # ---------------------------------------------------------------------------------------------------------------
 # methods taken apart and put together
 
-_LATE = (
-    "The network was not ready within half of the seconds, so another run may find other laws; give more seconds."
-)
+_LATE = "The network was not ready within half of the seconds, so another run may find other laws. Give more of them."
 _UNASKED = "There was no network to ask for laws of a certain complexity."
 
 

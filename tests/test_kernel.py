@@ -292,8 +292,10 @@ def test_interrupts_at_random_moments_leave_a_sound_kernel(seed):
 
 def interrupted(kernel, name, first, second):
     """A run that is interrupted once or twice after so many seconds has told so, and kept what it should."""
-    message = kernel.begin(f"%%regress noisy --seconds 600 -o {name}\ny ~ x")
-    kernel.wait_for(message, "execute_input")
+    # The print tells that the callbacks of IPython before a cell, which swallow interrupts, are over.
+    call = f'run_cell_magic("regress", "noisy --seconds 600 -o {name}", "y ~ x")'
+    message = kernel.begin(f"print('begun', flush=True); get_ipython().{call}")
+    kernel.wait_for(message, "stream")
     time.sleep(first)
     kernel.manager.interrupt_kernel()
     if second is not None:

@@ -25,7 +25,6 @@ import torch
 from nbsr import models
 from nbsr.benchmark.evaluator import in_turns
 from nbsr.config import load_config
-from nbsr.threads import cores
 from nbsr.expression import PAD, Constraints, Vocabulary, is_complete
 from nbsr.generate.base import NextToken, Task
 from nbsr.generate.decode import Decoder
@@ -33,6 +32,7 @@ from nbsr.generate.sample import distinct_draws, independent_draws, sample
 from nbsr.model import OPERATORS_KNOWN, Model, Policy, encode_table
 from nbsr.refine import Problem, refine, warm
 from nbsr.table import Table
+from nbsr.threads import cores
 
 ROWS = 512
 _NAMES = ("x1", "x2", "x3", "x4", "x5")
