@@ -302,7 +302,8 @@ def interrupted(kernel, name, first, second):
         time.sleep(second)
         kernel.manager.interrupt_kernel()
     answer = kernel.finish(message, 5)
-    assert answer.reply.get("ename", "KeyboardInterrupt") in ("RunInterrupted", "KeyboardInterrupt")
+    told = answer.reply.get("ename", "KeyboardInterrupt")
+    assert told in ("RunInterrupted", "KeyboardInterrupt"), answer
     # A run that had begun has bound its name: to the result, or to the handle that will be replaced by it.
     told = kernel.value(f"type(globals().get('{name}')).__name__")
     begun = any(output["msg_type"] == "display_data" for output in answer.outputs)
