@@ -524,15 +524,15 @@ class _Run:
         network = self.network()
         if network is not None:
             task = replace(task, odds=lambda heard=network: heard.odds)
-            if self.counted and not self.came(network, _PATIENCE):
-                self.notes.append(_LATE)
+            if self.counted:
+                self.come_in_time(network)
             elif "torch" in sys.modules:
                 network.wait(_GLANCE)
         turn = _Turns(pairs=_plain("pairs", task), evolve=_plain("evolve", task))
         yield from self.hunt(turn, network)
         while turn or network is not None:
             if network is not None and (network.ready or not turn):
-                if not self.came(network):
+                if not self.came(network, self.spent):
                     return
                 turn.add("network", self.forgiving(self.listen(network, task)))
                 network = None
@@ -577,11 +577,9 @@ class _Run:
         network = self.network()
         yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
         began = time.monotonic()
-        network.begin()
-        while not network.ready and not self.control.stopped:
-            network.wait(_WATCH)
+        came = self.came(network)
         self.paused += time.monotonic() - began
-        if not network.ready:
+        if not came:
             return
         told = self.told(network)
         try:
@@ -613,13 +611,18 @@ class _Run:
             self.settings["device"],
         )  # fmt: skip
 
-    def came(self, network: Any, share: float = 1.0) -> bool:
-        """Wait for the network until it is ready, the search is over, or a share of its seconds is gone."""
-        network.begin()
-        until = share * (self.settings["seconds"] or math.inf)
-        while not (network.ready or self.control.stopped or self.spent() or self.elapsed > until):
+    def came(self, network: Any, over: Callable[[], bool] = lambda: False) -> bool:
+        """Wait for the network until it is ready, the search is stopped or this says enough; whether it is ready."""
+        while not (network.ready or self.control.stopped or over()):
             network.wait(_WATCH)
         return network.ready
+
+    def come_in_time(self, network: Any) -> None:
+        """Wait for the network for half of the seconds at most, and note where that is too short."""
+        until = _PATIENCE * (self.settings["seconds"] or math.inf)
+        self.came(network, lambda: self.spent() or self.elapsed > until)
+        if not network.ready and self.elapsed > until:
+            self.notes.append(_LATE)
 
     def told(self, network: Any) -> Any:
         """Wait until the network knows the table, and note which columns it was not told."""

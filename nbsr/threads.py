@@ -74,12 +74,12 @@ def torch_alone() -> Iterator[None]:
     if before == 1:
         yield
         return
-    torch.set_num_threads(1)
-    # What is set holds for this thread and for those that have not computed yet; the latter are given theirs back.
-    restoring = threading.Thread(target=torch.set_num_threads, args=(before,), daemon=True)
-    restoring.start()
-    restoring.join()
     try:
+        torch.set_num_threads(1)
+        # That holds for this thread and for those that have not computed yet; the latter are given theirs back.
+        restoring = threading.Thread(target=torch.set_num_threads, args=(before,), daemon=True)
+        restoring.start()
+        restoring.join()
         yield
     finally:
         torch.set_num_threads(before)

@@ -44,6 +44,19 @@ def tables(count=3, rows=20, columns=4, seed=0):
     return inputs, response, torch.ones(shape, dtype=torch.bool), torch.ones(count, columns, dtype=torch.bool)
 
 
+# -- how it begins
+
+
+def test_every_weight_is_drawn_and_by_the_seed(monkeypatch):
+    def uninitialized(*shape, **options):
+        return torch.full(shape if isinstance(shape[0], int) else shape[0], float("nan"), **options)
+
+    monkeypatch.setattr(torch, "empty", uninitialized)
+    first, second = make().state_dict(), make().state_dict()
+    for name, weight in first.items():
+        assert torch.isfinite(weight).all() and torch.equal(weight, second[name]), name
+
+
 # -- what it reads
 
 

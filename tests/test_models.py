@@ -244,6 +244,13 @@ def test_a_device_that_is_not_there(saved, device, says):
         models.load(saved, device)
 
 
+def test_loading_leaves_the_compiler_of_torch_alone(saved):
+    """It takes longer to import than all the rest of loading."""
+    script = f"import sys; from nbsr import models; models.load({str(saved)!r}); print('torch._dynamo' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
+
+
 def test_the_list_needs_no_torch_and_every_network_in_it_loads():
     script = "import nbsr, sys; print(list(nbsr.models.list().columns)); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
