@@ -295,7 +295,7 @@ def test_other_tongues_agree(result, planets):
     exec(result.code("numpy"), namespace)
     function = next(v for k, v in namespace.items() if callable(v) and not k.startswith("__"))
     np.testing.assert_allclose(function(planets["a"].to_numpy()), expected)
-    with pytest.raises(UsageError, match="'numpy' or 'torch'"):
+    with pytest.raises(UsageError, match="no code for 'fortran'; known are: numpy, torch"):
         result.code("fortran")
 
 

@@ -24,9 +24,10 @@ from jaxtyping import Float
 from nbsr import score as scoring
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary
+from nbsr.result import saved
+from nbsr.result.candidate import ENDED, Candidate
 from nbsr.result.digits import (
     around,
-    fitted_constants,
     rounded,
     spoken_error,
     spoken_seconds,
@@ -39,39 +40,6 @@ from nbsr.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ENDED = {
-    "finished": "The search finished after {elapsed}",
-    "exact": "The search ended after {elapsed}, the fit being exact",
-    "stopped": "The search was stopped after {elapsed}; nothing found until then is lost",
-    "interrupted": "The search was interrupted after {elapsed}; nothing found until then is lost",
-}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One law, with its constants in the raw units of the data.
-
-    `errors` are the standard errors of the constants, in the order of `expression.constants`; NaN where a
-    constant was not fitted (it is a simple number such as 2 or pi) or its error is not known.
-    """
-
-    expression: Expression
-    errors: tuple[float, ...]
-    fvu: float
-    complexity: int
-    score: float
-    source: str  # the method that proposed it
-    elapsed: float  # seconds after the start of the search
-    order: int  # how many distinct laws were seen before it
-
-    def __str__(self) -> str:
-        return str(self.expression)
-
-    @property
-    def n_constants(self) -> int:
-        """Constants that had to be fitted: those that are not numbers with a name (2, 1/3, pi)."""
-        return len(fitted_constants(self.expression))
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,8 +220,6 @@ class Result:
 
     def code(self, kind: str = "numpy", pick: "int | str | Candidate | None" = None) -> str:
         """Source of a function of the columns, for "numpy" or "torch", at full precision."""
-        if kind not in ("numpy", "torch"):
-            raise UsageError(f"Code comes for 'numpy' or 'torch'; got {kind!r}.")
         return self.candidate(pick).expression.code(kind)
 
     def torch(self, pick: "int | str | Candidate | None" = None) -> Any:
@@ -336,17 +302,13 @@ class Result:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the result, its table included, as JSON. The file appears whole or not at all."""
-        from nbsr.result.saved import write
-
-        write(self, Path(path))
+        saved.write(self, Path(path))
         return Path(path)
 
     @staticmethod
     def load(path: str | os.PathLike) -> "Result":
         """Read what `save` wrote. Raises UsageError for a damaged or foreign file, or one from the future."""
-        from nbsr.result.saved import read
-
-        return read(Path(path))
+        return Result(**saved.read(Path(path)))
 
     # ---- how it shows itself
 

@@ -14,19 +14,35 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, register
-from nbsr.result.core import ENDED, Candidate, Result
+from nbsr.result.candidate import ENDED, Candidate
 from nbsr.table import Dropped, Table
+
+if TYPE_CHECKING:
+    from nbsr.result.core import Result
 
 FORMAT, VERSION = "nbsr result", 1
 
 
-def write(result: Result, path: Path) -> None:
+class Fields(TypedDict):
+    """What a file holds: the fields of a `Result`."""
+
+    table: Table
+    candidates_seen: tuple[Candidate, ...]
+    picked: int
+    ended: str
+    settings: Mapping[str, Any]
+    seed: int
+    elapsed: float
+    notes: tuple[str, ...]
+
+
+def write(result: "Result", path: Path) -> None:
     """Write the file; it appears whole or not at all."""
     text = json.dumps(_to_json(result), allow_nan=False, separators=(",", ":"))
     try:
@@ -46,7 +62,7 @@ def write(result: Result, path: Path) -> None:
         raise UsageError(f"The result cannot be written to '{path}': {error.strerror}.") from None
 
 
-def read(path: Path) -> Result:
+def read(path: Path) -> Fields:
     """Read the file, or say in words what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -57,7 +73,7 @@ def read(path: Path) -> Result:
     return _from_text(text, str(path))
 
 
-def _to_json(result: Result) -> dict[str, Any]:
+def _to_json(result: "Result") -> dict[str, Any]:
     seen = result.candidates_seen
     own = {row.name: row for row in Vocabulary(()).rows if row.definition is not None}
     used = {name for c in seen for name in c.expression.operators if name in own}
@@ -161,7 +177,7 @@ def _unpacked(told: Mapping[str, Any]) -> np.ndarray:
     return np.frombuffer(data, told["type"]).reshape(shape).astype(native)
 
 
-def _from_text(text: str, name: str) -> Result:
+def _from_text(text: str, name: str) -> Fields:
     """Whatever is wrong with the text, the error says so in words."""
     try:
         told = json.loads(text, parse_constant=lambda word: _refuse_constant(word))
@@ -189,7 +205,7 @@ def _refuse_constant(word: str) -> float:
     raise ValueError(f"{word} is not JSON")
 
 
-def _from_json(told: Mapping[str, Any]) -> Result:
+def _from_json(told: Mapping[str, Any]) -> Fields:
     known = {row.name: row for row in Vocabulary(()).rows}
     for name, row in told["operators"].items():
         if name not in known:
@@ -206,7 +222,7 @@ def _from_json(told: Mapping[str, Any]) -> Result:
         raise ValueError("its pick is none of its candidates")
     if told["ended"] not in ENDED:
         raise ValueError(f"it ended in an unknown way: {told['ended']}")
-    return Result(
+    return Fields(
         table=_table_from_json(told["table"]),
         candidates_seen=seen,
         picked=picked,

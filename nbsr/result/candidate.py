@@ -1,0 +1,39 @@
+"""One law with its numbers, and the ways in which a search ends."""
+
+from dataclasses import dataclass
+
+from nbsr.expression import Expression
+from nbsr.result.digits import fitted_constants
+
+ENDED = {
+    "finished": "The search finished after {elapsed}",
+    "exact": "The search ended after {elapsed}, the fit being exact",
+    "stopped": "The search was stopped after {elapsed}; nothing found until then is lost",
+    "interrupted": "The search was interrupted after {elapsed}; nothing found until then is lost",
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One law, with its constants in the raw units of the data.
+
+    `errors` are the standard errors of the constants, in the order of `expression.constants`; NaN where a
+    constant was not fitted (it is a simple number such as 2 or pi) or its error is not known.
+    """
+
+    expression: Expression
+    errors: tuple[float, ...]
+    fvu: float
+    complexity: int
+    score: float
+    source: str  # the method that proposed it
+    elapsed: float  # seconds after the start of the search
+    order: int  # how many distinct laws were seen before it
+
+    def __str__(self) -> str:
+        return str(self.expression)
+
+    @property
+    def n_constants(self) -> int:
+        """Constants that had to be fitted: those that are not numbers with a name (2, 1/3, pi)."""
+        return len(fitted_constants(self.expression))
