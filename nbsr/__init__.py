@@ -10,8 +10,6 @@ Importing nbsr loads nothing heavy: every public name below is fetched from its 
 """
 
 import importlib
-import sys
-import types
 
 __version__ = "0.1.0"
 
@@ -19,21 +17,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # what editors and type checkers see
     from nbsr import datasets, models, operators
     from nbsr.config import load_config
+    from nbsr.engine import METHODS, Control, regress, search
     from nbsr.errors import UsageError
     from nbsr.estimator import SymbolicRegressor
     from nbsr.expression import Expression, Vocabulary, register
     from nbsr.notebook import load_ipython_extension, unload_ipython_extension
     from nbsr.result import Candidate, Result, Snapshot
-    from nbsr.search import METHODS, Control, regress, search
     from nbsr.table import Table
-    from nbsr.train import train
+    from nbsr.training import train
 
 # public name -> the module that holds it; a name that maps to itself is a module
 _HOMES = {
-    "regress": "search",
-    "search": "search",
-    "Control": "search",
-    "METHODS": "search",
+    "regress": "engine",
+    "search": "engine",
+    "Control": "engine",
+    "METHODS": "engine",
     "SymbolicRegressor": "estimator",
     "Table": "table",
     "Result": "result",
@@ -44,7 +42,7 @@ _HOMES = {
     "UsageError": "errors",
     "register": "expression",
     "load_config": "config",
-    "train": "train",
+    "train": "training",
     "load_ipython_extension": "notebook",
     "unload_ipython_extension": "notebook",
 }
@@ -65,15 +63,3 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(types.ModuleType):
-    """`nbsr.search` and `nbsr.train` are functions, also after the modules of these names were imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in ("search", "train") and isinstance(value, types.ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -215,7 +215,7 @@ def _train(options: argparse.Namespace) -> None:
 
     from nbsr.benchmark.held_out import benchmark_held_out
     from nbsr.config import load_config
-    from nbsr.train import train
+    from nbsr.training import train
 
     config = load_config(options.config)
     if options.threads is not None:

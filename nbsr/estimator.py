@@ -7,8 +7,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from nbsr.engine import regress
 from nbsr.errors import UsageError
-from nbsr.search import regress
 from nbsr.table import Table
 
 _MOST_REPEATS = 100_000  # rows; where counting them out by whole weights gives more, weights are used as such

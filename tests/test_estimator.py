@@ -123,7 +123,7 @@ def test_data_that_cannot_be_used_is_refused(data):
 
 def test_scikit_learn_is_loaded_only_for_the_estimator():
     code = """
-import sys, nbsr, nbsr.search
+import sys, nbsr, nbsr.engine
 assert "sklearn" not in sys.modules
 nbsr.SymbolicRegressor
 assert "sklearn" in sys.modules

@@ -33,16 +33,16 @@ ALLOWED = {
     "model": {"expression", "generate.base"},
     "config": {"operators", "expression", "prior", "model"},
     "models": {"operators", "config", "model"},
-    "train": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
+    "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table"},
     "datasets": {"table"},
     "network": {"expression", "generate.base", "model", "models"},
-    "search": {
+    "engine": {
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
         "models", "network",
     },
-    "estimator": {"search", "table", "result"},
-    "notebook": {"search", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
+    "estimator": {"engine", "table", "result"},
+    "notebook": {"engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
                  "expression", "operators", "evaluate", "datasets"},
     "benchmark": EVERYTHING,
     "cli": EVERYTHING,
@@ -131,7 +131,7 @@ def test_imports_point_forward(path):
     [
         ("expression", "from nbsr.table import Table", {"table"}),
         ("expression", "from .table import Table", {"table"}),
-        ("expression", "def f():\n    import nbsr.search", {"search"}),
+        ("expression", "def f():\n    import nbsr.engine", {"engine"}),
         ("expression", "if TYPE_CHECKING:\n    from nbsr.table import Table", set()),
         ("expression", "from nbsr.operators import OPERATORS\nfrom nbsr.errors import UsageError", set()),
         ("score", "from nbsr import operators", {"operators"}),
@@ -142,7 +142,7 @@ def test_imports_point_forward(path):
         ("generate.pairs", "from nbsr.generate import base", set()),
         ("generate.pairs", "from .evolve import Evolve", {"generate.evolve"}),
         ("evaluate.cpu", "from nbsr.evaluate.program import Programs", set()),
-        ("cli", "import nbsr.search", set()),
+        ("cli", "import nbsr.engine", set()),
     ],
 )
 def test_the_rule_itself(module, source, expected, monkeypatch):

@@ -18,7 +18,7 @@ from nbsr.generate.bricks import parts_of
 from nbsr.generate.pairs import pairs
 from nbsr.model import Model, ModelConfig
 from nbsr.network import Network, find, sparing, summary
-from nbsr.search import METHODS, Control, regress, search
+from nbsr.engine import METHODS, Control, regress, search
 from nbsr.table import Table
 
 FEW = ("+", "*", "sin", "exp")
@@ -57,9 +57,9 @@ def none_shipped(tmp_path, monkeypatch):
 @pytest.fixture
 def brisk(monkeypatch):
     """Short turns, so that all methods have theirs within few candidates."""
-    module = sys.modules["nbsr.search"]
+    module = sys.modules["nbsr.engine.schedule"]
     turns = (("network", 4), ("evolve", 1), ("pairs", 1))
-    for name, value in {"_WAKE": 2, "_HUNT": 4, "_DRAWN": 60, "_ROUND": turns}.items():
+    for name, value in {"WAKE": 2, "HUNT": 4, "DRAWN": 60, "ROUND": turns}.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(sys.modules["nbsr.generate.pairs"], "_PLAN_WITH_BRICKS", ((400, 100, 4, False),))
 
@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_candidates(method, tiny, brisk):
 def test_auto_has_all_methods_take_turns(tiny, brisk, monkeypatch):
     """The network's words come after pairs; then what is built of them, evolution and tree search."""
     stages, shown = [], set()  # of every batch, and of those that a snapshot shows, which is a matter of time
-    run = sys.modules["nbsr.search"]._Run
+    run = sys.modules["nbsr.engine.run"].Run
     record = run.record
     monkeypatch.setattr(run, "record", lambda self, *batch: stages.append(self.stage) or record(self, *batch))
     table = Table.from_frame(frame(noise=0.05), "y ~ .")
@@ -343,7 +343,7 @@ def never(monkeypatch):
 
 
 def test_auto_does_not_wait_longer_than_it_has_time(tiny, never, monkeypatch):
-    monkeypatch.setattr(sys.modules["nbsr.search"], "_PATIENCE", 0.01)
+    monkeypatch.setattr(sys.modules["nbsr.engine.schedule"], "PATIENCE", 0.01)
     result = found(model=tiny, seconds=100, max_evaluations=400)
     [note] = result.notes
     assert note.startswith("The network was not ready within half of the seconds")

@@ -13,7 +13,7 @@ import pytest
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
 from nbsr.operators import OPERATORS
-from nbsr.search import METHODS, NEED_NETWORK, Control, regress, search
+from nbsr.engine import METHODS, NEED_NETWORK, Control, regress, search
 from nbsr.simplify import symbolically_equal
 from nbsr.table import Table
 

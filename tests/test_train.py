@@ -22,13 +22,13 @@ from nbsr.cli import main
 from nbsr.config import load_config
 from nbsr.errors import UsageError
 from nbsr.prior import SkeletonPool
-from nbsr.train import Report, learning_rate, train
-from nbsr.train.batches import batch_of, joined, rows_of, trimmed
-from nbsr.train.log import COLUMNS, read_log
-from nbsr.train.measure import Learner, at_rest, decode, proposals, solved, validate
-from nbsr.train.plot import in_notebook, live
-from nbsr.train.run import Run, checkpoints
-from nbsr.train.value import best_by_prefix, reward
+from nbsr.training import Report, learning_rate, train
+from nbsr.training.batches import batch_of, joined, rows_of, trimmed
+from nbsr.training.log import COLUMNS, read_log
+from nbsr.training.measure import Learner, at_rest, decode, proposals, solved, validate
+from nbsr.training.plot import in_notebook, live
+from nbsr.training.run import Run, checkpoints
+from nbsr.training.value import best_by_prefix, reward
 
 CONFIG = load_config("test")
 
@@ -51,7 +51,7 @@ def pools():
         return shared.setdefault(repr(arguments), SkeletonPool(*arguments))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("nbsr.train.run"), "SkeletonPool", pool)
+        patch.setattr(importlib.import_module("nbsr.training.run"), "SkeletonPool", pool)
         yield
 
 
@@ -235,7 +235,7 @@ SCRIPT = """
 import os, signal, sys
 from dataclasses import replace
 from nbsr.config import load_config
-from nbsr.train import train
+from nbsr.training import train
 
 def end(row):
     if row["step"] == 40:
@@ -406,7 +406,7 @@ def test_an_instance_is_solved_when_its_law_is_among_the_proposals(tmp_path, mon
     right, config = truths.copy(), replace(CONFIG.evaluation, solve=8, samples=1)
     right[4:, 0] = 0
     right[4:, 0, 0] = 1  # a constant explains nothing
-    measure = importlib.import_module("nbsr.train.measure")
+    measure = importlib.import_module("nbsr.training.measure")
     monkeypatch.setattr(measure, "proposals", lambda *_: (None, right))
     assert solved(run.model, instances, config, 0, run.fabric.autocast) == 0.5
 
@@ -466,7 +466,7 @@ def test_the_losses_are_drawn_and_drawn_anew(finished, monkeypatch):
     assert repr(picture).startswith("step 60/60")
     assert not in_notebook()
     shell = InteractiveShell.instance()
-    monkeypatch.setattr(importlib.import_module("nbsr.train.plot"), "EVERY", 0.0)
+    monkeypatch.setattr(importlib.import_module("nbsr.training.plot"), "EVERY", 0.0)
     rows = []  # as at the beginning of a run
     with capture_output() as captured:
         tell = live(60, rows)

@@ -279,7 +279,7 @@ def _propose_and_refine(
 
 def _search(network: Model, X: np.ndarray, y: np.ndarray, choices: int, seconds: float) -> float:
     """Seconds from the call of `regress` with this network to its result."""
-    from nbsr.search import regress
+    from nbsr.engine import regress
 
     table = Table.from_arrays(X, y, names=list(_NAMES))
     with tempfile.TemporaryDirectory() as place:

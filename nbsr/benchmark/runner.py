@@ -67,7 +67,7 @@ Solver = Callable[
 
 def solve_with_nbsr(X: np.ndarray, y: np.ndarray, settings: Settings):
     """nbsr's own search, on a table of columns v1, v2, ..."""
-    from nbsr.search import regress
+    from nbsr.engine import regress
     from nbsr.table import Table
 
     table = Table.from_arrays(X, y, names=[f"v{i + 1}" for i in range(X.shape[1])])
@@ -87,7 +87,7 @@ def solve_with_nbsr(X: np.ndarray, y: np.ndarray, settings: Settings):
 def solver(method: str) -> Solver:
     """The search that goes by a name: one of nbsr's methods, or a peer."""
     from nbsr.benchmark.peers import PEERS
-    from nbsr.search import METHODS
+    from nbsr.engine import METHODS
 
     if method in PEERS:
         return PEERS[method]()
@@ -185,8 +185,8 @@ def run_suite(
 
 def _check(settings: Settings) -> None:
     """Raises UsageError for a model that is not there, which a search would do without."""
+    from nbsr.engine import NEED_NETWORK, check_network
     from nbsr.models import find
-    from nbsr.search import NEED_NETWORK, check_network
 
     if settings.method in NEED_NETWORK:
         check_network(settings.method, settings.model)

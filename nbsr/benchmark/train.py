@@ -24,7 +24,7 @@ from nbsr.prior import HeldOut, Instances, SkeletonPool, pool, skeletons
 from nbsr.prior.skeletons import Draw
 from nbsr.prior.trees import Trees
 from nbsr.threads import cores
-from nbsr.train import train
+from nbsr.training import train
 
 POINTS = 128
 _AGAIN = 16  # laws are dearer than tables

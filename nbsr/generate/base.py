@@ -9,13 +9,17 @@ so stopping, pausing, budgets and live views are one mechanism, outside of every
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 from nbsr.expression import CONST, PAD, Constraints, Vocabulary
+from nbsr.operators import OPERATORS
+
+if TYPE_CHECKING:
+    from nbsr.refine import Fits
 
 __all__ = ["Method", "NextToken", "Phrase", "Proposals", "Step", "Task", "Writer", "pack_phrases"]
 
@@ -103,8 +107,16 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def first(self, count: int) -> "Proposals":
+        """The first so many of them."""
+        if len(self) <= count:
+            return self
+        rows = {"tokens": self.tokens[:count]}
+        rows |= {n: v[:count] for n in ("starts", "log_prob") if (v := getattr(self, n)) is not None}
+        return replace(self, **rows)
 
-Method = Generator[Proposals, Any, None]
+
+Method = Generator[Proposals, "Fits | None", None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +139,6 @@ class Writer:
         self.vocabulary = vocabulary
         self.constraints = constraints
         self.restricted = bool(constraints.forbid)
-        from nbsr.operators import OPERATORS
-
         self.cost = {name: op.complexity for name, op in OPERATORS.items()}
         self.ids = {
             name: vocabulary.operator_ids[name]

@@ -181,7 +181,7 @@ def values_of(option: str) -> Iterable[str]:
 
         return [*shipped()["name"], "none"]
     if option in ("--method", "--device", "--refiner"):
-        from ..search import DEVICES, METHODS, REFINERS
+        from ..engine import DEVICES, METHODS, REFINERS
 
         return {"--method": METHODS, "--device": DEVICES, "--refiner": REFINERS}[option]
     return ()

@@ -16,9 +16,9 @@ from ..threads import free_imports
 from .task import Task
 
 if TYPE_CHECKING:
+    from ..engine import Control
     from ..expression import Expression
     from ..result import Candidate, Result
-    from ..search import Control
     from ..table import Table
 
 
@@ -187,8 +187,8 @@ class Job:
 
     def _search(self) -> None:
         # Imported here and not in the cell's thread, where an interrupt could leave a module half loaded.
+        from ..engine import METHODS, Control, search
         from ..score import RULES
-        from ..search import METHODS, Control, search
 
         self.task.check({"method": METHODS, "score": RULES})
         self.table, self.test_table = self._tables()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbsr.result.plot import Plot
-from nbsr.train.log import Row, line_of
+from nbsr.training.log import Row, line_of
 
 __all__ = ["LossPlot", "in_notebook", "live"]
 

@@ -15,7 +15,7 @@ from nbsr.expression import PAD, Vocabulary
 from nbsr.model import Model
 from nbsr.prior import Instances
 from nbsr.refine import refine
-from nbsr.train.batches import Batch, batch_of, rows_of, trimmed
+from nbsr.training.batches import Batch, batch_of, rows_of, trimmed
 
 __all__ = ["Learner", "at_rest", "decode", "fitted", "proposals", "solved", "validate"]
 

@@ -28,10 +28,10 @@ from nbsr.model import Model
 from nbsr.prior import HeldOut, Instances
 from nbsr.refine import warm
 from nbsr.result.plot import Plot
-from nbsr.train.log import Log, Row, printer
-from nbsr.train.plot import LossPlot, in_notebook, live
-from nbsr.train.run import BEST, MEASURED, Run, checkpoint, checkpoints
-from nbsr.train.value import VALUE, ValueRun
+from nbsr.training.log import Log, Row, printer
+from nbsr.training.plot import LossPlot, in_notebook, live
+from nbsr.training.run import BEST, MEASURED, Run, checkpoint, checkpoints
+from nbsr.training.value import VALUE, ValueRun
 
 __all__ = ["Report", "train"]
 

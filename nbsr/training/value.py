@@ -23,10 +23,10 @@ from nbsr.errors import UsageError
 from nbsr.expression import PAD
 from nbsr.model import Model, hl_gauss
 from nbsr.prior import Instances
-from nbsr.train.batches import Batch, batch_of, rows_of, trimmed
-from nbsr.train.log import Row
-from nbsr.train.measure import at_rest, fitted, proposals
-from nbsr.train.run import BEST, Run, seed_of
+from nbsr.training.batches import Batch, batch_of, rows_of, trimmed
+from nbsr.training.log import Row
+from nbsr.training.measure import at_rest, fitted, proposals
+from nbsr.training.run import BEST, Run, seed_of
 
 __all__ = ["VALUE", "ValueRun", "best_by_prefix", "reward"]
 

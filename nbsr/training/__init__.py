@@ -22,7 +22,7 @@ weight decay regularization" (ICLR 2019); Hägele et al., "Scaling laws and comp
 training durations" (2024) on the trapezoid schedule.
 """
 
-from nbsr.train.loop import Report, train
-from nbsr.train.run import learning_rate
+from nbsr.training.loop import Report, train
+from nbsr.training.run import learning_rate
 
 __all__ = ["Report", "learning_rate", "train"]

@@ -21,9 +21,9 @@ from nbsr.errors import UsageError
 from nbsr.expression import PAD
 from nbsr.model import Model
 from nbsr.prior import Instances, SkeletonPool
-from nbsr.train.batches import batch_of, joined, rows_of, trimmed
-from nbsr.train.log import COLUMNS, Row
-from nbsr.train.measure import Learner, solved, validate
+from nbsr.training.batches import batch_of, joined, rows_of, trimmed
+from nbsr.training.log import COLUMNS, Row
+from nbsr.training.measure import Learner, solved, validate
 
 __all__ = ["BEST", "MEASURED", "Run", "State", "checkpoint", "checkpoints", "learning_rate", "seed_of"]
 

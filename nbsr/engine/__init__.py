@@ -1,0 +1,155 @@
+"""The one wiring: a table in, snapshots out.
+
+`search` yields snapshots, `regress` answers the last one's result.  Whoever iterates over `search` decides whether to
+go on; a `Control` stops, pauses and steps it from another thread.  A stopped search has lost nothing.
+
+settings    what is asked, judged before it begins
+work        the table as the search sees it, and how laws are fitted there
+archive     what is remembered
+methods     generators made, taken apart and put together
+schedule    what comes next
+tidying     the front made presentable
+report      what there is to see
+clock       time spent and left
+control     what a person holds
+run         the loop
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbsr.engine.control import Control
+from nbsr.engine.run import Run
+from nbsr.engine.settings import DEVICES, METHODS, NEED_NETWORK, REFINERS, Settings, check_network, texts
+from nbsr.errors import UsageError
+from nbsr.result import Result, Snapshot
+from nbsr.table import Table
+from nbsr.threads import free_imports
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "DEVICES", "METHODS", "NEED_NETWORK", "REFINERS", "Control", "check_network", "regress", "search",
+]  # fmt: skip
+
+
+def search(
+    table: Table,
+    *,
+    method: str = "auto",
+    seconds: float | None = 10.0,
+    seed: int = 0,
+    operators: Iterable[str] | None = None,
+    forbid: Iterable[str] = (),
+    require: Iterable[str] = (),
+    max_complexity: int = 30,
+    max_evaluations: int | None = None,
+    start: Iterable[str] = (),
+    score: str = "evidence",
+    parsimony: float = 0.05,
+    refiner: str = "lm",
+    device: str = "auto",
+    model: str | Path | None = None,
+    choices: int | None = None,
+    complexity: int | None = None,
+    control: Control | None = None,
+    began: float | None = None,
+) -> Iterator[Snapshot]:
+    """Search for laws that explain the table's target, yielding a `Snapshot` after each step.
+
+    The last snapshot has `done=True` and holds the `Result`.
+
+    table: what to explain; see `Table.from_frame`.
+    method: one of `METHODS`; without a network `auto` goes on without it.
+    seconds: time budget, or None for no limit (then `max_evaluations` is needed).
+    seed: with the same data, settings and evaluation budget, the same seed gives the same candidates.
+    operators: names that a law may use; None for the usual ones.
+    forbid: sub-expressions, operators or variables that no law may contain; `?` stands for anything.
+    require: the same that every law must contain.
+    max_complexity: most nodes in a law.
+    max_evaluations: most candidates fitted, or None.
+    start: laws to start from, with free constants `c0`, `c1`, ...
+    score: how the one law is picked from the front: "evidence", "parsimony", "mdl" or "pareto".
+    refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
+    device: "auto", "cpu" or "cuda".
+    model: the network: a name (see `nbsr.models.list`), a directory, "none" to search without one, or None for the
+        one that comes with nbsr.
+    choices: most candidates that the method may propose, or None; of `auto`, those that it asks the network for.
+    complexity: the network is asked for laws of about so many nodes; None where that is left to it.
+    control: to stop, pause and step the search from another thread.
+    began: `time.monotonic()` from which the seconds count, now by default.
+
+    Raises UsageError for a setting that makes no sense.
+    """
+    settings = Settings(
+        method=method, seconds=seconds, seed=seed, operators=None if operators is None else tuple(operators),
+        forbid=texts(forbid, "forbid"), require=texts(require, "require"), max_complexity=max_complexity,
+        max_evaluations=max_evaluations, start=texts(start, "start"), score=score, parsimony=parsimony,
+        refiner=refiner, device=device, model=None if model is None else str(model), choices=choices,
+        complexity=complexity,
+    )  # fmt: skip
+    return Run(table, settings, control or Control(), began).snapshots()
+
+
+def regress(
+    data: "pd.DataFrame | pl.DataFrame | Table | ArrayLike",
+    formula: "str | ArrayLike | None" = None,
+    *,
+    weights: "str | ArrayLike | None" = None,
+    **settings,
+) -> Result:
+    """Find the law behind a table and answer the `Result`.
+
+    data: a DataFrame with `formula` such as "y ~ x1 + x2", a `Table`, or an array X `[N, D]` with the target
+        y `[N]` in the place of the formula.
+    weights: a column's name or an array `[N]`.
+    settings: those of `search`.
+
+    An interrupt (Ctrl-C) ends the search and answers what was found.
+    """
+    began = time.monotonic()
+    if isinstance(data, Table):
+        table = data
+    elif isinstance(formula, str):
+        table = Table.from_frame(data, formula, weights=weights)
+    elif formula is not None:
+        table = Table.from_arrays(data, formula, weights=weights)
+    else:
+        raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
+    control = settings.pop("control", None) or Control()
+    last = _last_of(search(table, control=control, began=began, **settings), control)
+    assert last.result is not None
+    return last.result
+
+
+def _last_of(snapshots: Iterator[Snapshot], control: Control) -> Snapshot:
+    """The last snapshot.  The search runs in a thread, so that an interrupt never lands inside of it."""
+    last: list[Snapshot] = []
+    failure: list[BaseException] = []
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            for snapshot in snapshots:
+                last[:] = [snapshot]
+        except BaseException as error:  # handed over to the caller's thread
+            failure.append(error)
+        finally:
+            over.set()
+
+    free_imports()
+    threading.Thread(target=run, name="nbsr search", daemon=True).start()
+    while not over.is_set():
+        try:
+            over.wait(0.2)  # an interrupted Thread.join can take the thread for ended
+        except KeyboardInterrupt:
+            control.stop("interrupted")
+    if failure:
+        raise failure[0]
+    return last[0]

@@ -1,0 +1,84 @@
+"""What a search remembers: every distinct candidate, and the best of each complexity."""
+
+import math
+from dataclasses import dataclass, field
+
+__all__ = ["Archive", "Record"]
+
+_KEPT = 25_000  # distinct candidates that are remembered
+
+
+@dataclass
+class Record:
+    """One distinct candidate, in the units of the working table."""
+
+    tokens: tuple[int, ...]
+    constants: tuple[float, ...]
+    fvu: float
+    complexity: int
+    source: str
+    elapsed: float
+    order: int
+    tidy: bool = False  # simplified and polished already
+
+
+@dataclass
+class Archive:
+    """Every distinct candidate seen, and the best of each complexity."""
+
+    price: tuple[int, ...]  # complexity of each token
+    records: dict[tuple[int, ...], Record] = field(default_factory=dict)
+    best: dict[int, Record] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    forgotten: int = 0
+    version: int = 0
+
+    def add(
+        self,
+        tokens: tuple[int, ...],
+        constants: tuple[float, ...],
+        fvu: float,
+        source: str,
+        elapsed: float,
+        tidy: bool = False,
+    ) -> None:
+        """Take a candidate in, unless it is known with constants that are as good."""
+        known = self.records.get(tokens)
+        if known is not None and not (
+            fvu < known.fvu * (1 - 1e-6) or (tidy and not known.tidy and fvu <= known.fvu)
+        ):
+            return
+        price = self.price
+        order = known.order if known is not None else len(self.records) + self.forgotten
+        record = Record(
+            tokens, constants, fvu, sum([price[t] for t in tokens]), source,
+            known.elapsed if known is not None and known.fvu <= 2 * fvu else elapsed, order, tidy,
+        )  # fmt: skip
+        self.records[tokens] = record
+        holder = self.best.get(record.complexity)
+        if (
+            holder is None
+            or fvu < holder.fvu
+            or holder.tokens == tokens
+            or (tidy and fvu <= 2 * holder.fvu < 1e-18)
+        ):
+            self.best[record.complexity] = record
+            self.version += 1
+        if len(self.records) > 2 * _KEPT:
+            self._forget()
+
+    def _forget(self) -> None:
+        keep = [*sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT], *self.best.values()]
+        before = len(self.records)
+        self.records = {r.tokens: r for r in keep}
+        self.forgotten += before - len(self.records)
+
+    def front(self) -> list[Record]:
+        """The best of each complexity that beat everything shorter, shortest first."""
+        out, least = [], math.inf
+        for complexity in sorted(self.best):
+            record = self.best[complexity]
+            if record.fvu < least and math.isfinite(record.fvu):
+                out.append(record)
+                least = record.fvu
+        return out

@@ -1,0 +1,41 @@
+"""The time of a search: it stands still while the search is paused, and some of it is kept for the end."""
+
+import math
+import time
+
+__all__ = ["Clock"]
+
+_SECONDS_A_CANDIDATE = 5e-5  # to put one into the result
+
+
+class Clock:
+    """Seconds spent and left.
+
+    Arguments:
+        began: `time.monotonic()` from which the seconds count, now by default.
+        seconds: budget, None for no limit.
+        most: seconds that are kept for the end, at most.
+    """
+
+    def __init__(self, began: float | None, seconds: float | None, most: float):
+        self.began = time.monotonic() if began is None else began
+        self.paused = 0.0
+        self.wrap_up = 0.0 if seconds is None else min(most, 0.12 * seconds)
+        self.deadline = math.inf if seconds is None else self.began + seconds
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began - self.paused
+
+    @property
+    def remaining(self) -> float:
+        return self.deadline + self.paused - time.monotonic()
+
+    @property
+    def ending(self) -> float:
+        """`time.monotonic()` from which the result is put together."""
+        return self.deadline + self.paused - self.wrap_up
+
+    def closing(self, candidates: int) -> float:
+        """Seconds that it takes to put so many candidates into a result."""
+        return _SECONDS_A_CANDIDATE * candidates

@@ -1,0 +1,125 @@
+"""What there is to see of a search: snapshots while it runs, the result when it is over."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nbsr.engine.archive import Archive, Record
+from nbsr.engine.clock import Clock
+from nbsr.engine.settings import Settings
+from nbsr.engine.tidying import Tidying
+from nbsr.engine.work import Work
+from nbsr.expression import pack
+from nbsr.result import Candidate, Result, Snapshot
+from nbsr.score import score
+
+__all__ = ["Report"]
+
+_FIT_ROWS = 300  # of a snapshot
+
+
+class Report:
+    """Puts the archive into the nouns of `nbsr.result`, in the person's units."""
+
+    def __init__(self, work: Work, settings: Settings, archive: Archive, clock: Clock, tidying: Tidying):
+        self.work, self.settings, self.archive = work, settings, archive
+        self.clock, self.tidying = clock, tidying
+
+    def candidates(
+        self, records: Sequence[Record], errors: Mapping[int, tuple[float, ...]] | None = None
+    ) -> tuple[Candidate, ...]:
+        """The records as candidates; `errors` by id of the record, NaN where unknown."""
+        if not records:
+            return ()
+        laws = [self.work.law(r.tokens, r.constants) for r in records]
+        complexity = np.array([law.complexity for law in laws])
+        scores = np.asarray(score(np.array([r.fvu for r in records]), complexity, self.settings.parsimony))
+        known = errors or {}
+        return tuple(
+            Candidate(
+                expression=law, errors=known.get(id(r)) or (math.nan,) * len(law.constants), fvu=r.fvu,
+                complexity=c, score=value, source=r.source, elapsed=r.elapsed, order=r.order,
+            )
+            for r, law, c, value in zip(records, laws, complexity.tolist(), scores.tolist(), strict=True)
+        )  # fmt: skip
+
+    def snapshot(self, stage: str, result: Result | None = None) -> Snapshot:
+        """What there is to see now."""
+        if result is not None:
+            front, picked = tuple(result.front_candidates), result.front_picked
+        else:
+            records = self.archive.front()
+            front = self.candidates(records)
+            picked = self.tidying.favourite(records) if records else 0
+        fit = (np.empty(0), np.empty(0))
+        if front:
+            some = self.work.rows.sample(_FIT_ROWS, seed=0)
+            fit = (some.y, front[picked].expression.predict(some.X))
+        left = max(0.0, self.clock.remaining) if math.isfinite(self.clock.deadline) else math.inf
+        return Snapshot(
+            elapsed=self.clock.elapsed, remaining=left, counts=dict(self.archive.counts), front=front, picked=picked,
+            fit=fit, stage=stage, done=result is not None, result=result,
+        )  # fmt: skip
+
+    def result(self, ended: str, notes: Sequence[str]) -> Result:
+        """The archive as a Result, the front refitted on all rows when the search saw a sample."""
+        searched, table = len(self.work.rows), self.work.table
+        sampled = self.work.sampled
+        if sampled:
+            self.refit_front()
+        records = self.archive.front()
+        errors = self.standard_errors(records)
+        on_front = {id(r): e for r, e in zip(records, errors, strict=True)}
+        everything = sorted(self.archive.records.values(), key=lambda r: (r.fvu, r.complexity))
+        candidates = self.candidates(everything, on_front)
+        picked = 0
+        if records:
+            choice = records[self.tidying.favourite(records)]
+            picked = next(i for i, r in enumerate(everything) if r is choice)
+        said = [*self.work.narrow.notes, *notes]
+        if sampled:
+            said.append(
+                f"The search saw a sample of {searched:,} of {len(table):,} rows; the front is fitted on more."
+            )
+        if self.archive.forgotten:
+            said.append(f"{self.archive.forgotten:,} candidates of large error are not kept.")
+        return Result(
+            table=table, candidates_seen=candidates, picked=picked, ended=ended, settings=self.settings.told(),
+            seed=self.settings.seed, elapsed=self.clock.elapsed, notes=tuple(said),
+        )  # fmt: skip
+
+    def refit_front(self) -> None:
+        """Constants and FVU of the front on many more rows than were searched on."""
+        records = self.archive.front()
+        if not records:
+            return
+        self.work.widen()
+        tokens, constants = pack([self.work.expression(r.tokens, r.constants) for r in records])
+        fits = self.work.fit(tokens, constants, restarts=0, steps=10)
+        self.archive.best.clear()
+        for k, r in enumerate(records):
+            fresh = replace(
+                r, constants=tuple(fits.constants[k, : len(r.constants)].tolist()), fvu=float(fits.fvu[k])
+            )
+            self.archive.records[r.tokens] = fresh
+            self.archive.best[r.complexity] = fresh
+
+    def standard_errors(self, records: Sequence[Record]) -> list[tuple[float, ...]]:
+        """Standard errors of the constants of each law; NaN where a law was rescaled to raw units."""
+        if not records:
+            return []
+        tokens, constants = pack([self.work.expression(r.tokens, r.constants) for r in records])
+        fits = self.work.fit(tokens, constants, restarts=0, steps=1, covariance=True)
+        assert fits.covariance is not None
+        out = []
+        for k, r in enumerate(records):
+            law = self.work.law(r.tokens, r.constants)
+            if law.constants == r.constants:
+                with np.errstate(invalid="ignore"):
+                    spread = np.sqrt(np.diagonal(fits.covariance[k]))[: len(r.constants)]
+                out.append(tuple(spread.tolist()))
+            else:
+                out.append((math.nan,) * len(law.constants))
+        return out

@@ -1,0 +1,232 @@
+"""What comes next: the batches of a search, in the order in which its methods take turns."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from nbsr import models
+from nbsr.engine.archive import Archive
+from nbsr.engine.clock import Clock
+from nbsr.engine.control import Control
+from nbsr.engine.methods import Said, Turns, asking, first, overheard, plain
+from nbsr.engine.settings import NEED_NETWORK, Settings
+from nbsr.engine.work import Work
+from nbsr.errors import UsageError
+from nbsr.expression import Expression
+from nbsr.generate.base import Method, Phrase, Proposals, Task, pack_phrases
+from nbsr.generate.bricks import parts_of
+from nbsr.generate.pairs import pairs
+from nbsr.network import Network, Told, find
+
+__all__ = ["Schedule"]
+
+# Turns of `auto` are counted in batches, so that a budget of evaluations gives the same candidates anywhere; where
+# there is none, a slow machine comes to the network after some time all the same.
+WAKE, WAKE_SECONDS = 20, 1.0  # of pairs, or seconds, before the network is made ready beside them
+PATIENCE = 0.5  # share of the seconds to wait for a network where candidates are the limit
+WATCH = 0.05  # seconds between looks at whether the search goes on
+GLANCE = 0.2  # seconds to wait for a network where torch is there, or being loaded just now
+HUNT, HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
+ROUND = (("network", 1), ("evolve", 4), ("pairs", 2))
+ASKED = (("bricks", 2), ("softmax", 1), ("mcts", 1))  # turns within those of the network
+DRAWN = 512  # laws that the network is asked for
+QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
+BRICKS = 200
+
+LATE = "The network was not ready within half of the seconds, so another run may find other laws. Give more of them."
+UNASKED = "There was no network to ask for laws of a certain complexity."
+
+
+class Schedule:
+    """The batches of one search.
+
+    Arguments:
+        spent: whether the budget is used up.
+        note: takes a sentence for the person.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        settings: Settings,
+        archive: Archive,
+        clock: Clock,
+        control: Control,
+        spent: Callable[[], bool],
+        note: Callable[[str], None],
+    ):
+        self.work, self.settings, self.archive = work, settings, archive
+        self.clock, self.control, self.spent, self.note = clock, control, spent, note
+
+    def batches(self) -> Method:
+        """The person's own laws, and then those of the method."""
+        start = self.starting_laws()
+        if start:
+            tokens, constants = pack_phrases(start)
+            yield Proposals(tokens, constants, "start", restarts=16, steps=60)
+        name = self.settings.method
+        if name == "auto":
+            yield from self.auto(self.task())
+        elif name in NEED_NETWORK:
+            yield from self.asking(name)
+        else:
+            if self.settings.complexity is not None:
+                self.note(UNASKED)
+            yield from first(plain(name, self.task()), self.settings.choices)
+
+    def task(self) -> Task:
+        """What every method is told."""
+        rows = self.work.rows
+        return Task(
+            inputs=rows.inputs, response=rows.response, weights=rows.weights, vocabulary=self.work.vocabulary,
+            constraints=self.work.constraints, seed=self.settings.seed,
+            best=lambda: [(r.tokens, r.constants, r.fvu) for r in self.archive.front()],
+            deadline=self.clock.ending,
+        )  # fmt: skip
+
+    def starting_laws(self) -> list[Phrase]:
+        """The person's own laws, constants free."""
+        laws = []
+        for text in self.settings.start:
+            law = Expression.parse(text, self.work.vocabulary, free_constants=True)
+            if not self.work.constraints.allows(law):
+                raise UsageError(f"The starting law {text!r} does not obey the constraints of this search.")
+            laws.append(Phrase(law.tokens, law.constants, law.complexity))
+        return laws
+
+    # -- auto
+
+    def auto(self, task: Task) -> Method:
+        """Pairs, of what the network does not hold for unlikely; then in turn with evolution and what it says."""
+        network = self.network()
+        if network is not None:
+            task = replace(task, odds=lambda heard=network: heard.odds)
+            if self.settings.counted:
+                self.come_in_time(network)
+            elif "torch" in sys.modules:
+                network.wait(GLANCE)
+        turn = Turns(pairs=plain("pairs", task), evolve=plain("evolve", task))
+        yield from self.hunt(turn, network)
+        while turn or network is not None:
+            if network is not None and (network.ready or not turn):
+                if not self.came(network, self.spent):
+                    return
+                turn.add("network", self.forgiving(self.listen(network, task)))
+                network = None
+            for name, batches in ROUND:
+                yield from turn(name, batches)
+
+    def hunt(self, turn: Turns, network: Network | None) -> Method:
+        """Pairs alone, the network being made ready beside them; where time is the limit, not for too long."""
+        enough = HUNT_SHARE * (self.settings.seconds or math.inf)
+        for batches in range(HUNT):
+            if network is not None and (batches == WAKE or self.clock.elapsed > WAKE_SECONDS):
+                network.begin()
+            if self.clock.elapsed > enough and not self.settings.counted:
+                return
+            yield from turn("pairs", 1)
+
+    def listen(self, network: Network, task: Task) -> Method:
+        """What the network says of the table, pairs that are built of its words and by its odds, and tree search."""
+        told = self.told(network)
+        said: list[Said] = []
+        drawn = overheard(asking("softmax", task, told, self.settings.choices or DRAWN), said)
+        turn = Turns(softmax=drawn)
+        yield from turn("softmax", 1)
+        bricks = self.bricks(said)
+        if bricks:
+            turn.add("bricks", pairs(task, bricks))
+        turn.add("mcts", asking("mcts", task, told, None))
+        while turn:
+            for name, batches in ASKED:
+                yield from turn(name, batches)
+
+    def bricks(self, said: list[Said]) -> list[Phrase]:
+        """The parts of the best and of the likeliest laws that the network said."""
+        laws = sorted((law for law in said if math.isfinite(law.fvu)), key=lambda law: law.fvu)
+        likely = sorted(laws, key=lambda law: -law.log_prob)
+        chosen = [Phrase(law.tokens, law.constants, 0) for law in laws[:QUARRIED] + likely[:QUARRIED]]
+        return parts_of(dict.fromkeys(chosen), self.work.vocabulary, BRICKS)
+
+    # -- the network
+
+    def asking(self, name: str) -> Method:
+        """A method that needs a network; the clock stands still until that is ready."""
+        network = self.network()
+        yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
+        began = time.monotonic()
+        came = network is not None and self.came(network)
+        self.clock.paused += time.monotonic() - began
+        if not came:
+            return
+        assert network is not None
+        told = self.told(network)
+        try:
+            yield from asking(name, self.task(), told, self.settings.choices)
+        except UsageError as failure:
+            if not self.archive.records:
+                raise
+            self.note(f"The search ended early: {failure}")
+
+    def network(self) -> Network | None:
+        """The network on its way, or None where the search does without."""
+        model = find(self.settings.model)
+        if model is None:
+            if self.settings.complexity is not None:
+                self.note(UNASKED)
+            return None
+        try:
+            models.find(model)
+        except UsageError as failure:
+            self.gone(failure)
+            return None
+        rows = self.work.rows
+        return Network(
+            model,
+            rows.inputs,
+            rows.response,
+            self.work.vocabulary,
+            self.settings.complexity,
+            self.settings.device,
+        )
+
+    def came(self, network: Network, over: Callable[[], bool] = lambda: False) -> bool:
+        """Wait for the network until it is ready, the search is stopped or this says enough; whether it is ready."""
+        while not (network.ready or self.control.stopped or over()):
+            network.wait(WATCH)
+        return network.ready
+
+    def come_in_time(self, network: Network) -> None:
+        """Wait for the network for half of the seconds at most, and note where that is too short."""
+        until = PATIENCE * (self.settings.seconds or math.inf)
+        self.came(network, lambda: self.spent() or self.clock.elapsed > until)
+        if not network.ready and self.clock.elapsed > until:
+            self.note(LATE)
+
+    def told(self, network: Network) -> Told:
+        """Wait until the network knows the table, and note which columns it was not told."""
+        told = network.answer()
+        if told.left_out:
+            names = [self.work.vocabulary.variables[column] for column in told.left_out]
+            said = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
+            listed = " and ".join([", ".join(said[:-1]), said[-1]] if said[1:] else said)
+            self.note(
+                f"The network knows {told.variables} columns and was told the most relevant; "
+                f"{listed} {'are' if names[1:] else 'is'} left to the other methods."
+            )
+        return told
+
+    def forgiving(self, method: Method) -> Method:
+        """A method that asks the network; it ends with a note where the network fails."""
+        try:
+            yield from method
+        except UsageError as failure:
+            self.gone(failure)
+
+    def gone(self, failure: UsageError) -> None:
+        """Note that the network failed."""
+        self.note(f"The search went on without the network. {failure}")

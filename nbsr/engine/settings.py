@@ -1,0 +1,152 @@
+"""What a search is asked to do, judged before it begins."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nbsr import models
+from nbsr.errors import UsageError, did_you_mean
+from nbsr.expression import Constraints, Vocabulary
+from nbsr.network import find
+from nbsr.operators import OPERATORS, resolve_all
+from nbsr.score import RULES
+
+if TYPE_CHECKING:
+    Text = str | int | float | None | tuple[str, ...]
+
+METHODS = {
+    "auto": "pairs first, then the network and what is built from its words, evolution and tree search in turn",
+    "pairs": "all pairs of small expressions by linear algebra, with monomials peeled off and inverted targets",
+    "evolve": "evolution with every constant refined, one island for each complexity",
+    "exhaustive": "every distinct expression, shortest first",
+    "softmax": "expressions drawn from the network, each only once",
+    "beam": "the expressions that the network holds for the likeliest",
+    "mcts": "tree search with the network's word and what refinement says of it",
+    "prior": "random expressions from the prior, the baseline",
+}
+NEED_NETWORK = ("softmax", "beam", "mcts")  # those that need a network
+REFINERS = ("lm", "bfgs", "lbfgsb", "neldermead", "powell", "trf", "dogbox")
+DEVICES = ("auto", "cpu", "cuda")
+
+# Without a wish, the operators that measured laws are made of; every other one has to be asked for.
+_USUAL = (
+    "+", "-", "*", "/", "neg", "inv", "pow", "pow2", "pow3", "pow4", "pow5", "pow1_2", "pow1_3",
+    "sin", "cos", "tan", "asin", "acos", "atan", "tanh", "exp", "log", "abs",
+)  # fmt: skip
+_IMPLIED = {
+    "*": ("pow2", "pow3", "pow4", "pow5"), "/": ("inv",), "-": ("neg",),
+    "pow": ("pow2", "pow3", "pow4", "pow5", "pow1_2", "pow1_3"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of `nbsr.search`, by the names that they have there.
+
+    Raises UsageError for a setting that makes no sense.
+    """
+
+    method: str
+    seconds: float | None
+    seed: int
+    operators: tuple[str, ...] | None
+    forbid: tuple[str, ...]
+    require: tuple[str, ...]
+    max_complexity: int
+    max_evaluations: int | None
+    start: tuple[str, ...]
+    score: str
+    parsimony: float
+    refiner: str
+    device: str
+    model: str | None
+    choices: int | None
+    complexity: int | None
+
+    def __post_init__(self) -> None:
+        named = (("method", METHODS), ("score", RULES), ("refiner", REFINERS), ("device", DEVICES))
+        for key, choices in named:
+            value = getattr(self, key)
+            if value not in choices:
+                raise UsageError(
+                    f"There is no {key} {value!r}; choose from {', '.join(choices)}."
+                    + did_you_mean(str(value), choices)
+                )
+        self._check_limits()
+        if self.device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise UsageError("There is no CUDA device here; use device 'auto' or 'cpu'.")
+        if self.method in NEED_NETWORK:
+            check_network(self.method, self.model)
+
+    def _check_limits(self) -> None:
+        seconds = self.seconds
+        if seconds is None and self.max_evaluations is None:
+            raise UsageError("A search needs a limit; give seconds or max_evaluations.")
+        if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
+            raise UsageError(f"'seconds' must be a positive number, got {seconds!r}.")
+        for key, least in (("max_evaluations", 1), ("max_complexity", 1), ("choices", 1), ("complexity", 1)):
+            value = getattr(self, key)
+            if value is not None and (not isinstance(value, (int, np.integer)) or value < least):
+                raise UsageError(f"'{key}' must be a whole number of at least {least}, got {value!r}.")
+        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
+            raise UsageError(f"'seed' must be a whole number that is not negative, got {self.seed!r}.")
+
+    @property
+    def counted(self) -> bool:
+        """Whether candidates are the limit, so that turns must not depend on time."""
+        return self.max_evaluations is not None
+
+    def told(self) -> "Mapping[str, Text]":
+        """By name, as a result keeps them."""
+        return asdict(self)
+
+    def constraints(self, vocabulary: Vocabulary) -> Constraints:
+        """The person's wishes for the forms of laws.
+
+        The powers that `*` and `/` spell out are allowed with them, and an operator that is required is allowed.
+        """
+        if self.operators is None:
+            names = list(_USUAL) + [n for n, row in OPERATORS.items() if row.definition is not None]
+        else:
+            names = list(resolve_all(self.operators))
+            for name, implied in _IMPLIED.items():
+                names += implied if name in names else ()
+        for text in self.require:
+            wide = Constraints.build(vocabulary, None, self.max_complexity, require=(text,))
+            names += [vocabulary.name(t) for t in wide.require[0].tokens if vocabulary.is_operator(t)]
+        constraints = Constraints.build(
+            vocabulary, list(dict.fromkeys(names)), self.max_complexity, self.forbid, self.require
+        )
+        if not constraints.variables:
+            raise UsageError("Every column is forbidden; leave at least one that the law may use.")
+        return constraints
+
+
+def texts(value: Iterable[str] | str, name: str) -> tuple[str, ...]:
+    """One text or several, as a tuple."""
+    if isinstance(value, str):
+        return (value,)
+    told = tuple(value)
+    for text in told:
+        if not isinstance(text, str):
+            raise UsageError(f"'{name}' takes texts such as 'sin(?)', got {text!r}.")
+    return told
+
+
+def check_network(method: str, model: str | Path | None) -> None:
+    """Raises UsageError where the method needs a network and there is none."""
+    found = find(model)
+    if found is None:
+        lacks = "none comes with this nbsr" if model is None else "model 'none' leaves it out"
+        raise UsageError(
+            f"The method {method!r} asks a network, and {lacks}; give as model the directory of one that was "
+            "trained with `nbsr train`, or choose another method."
+        )
+    models.find(found)

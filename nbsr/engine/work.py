@@ -1,0 +1,106 @@
+"""The table as a search sees it: the columns and rows that it works on, the language, and how laws are fitted there."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from nbsr.engine.settings import Settings
+from nbsr.expression import Expression, Vocabulary
+from nbsr.refine import Fits, Problem, refine
+from nbsr.score import fvu
+from nbsr.simplify import simplify
+from nbsr.table import Table
+
+__all__ = ["Work"]
+
+_ROWS = 1000  # a larger table is searched on a sample of so many rows
+_FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
+_COLUMNS = 24  # columns that a search looks at
+
+
+class Work:
+    """What is fitted, and on what.
+
+    Attributes:
+        table: as the person gave it.
+        narrow: with the columns that the search looks at.
+        rows: the rows that it works on, in scaled columns.
+        vocabulary, constraints: what a law may be made of.
+    """
+
+    def __init__(self, table: Table, settings: Settings):
+        self.table, self.settings = table, settings
+        self.narrow = table.screen(_COLUMNS)
+        self.rows = self.narrow.sample(_ROWS, seed=settings.seed)
+        self.vocabulary = Vocabulary(self.narrow.names)
+        self.constraints = settings.constraints(self.vocabulary)
+        self._problem: Problem | None = None
+        self._raw: dict[tuple[tuple[int, ...], tuple[float, ...]], Expression] = {}
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the search works on fewer rows than there are."""
+        return len(self.rows) < len(self.table)
+
+    @property
+    def problem(self) -> Problem:
+        """The working rows made ready to be fitted."""
+        if self._problem is None:
+            self._problem = Problem.of(self.rows.inputs, self.rows.response, self.rows.weights)
+        return self._problem
+
+    def widen(self) -> None:
+        """Work on many more rows from here on."""
+        self.rows, self._problem = self.narrow.sample(_FINAL_ROWS, seed=self.settings.seed), None
+
+    def fit(
+        self,
+        tokens: Integer[np.ndarray, "candidates length"],
+        starts: Float[np.ndarray, "candidates constants"] | None,
+        restarts: int,
+        steps: int,
+        deadline: float | None = None,
+        covariance: bool = False,
+    ) -> Fits:
+        """Fit on the working rows."""
+        return refine(
+            tokens, self.problem, self.vocabulary, starts=starts, restarts=restarts, max_steps=steps,
+            method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, covariance=covariance,
+        )  # fmt: skip
+
+    def judge(self, laws: Sequence[Expression]) -> Float[np.ndarray, " laws"]:
+        """The FVU of laws as they stand, nothing fitted; NaN where one is not finite."""
+        if not laws:
+            return np.empty(0)
+        values = np.array([law.predict(self.rows.inputs) for law in laws])
+        return np.asarray(fvu(self.rows.response, values, self.rows.weights))
+
+    def expression(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Expression:
+        """In the scaled columns of the working rows."""
+        return Expression(tokens, constants, self.vocabulary)
+
+    def law(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Expression:
+        """In the person's units."""
+        key = (tokens, constants)
+        if key not in self._raw:
+            self._raw[key] = self._unscaled(self.expression(tokens, constants))
+        return self._raw[key]
+
+    def _unscaled(self, law: Expression) -> Expression:
+        table = self.narrow
+        if np.all(table.scale == 1) and table.target_scale == 1:
+            return law
+        column = {
+            name: Expression.apply(
+                "*",
+                Expression.constant(float(s), self.vocabulary),
+                Expression.variable(name, self.vocabulary),
+            )
+            for name, s in zip(table.names, table.scale, strict=True)
+            if s != 1
+        }
+        law = law.substitute(column)
+        if table.target_scale != 1:
+            law = Expression.apply("*", Expression.constant(1 / table.target_scale, self.vocabulary), law)
+        return simplify(law)
