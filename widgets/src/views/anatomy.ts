@@ -1,0 +1,6 @@
+import type { MakeView } from "../core/context";
+
+export const anatomyView: MakeView = (host) => {
+  host.textContent = "This view is on its way.";
+  return { update() {}, destroy: () => host.replaceChildren() };
+};
