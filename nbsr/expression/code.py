@@ -13,7 +13,7 @@ from nbsr.expression.numeric import definition
 from nbsr.expression.vocabulary import CONST, Vocabulary, fold
 from nbsr.operators import ATOM, POWER, PRODUCT, UNARY
 
-BACKENDS = ("numpy", "torch")
+BACKENDS = ("numpy", "torch", "c")
 
 _SHARED = {
     "inv": ("1/{a:3}", PRODUCT),
@@ -23,6 +23,14 @@ _SHARED = {
 }
 _NUMPY_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh",
                 "atanh": "arctanh", "pow1_2": "sqrt", "pow1_3": "cbrt"}  # fmt: skip
+_C_NAMES = {
+    "abs": "fabs",
+    "pow1_2": "sqrt",
+    "pow1_3": "cbrt",
+    "pow1_5": "root5",
+    "max": "maximum",
+    "min": "minimum",
+}
 _TEMPLATES = {
     "numpy": _SHARED | {
         "erf": ("erf({a})", ATOM),
@@ -38,20 +46,51 @@ _TEMPLATES = {
         "pow1_3": ("torch.sign({a})*torch.abs({a})**(1/3)", PRODUCT),
         "pow1_5": ("torch.sign({a})*torch.abs({a})**0.2", PRODUCT),
     },
+    "c": {
+        "inv": ("1.0/{a:3}", PRODUCT),
+        "pow": ("pow({a}, {b})", ATOM),
+        **{f"pow{k}": (f"pow({{a}}, {k}.0)", ATOM) for k in range(2, 6)},
+        "pow1_4": ("pow({a}, 0.25)", ATOM),
+        "pow1_5": ("root5({a})", ATOM),
+        **{f"mult{k}": (f"{k}.0*{{a:3}}", PRODUCT) for k in range(2, 6)},
+        **{f"div{k}": (f"{{a:2}}/{k}.0", PRODUCT) for k in range(2, 6)},
+        "max": ("maximum({a}, {b})", ATOM),
+        "min": ("minimum({a}, {b})", ATOM),
+    },
 }  # fmt: skip
+_MODULES = {"numpy": "np.", "torch": "torch.", "c": ""}
+_RENAMED = {"numpy": _NUMPY_NAMES, "torch": {}, "c": _C_NAMES}
+# What math.h lacks, written so that NaN is passed on.
+_C_HELPERS = {
+    "sign": "double sign(double a) { return isnan(a) ? a : (double)((a > 0.0) - (a < 0.0)); }",
+    "sigmoid": "double sigmoid(double a) { return 1.0/(1.0 + exp(-a)); }",
+    "root5": "double root5(double a) { return copysign(pow(fabs(a), 0.2), a); }",
+    "maximum": "double maximum(double a, double b) { return isnan(a) || a > b ? a : b; }",
+    "minimum": "double minimum(double a, double b) { return isnan(a) || a < b ? a : b; }",
+}
+# Words that no parameter may be called: keywords, what the code itself calls, and macros of compilers.
+_C_TAKEN = frozenset(
+    """
+    auto break case char const continue default do double else enum extern float for goto if inline int long register
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+    asm typeof bool true false nullptr alignas alignof constexpr static_assert thread_local typeof_unqual
+    f sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log erf pow sqrt cbrt fabs copysign isnan
+    sign sigmoid root5 maximum minimum NAN INFINITY HUGE_VAL linux unix i386 errno
+    """.split()
+)
 
 
-def argument_names(names: Sequence[str]) -> list[str]:
-    """A Python identifier for every column, its own name where possible."""
-    taken = {"np", "torch", "f", "erf", "expit"}
+def argument_names(names: Sequence[str], backend: str) -> list[str]:
+    """An identifier of the language for every column, its own name where possible."""
+    taken = {*_C_TAKEN} if backend == "c" else {"np", "torch", "f", "erf", "expit"}
     result = []
     for name in names:
         # Python itself reads identifiers in their compatible form, so two kinds of mu would be one name
         plain = unicodedata.normalize("NFKC", name)
-        if not name.isidentifier():
+        if not name.isidentifier() or (backend == "c" and (not name.isascii() or name.startswith("_"))):
             plain = re.sub("[^A-Za-z0-9_]+", "_", plain).strip("_")
             plain = plain if plain.isidentifier() else f"x_{plain}"
-        while keyword.iskeyword(plain) or plain in taken:
+        while plain in taken or (backend != "c" and keyword.iskeyword(plain)):
             plain += "_"
         taken.add(plain)
         result.append(plain)
@@ -64,8 +103,7 @@ def template(name: str, backend: str, own: tuple[str, int]) -> tuple[str, int]:
         return _TEMPLATES[backend][name]
     if own[1] != ATOM:
         return own
-    module = {"numpy": "np", "torch": "torch"}[backend]
-    return f"{module}.{_NUMPY_NAMES.get(name, name) if backend == 'numpy' else name}({{a}})", ATOM
+    return f"{_MODULES[backend]}{_RENAMED[backend].get(name, name)}({{a}})", ATOM
 
 
 def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabulary, backend: str) -> str:
@@ -73,12 +111,15 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
     if backend not in BACKENDS:
         raise UsageError(f"There is no code for '{backend}'; known are: {', '.join(BACKENDS)}.")
     used = sorted({token for token in tokens if vocabulary.is_variable(token)})
-    arguments = argument_names([vocabulary.name(token) for token in used])
     free = [i for i, value in enumerate(constants) if math.isnan(value)]
-    free_arguments = dict(zip(free, argument_names(free_names(vocabulary, len(free)))))
-    wrap = {"numpy": "np.float64({})", "torch": "torch.tensor({}, dtype=torch.float64)"}[backend]
+    names = [vocabulary.name(token) for token in used]
+    arguments = argument_names([*names, *free_names(vocabulary, len(free))], backend)
+    free_arguments = dict(zip(free, arguments[len(used) :]))
+    wrap = "np.float64({})" if backend == "numpy" else "torch.tensor({}, dtype=torch.float64)"
 
     def number(value: float) -> str:
+        if backend == "c":  # where a number without a point would be an integer
+            return decimal(value) if math.isfinite(value) else "INFINITY" if value > 0 else "-INFINITY"
         whole = value == int(value) and abs(value) < 1e6
         return str(int(value)) if whole else decimal(value)
 
@@ -101,12 +142,11 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
             text, precedence = template(row.name, backend, (row.infix, row.precedence))
             # plain numbers alone would be Python's arithmetic, and no tensor
             plain = [i for i, (_, value) in enumerate(values) if value is not None]
-            as_arrays = (
-                plain if len(plain) == len(values) or (backend == "torch" and precedence == ATOM) else []
-            )
+            alone = len(plain) == len(values) or (backend == "torch" and precedence == ATOM)
+            as_arrays = plain if alone and backend != "c" else []
             for i in as_arrays:
                 pieces[i] = (wrap.format(decimal(values[i][1])), ATOM, False)
-            if row.name == "pow" and values[1][1] is not None and 1 not in as_arrays:
+            if row.name == "pow" and backend != "c" and values[1][1] is not None and 1 not in as_arrays:
                 # a whole negative exponent as an integer is an error on integer arrays
                 exponent = decimal(values[1][1])
                 pieces[1] = (exponent, UNARY if exponent.startswith("-") else ATOM, True)
@@ -116,16 +156,30 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
 
     columns = {token: (name, ATOM, False) for token, name in zip(used, arguments)}
     text = body(tokens, constants, vocabulary, columns, free_arguments)[0][0]
+    renamed = [(argument, name) for argument, name in zip(arguments, names) if argument != name]
+    if backend == "c":
+        return _in_c(text, arguments, renamed)
     lines = ["import numpy as np" if backend == "numpy" else "import torch"]
-    special = [
-        name for name in ("erf", "expit") if backend == "numpy" and re.search(rf"(?<!\w){name}\(", text)
-    ]
+    special = [name for name in ("erf", "expit") if backend == "numpy" and _calls(text, name)]
     if special:
         lines.append(f"from scipy.special import {', '.join(special)}")
     lines += ["", ""]
-    for token, name in zip(used, arguments):
-        if name != vocabulary.name(token):
-            lines.append(f"# {name} is the column {vocabulary.name(token)!r}")
-    lines.append(f"def f({', '.join([*arguments, *free_arguments.values()])}):")
+    lines += [f"# {argument} is the column {name!r}" for argument, name in renamed]
+    lines.append(f"def f({', '.join(arguments)}):")
     lines.append(f"    return {text}")
+    return "\n".join(lines) + "\n"
+
+
+def _calls(text: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){name}\(", text) is not None
+
+
+def _in_c(text: str, arguments: Sequence[str], renamed: Sequence[tuple[str, str]]) -> str:
+    """The whole of a C99 file around the value of `f`."""
+    lines = ["#include <math.h>", ""]
+    helpers = [f"static {helper}" for name, helper in _C_HELPERS.items() if _calls(text, name)]
+    lines += [*helpers, ""] if helpers else []
+    lines += [f"// {argument} is the column {ascii(name)}" for argument, name in renamed]
+    lines.append(f"double f({', '.join(f'double {name}' for name in arguments) or 'void'})")
+    lines += ["{", f"    return {text};", "}"]
     return "\n".join(lines) + "\n"

@@ -219,7 +219,7 @@ class Result:
         return self.candidate(pick).expression.sympy()
 
     def code(self, kind: str = "numpy", pick: "int | str | Candidate | None" = None) -> str:
-        """Source of a function of the columns, for "numpy" or "torch", at full precision."""
+        """Source of a function of the columns, for "numpy", "torch" or "c", at full precision."""
         return self.candidate(pick).expression.code(kind)
 
     def torch(self, pick: "int | str | Candidate | None" = None) -> Any:
