@@ -1,8 +1,11 @@
 """The language: what people type, exact printing, every form of an expression, patterns and constraints."""
 
+import ctypes
 import itertools
 import math
 import re
+import subprocess
+import xml.etree.ElementTree as ElementTree
 
 import mpmath
 import numpy as np
@@ -440,8 +443,90 @@ def test_code_is_what_a_person_would_write():
     )
     assert "scipy.special import erf" in parse("erf(x)").code()
     assert "def f(x, c0):" in parse("c0*x", free_constants=True).code("torch")
-    with pytest.raises(UsageError, match="known are: numpy, torch"):
+    assert e.code("c") == (
+        "#include <math.h>\n\n"
+        "static double maximum(double a, double b) { return isnan(a) || a > b ? a : b; }\n\n"
+        "// a_b is the column 'a b'\n"
+        "double f(double x, double lambda, double a_b)\n"
+        "{\n    return 2.5*pow(sin(x), 2.0) + pow(a_b, -2.0)/maximum(lambda, 2.0);\n}\n"
+    )
+    with pytest.raises(UsageError, match="known are: numpy, torch, c"):
         e.code("fortran")
+    with pytest.raises(UsageError, match="no function for 'c'"):
+        e.callable("c")
+
+
+# Column names that are no parameters in C: keywords, functions, macros, what could end a comment or a line.
+C_NAMES = Vocabulary(
+    (
+        "x",
+        "double",
+        "sin",
+        "f",
+        "linux",
+        "_Bool",
+        "__x",
+        "*/ system(1); /*",
+        "a\nb",
+        "tail\\",
+        "λ",
+        "maximum",
+        "c0",
+        "😀",
+    )
+)
+
+
+def compiled(code, where):
+    """The function `f` of a text in C, warnings being errors."""
+    (where / "f.c").write_text(code, encoding="utf-8")
+    command = [
+        "cc",
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "f.c",
+        "-o",
+        "f.so",
+        "-lm",
+    ]
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True)
+    assert done.returncode == 0, code + done.stderr
+    function = ctypes.CDLL(str(where / "f.so")).f
+    function.restype = ctypes.c_double
+    return function
+
+
+@settings(deadline=None, max_examples=40)
+@given(e=expressions(C_NAMES, values=well_behaved, most=14, operators=[n for n in BUILT_IN if n != "tan"]))
+def test_c_agrees_with_numpy(tmp_path_factory, e):
+    columns = np.random.default_rng(0).uniform(0.2, 2.0, (6, len(e.variables)))
+    columns[3:] *= -1
+    function = compiled(e.code("c"), tmp_path_factory.mktemp("c"))
+    function.argtypes = [ctypes.c_double] * len(e.variables)
+    namespace = {}
+    exec(e.code("numpy"), namespace)
+    with np.errstate(all="ignore"):
+        expected = np.broadcast_to(np.asarray(namespace["f"](*columns.T), dtype=float), 6)
+    fine = ~(np.abs(expected) >= 1e9)
+    found = np.array([function(*row) for row in columns])
+    np.testing.assert_allclose(found[fine], expected[fine], rtol=1e-9, atol=1e-9)
+
+
+def test_c_of_operators_of_ones_own_and_of_nan(lorentz, tmp_path):
+    vocabulary = Vocabulary(("x", "y"))
+    e = Expression.parse("c0*lorentz(x/4) + max(x, y)*sign(y) + min(y, x)", vocabulary, free_constants=True)
+    function = compiled(e.code("c"), tmp_path)
+    function.argtypes = [ctypes.c_double] * 3
+    own = 2.0 / math.sqrt(1 - 1 / 64)
+    assert function(0.5, -1.0, 2.0) == pytest.approx(own - 0.5 - 1.0)
+    assert math.isnan(function(0.5, math.nan, 2.0)) and math.isnan(function(math.nan, 1.0, 2.0))
+    (tmp_path / "constant").mkdir()
+    assert compiled(parse("2/3*0.5").code("c"), tmp_path / "constant")() == pytest.approx(1 / 3)
 
 
 def test_poles_are_nan_inside_too():
@@ -544,7 +629,20 @@ def test_sympy_symbols_are_the_columns_whatever_their_names():
         ("1e-30*x", r"10^{-30} x"),
         ("1.23456789*x", r"1.235 x"),
         ("log_price", r"\mathrm{log}_{\mathrm{price}}"),
-        ("`a b`**2*`50%`", r"\mathrm{a\ b}^{2} \mathrm{50\%}"),
+        ("`a b`**2*`50%`", r"\mathrm{a\ b}^{2} \cdot \mathrm{50\%}"),
+        (
+            "0.499*log_price*`a b`^2*x",
+            r"0.499 \, \mathrm{log}_{\mathrm{price}} \cdot \mathrm{a\ b}^{2} \cdot x",
+        ),
+        ("`a b`*sin(x)*sqrt(y)", r"\mathrm{a\ b} \sin\left(x\right) \sqrt{y}"),
+        ("`a b`*sqrt(y)/`50%`/x", r"\frac{\mathrm{a\ b} \, \sqrt{y}}{\mathrm{50\%} \cdot x}"),
+        ("2.5*x*m1*(y + z)*exp(x)", r"2.5 x m_{1} \left(y + z\right) e^{x}"),
+        ("1.5e-9*`a b`*(x + y)", r"1.5 \times 10^{-9} \, \mathrm{a\ b} \left(x + y\right)"),
+        ("exp(x + y + z + m1 + m2 + r + v + c)", r"e^{x + y + z + m_{1} + m_{2} + r + v + c}"),
+        (
+            "exp(-(1.234*x + 5.678*y + 9.876*z + 5.432*r))",
+            r"\exp\left(-\left(1.234 x + 5.678 y + 9.876 z + 5.432 r\right)\right)",
+        ),
         ("`µ`*`lambda`", r"\mu \lambda"),
         ("pi*x/2", r"\frac{\pi x}{2}"),
         ("(pi/2)*x", r"\frac{\pi}{2} x"),
@@ -586,6 +684,179 @@ def test_latex_tells_the_constant_from_the_column():
     assert Expression.parse("`pi`*3.141592653589793", vocabulary).latex() == r"3.142 \pi"
 
 
+@pytest.mark.parametrize(
+    "row", [row for row in OPERATORS.values() if r"\left" in row.latex or "sqrt" in row.latex]
+)
+def test_functions_are_printed_as_the_table_says(row):
+    operands = [Expression.variable(name, XY) for name in ("x", "y")[: row.arity]]
+    assert Expression.apply(row.name, *operands).latex() == row.latex.replace("#1", "x").replace("#2", "y")
+
+
+# -- MathML
+
+
+def element(e: Expression, digits: int | None = 4):
+    """The tree of an expression's MathML, which has to be well-formed XML with one root."""
+    return ElementTree.fromstring(e.mathml(digits))
+
+
+CHILDREN = {"msup": 2, "msub": 2, "mfrac": 2, "mroot": 2, "msqrt": 1, "mspace": 0, "mi": 0, "mn": 0, "mo": 0}
+
+
+def check_structure(root):
+    """Elements of MathML Core alone, each with as many children as it needs, and no attribute that could do harm."""
+    for node in root.iter():
+        assert node.tag == "mrow" or len(node) == CHILDREN[node.tag]
+        assert set(node.attrib) <= {"mathvariant", "stretchy", "width"}
+        assert (node.text or "").strip() if node.tag in ("mi", "mn", "mo") else not node.text
+        # a page that typesets what lies between dollars, or behind backslashes, finds none in a text
+        assert len(node.text or "") == 1 or not set(node.text or "") & set("$\\")
+
+
+HOSTILE = Vocabulary(
+    ("<script>alert(1)</script>", "&amp;", "$x$", "a$b", "\\(x\\)", '"quote\'', "😀", "λ", "]]>", "a\nb", "x_<b>", "_",
+     "‮txet", "\ufffe", "é", "t\x7f", "two words", "$", "x1")
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.one_of(expressions(HOSTILE), expressions(ODD)), st.sampled_from([None, 1, 4]))
+def test_mathml_is_well_formed_whatever_the_columns_are_called(e, digits):
+    check_structure(element(e, digits))
+    assert not re.search(r"&(?!(?:amp|lt|gt|quot|#x27|#x2061|#x2062);)", e.mathml(digits))
+
+
+@pytest.mark.parametrize("name", HOSTILE.variables)
+def test_mathml_shows_names_as_they_are(name):
+    shown = "".join(element(Expression.variable(name, HOSTILE)).itertext())
+    assert shown == {
+        "a\nb": "a\xa0b", "two words": "two\xa0words", "‮txet": "\ufffdtxet", "\ufffe": "\ufffd", "t\x7f": "t\ufffd",
+        "x_<b>": "x<b>",
+    }.get(name, name)  # fmt: skip
+
+
+def read_mathml(node):
+    """The MathML as Python, by what the eye sees: only brackets, bars, roots and superscripts hold together."""
+    parts = [read_mathml(child) for child in node]
+    if node.tag == "mfrac":
+        return f"({parts[0]})/({parts[1]})"
+    if node.tag == "msup":
+        return f"Raised({parts[0]}, {parts[1]})" if parts[0] in FUNCTIONS else f"{parts[0]}**({parts[1]})"
+    if node.tag in ("msqrt", "mroot"):
+        return f"root({parts[0]}, {parts[1] if node.tag == 'mroot' else 2})"
+    if node.tag == "mrow" and [child.text for child in node][0::2] == ["|", "|"]:
+        return f"abs({parts[1]})"
+    if node.tag == "msub":
+        return "_".join(parts)
+    if node.tag in ("mrow", "mspace"):
+        return "".join(parts)
+    signs = {
+        "\u2062": "*",
+        "\u2061": "",
+        "⋅": "*",
+        "×": "*",
+        "−": "-",
+        "e": "math.e",
+        "π": "math.pi",
+        "∞": "math.inf",
+    }
+    return signs.get(node.text, node.text) if node.tag in ("mi", "mo") else f"Real({node.text})"
+
+
+class Real(np.float64):
+    """A number as the eye reads it: two of them side by side would be one."""
+
+
+def root(a, k):
+    return np.sign(a) * np.abs(a) ** (1 / k) if k % 2 or a >= 0 else np.nan
+
+
+FUNCTIONS = {
+    **{name: getattr(np, name) for name in ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
+                                            "exp", "maximum", "minimum")},
+    "arsinh": np.arcsinh, "arcosh": np.arccosh, "artanh": np.arctanh, "ln": np.log, "erf": math.erf,
+    "max": max, "min": min, "sgn": np.sign, "σ": lambda a: 1 / (1 + np.exp(-a)),
+}  # fmt: skip
+
+
+def test_mathml_of_the_forms_of_latex():
+    """What the eye reads in the MathML has the value of the formula: every bracket that is needed is there."""
+
+    class Raised:
+        def __init__(self, function, power):
+            self.function, self.power = function, power
+
+        def __call__(self, *operands):
+            return self.function(*operands) ** self.power
+
+    names = {**FUNCTIONS, "Raised": Raised, "Real": Real, "root": root, "math": math, "abs": abs}
+
+    @settings(deadline=None, max_examples=300)
+    @given(expressions(values=well_behaved, operators=[n for n in BUILT_IN if n != "tan"]))
+    def check(e):
+        with np.errstate(all="ignore"):
+            expected = e.predict(np.array([[0.7, 1.3]]))[0]
+            assume(np.isfinite(expected) and abs(expected) < 1e9)
+            text = read_mathml(element(e, None))
+            found = eval(text, {**names, "x": np.float64(0.7), "y": np.float64(1.3)})
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-9), text
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x", "<mi>x</mi>"),
+        ("2*x", "<mrow><mn>2</mn><mo>&#x2062;</mo><mi>x</mi></mrow>"),
+        ("-x", "<mrow><mo>−</mo><mi>x</mi></mrow>"),
+        ("m1/r^2", "<mfrac><msub><mi>m</mi><mn>1</mn></msub><msup><mi>r</mi><mn>2</mn></msup></mfrac>"),
+        ("x - y", "<mrow><mi>x</mi><mo>−</mo><mi>y</mi></mrow>"),
+        ("cbrt(x)", "<mroot><mi>x</mi><mn>3</mn></mroot>"),
+        ("sqrt(alpha_1)", "<msqrt><msub><mi>α</mi><mn>1</mn></msub></msqrt>"),
+        ("abs(x)", '<mrow><mo stretchy="true">|</mo><mi>x</mi><mo stretchy="true">|</mo></mrow>'),
+        (
+            "sin(x)^2",
+            '<mrow><msup><mi mathvariant="normal">sin</mi><mn>2</mn></msup><mo>&#x2061;</mo>'
+            "<mrow><mo>(</mo><mi>x</mi><mo>)</mo></mrow></mrow>",
+        ),
+        (
+            "max(x, 2)",
+            '<mrow><mi mathvariant="normal">max</mi><mo>&#x2061;</mo>'
+            "<mrow><mo>(</mo><mi>x</mi><mo>,</mo><mn>2</mn><mo>)</mo></mrow></mrow>",
+        ),
+        (
+            "sigmoid(x)",
+            "<mrow><mi>σ</mi><mo>&#x2061;</mo><mrow><mo>(</mo><mi>x</mi><mo>)</mo></mrow></mrow>",
+        ),
+        ("exp(x)", "<msup><mi>e</mi><mi>x</mi></msup>"),
+        (
+            "1.5e-9*log_price",
+            "<mrow><mrow><mn>1.5</mn><mo>×</mo><msup><mn>10</mn><mrow><mo>−</mo><mn>9</mn></mrow></msup></mrow>"
+            '<mo>&#x2062;</mo><mspace width="0.17em"/>'
+            '<msub><mi mathvariant="normal">log</mi><mi mathvariant="normal">price</mi></msub></mrow>',
+        ),
+        ("`a b`*`50%`", '<mrow><mi mathvariant="normal">a\xa0b</mi><mo>⋅</mo><mi mathvariant="normal">50%</mi></mrow>'),
+        (
+            "(pi/2)*x",
+            "<mrow><mfrac><mi>π</mi><mn>2</mn></mfrac>"
+            '<mo>&#x2062;</mo><mspace width="0.17em"/><mi>x</mi></mrow>',
+        ),
+        ("1e-30", "<msup><mn>10</mn><mrow><mo>−</mo><mn>30</mn></mrow></msup>"),
+        ("2/3", "<mfrac><mn>2</mn><mn>3</mn></mfrac>"),
+    ],
+)  # fmt: skip
+def test_mathml(text, expected):
+    assert Expression.parse(text, PHYSICS).mathml() == expected
+
+
+def test_mathml_of_free_constants_patterns_and_great_depth():
+    assert "<mi>c</mi><mn>0</mn>" in parse("c0*x", free_constants=True).mathml()
+    assert "<mi>?</mi>" in parse("?*x", pattern=True).mathml()
+    deep = Expression((*[XY.id("sin"), XY.id("neg")] * 450, XY.variable(0)), (), XY)
+    assert deep.mathml().count("<mi>x</mi>") == 1
+
+
 # -- users' own operators
 
 
@@ -609,6 +880,7 @@ def test_own_operator_has_every_form(lorentz):
     x, y = sympy.symbols("x y", real=True)
     assert sympy.simplify(e.sympy() - 2 / sympy.sqrt(1 - x**2 / 16) + y) == 0
     assert e.latex() == r"2 \gamma\left(\frac{x}{4}\right) - y"
+    assert "<mi>γ</mi><mo>&#x2061;</mo>" in e.mathml()
     assert Expression.parse(str(e), vocabulary) == e and e.complexity == 9
     namespace = {}
     exec(e.code(), namespace)
@@ -624,6 +896,7 @@ def test_own_operator_from_a_function():
         e = Expression.parse("bell(x, 1)", Vocabulary(("x",)))
         np.testing.assert_allclose(e.predict(np.array([[3.0]])), math.exp(-2))
         assert e.latex() == r"\operatorname{bell}\left(x, 1\right)"
+        assert e.mathml().startswith('<mrow><mi mathvariant="normal">bell</mi>')
     finally:
         unregister("bell")
 

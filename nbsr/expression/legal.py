@@ -34,13 +34,21 @@ class LegalMask:
     Arguments:
         constraints: over this vocabulary.
         max_length: the most tokens that a whole expression may have.
+        forced: beginnings, one of which every expression must have; none where all are free.
     """
 
-    def __init__(self, vocabulary: Vocabulary, constraints: Constraints, max_length: int):
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        constraints: Constraints,
+        max_length: int,
+        forced: Sequence[Sequence[int]] = (),
+    ):
         self._complexity_left = min(constraints.max_complexity, _NEVER - 1)
         self._length_left = min(max_length, self._complexity_left)  # a token costs one at least
         self._automaton = _Automaton(vocabulary, constraints, self._length_left)
         self._contexts = _Contexts(self._automaton)
+        self._beginnings = _Beginnings(forced, vocabulary.size)
 
     def start(self, rows: int) -> "LegalState":
         """The beginnings of so many expressions."""
@@ -51,6 +59,8 @@ class LegalMask:
             np.full(rows, self._contexts.first),
             np.full(rows, self._length_left),
             np.full(rows, self._complexity_left),
+            self._beginnings,
+            np.full(rows, self._beginnings.first),
         )
 
 
@@ -60,12 +70,15 @@ class LegalState:
 
     context: `[K]` what is still waited for; prefixes of one context have the same legal endings but for the budget.
     length_left, complexity_left: `[K]` what those may use.
+    place: `[K]` how far the row is within the forced beginnings; 0 for one that is past them.
     """
 
     contexts: "_Contexts"
     context: Int[np.ndarray, "rows"]
     length_left: Int[np.ndarray, "rows"]
     complexity_left: Int[np.ndarray, "rows"]
+    beginnings: "_Beginnings"
+    place: Int[np.ndarray, "rows"]
 
     def __len__(self) -> int:
         return len(self.context)
@@ -75,14 +88,21 @@ class LegalState:
         """Which rows are complete expressions."""
         return self.context == _FINISHED
 
+    @property
+    def ending(self) -> Int[np.ndarray, "rows"]:
+        """Equal numbers for rows that have the same legal endings but for the budget."""
+        return self.context * len(self.beginnings) + self.place
+
     def mask(self) -> Bool[np.ndarray, "rows tokens"]:
         """Which token may come next in each row; PAD alone where it is complete."""
         need = self.contexts.need
         if need.shape[1] == 1:
             left = np.minimum(self.length_left, self.complexity_left)
-            return need[self.context, 0] <= left[:, None]
-        left = np.where(self.length_left >= 0, self.complexity_left, -1)
-        return need[self.context, np.maximum(self.length_left, 0)] <= left[:, None]
+            legal = need[self.context, 0] <= left[:, None]
+        else:
+            left = np.where(self.length_left >= 0, self.complexity_left, -1)
+            legal = need[self.context, np.maximum(self.length_left, 0)] <= left[:, None]
+        return legal & self.beginnings.allowed[self.place] if self.place.any() else legal
 
     def advance(self, tokens: Integer[np.ndarray, "rows"]) -> "LegalState":
         """With one more token in each row; a token that was not legal leaves nothing legal behind it."""
@@ -91,13 +111,48 @@ class LegalState:
             self.contexts.after(self.context, tokens),
             self.length_left - (tokens != PAD),
             self.complexity_left - self.contexts.automaton.complexity[tokens],
+            self.beginnings,
+            self.beginnings.after[self.place, tokens] if self.place.any() else self.place,
         )
 
     def select(self, rows: Integer[np.ndarray, "selected"]) -> "LegalState":
         """These rows, which may repeat."""
         return LegalState(
-            self.contexts, self.context[rows], self.length_left[rows], self.complexity_left[rows]
-        )
+            self.contexts, self.context[rows], self.length_left[rows], self.complexity_left[rows],
+            self.beginnings, self.place[rows],
+        )  # fmt: skip
+
+
+class _Beginnings:
+    """The beginnings that are forced, as a tree; place 0 is past them, where everything is allowed.
+
+    Attributes:
+        first: the place of the empty prefix.
+        allowed: `[places, V]` which tokens go on.
+        after: `[places, V]` where they lead.
+    """
+
+    def __init__(self, forced: Sequence[Sequence[int]], size: int):
+        places: dict[tuple[int, ...], int] = {}
+        whole = {tuple(beginning) for beginning in forced}
+        free = not whole or () in whole
+        # a beginning of another one leaves more open, so that the longer one adds nothing
+        short = {word for word in whole if not any(word[:n] in whole for n in range(len(word)))}
+        for word in sorted(short) if not free else ():
+            for n in range(len(word)):
+                places.setdefault(word[:n], len(places) + 1)
+        self.first = 0 if free else 1
+        self.allowed = np.zeros((len(places) + 1, size), bool)
+        self.allowed[0] = True
+        self.after = np.zeros((len(places) + 1, size), np.int64)
+        for word in short if not free else ():
+            for n, token in enumerate(word):
+                here = places[word[:n]]
+                self.allowed[here, token] = True
+                self.after[here, token] = places.get(word[: n + 1], 0)
+
+    def __len__(self) -> int:
+        return len(self.allowed)
 
 
 class _Contexts:

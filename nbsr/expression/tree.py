@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float, Integer, Num
 
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.expression.code import BACKENDS, code
+from nbsr.expression.code import code
 from nbsr.expression.infix import infix
 from nbsr.expression.latex import latex
+from nbsr.expression.mathml import mathml
 from nbsr.expression.numeric import evaluate
 from nbsr.expression.parse import parse
 from nbsr.expression.patterns import PatternAutomaton
@@ -252,8 +253,8 @@ class Expression:
         Arguments:
             backend: "numpy" (arrays or numbers in, array out) or "torch" (tensors in and out).
         """
-        if backend not in BACKENDS:
-            raise UsageError(f"There is no function for '{backend}'; known are: {', '.join(BACKENDS)}.")
+        if backend not in ("numpy", "torch"):
+            raise UsageError(f"There is no function for '{backend}'; known are: numpy, torch.")
         names, vocabulary = self.variables, self.vocabulary
 
         def f(*columns: Any, **named: Any) -> Any:
@@ -294,6 +295,14 @@ class Expression:
         """
         return latex(self.tokens, self.constants, self.vocabulary, digits)
 
+    def mathml(self, digits: int | None = 4) -> str:
+        """The inside of a <math> element, built as `latex` is; well-formed XML, whatever the columns are called.
+
+        Arguments:
+            digits: significant digits of constants that have no name; None prints them in full.
+        """
+        return mathml(self.tokens, self.constants, self.vocabulary, digits)
+
     def sympy(self, rational: bool = False) -> "sympy.Expr":
         """SymPy's form, over real symbols called like the columns; users' operators are expanded.
 
@@ -305,11 +314,11 @@ class Expression:
     def code(self, backend: str = "numpy") -> str:
         """Source text of a function `f` of the columns that occur (and of the free constants).
 
-        The text is plain NumPy or torch for people to paste: at a pole it gives infinity where our own value is
-        NaN; everywhere else the values agree.
+        The text is plain NumPy, torch or C99 for people to paste: at a pole it gives infinity where our own value
+        is NaN; everywhere else the values agree.
 
         Arguments:
-            backend: "numpy" or "torch".
+            backend: "numpy", "torch" or "c".
         """
         return code(self.tokens, self.constants, self.vocabulary, backend)
 
