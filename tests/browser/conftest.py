@@ -1,18 +1,19 @@
-"""A real JupyterLab, and a real Chromium that drives it."""
+"""A real JupyterLab and Notebook 7 with the wheel of nbsr, and a real Chromium that drives them."""
 
 import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from installed import ROOT, clean_environment
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 PATIENCE = 90_000  # milliseconds; a busy machine is no failure
 FLAGS = [
@@ -23,33 +24,49 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+AXE = ROOT / "widgets/node_modules/axe-core/axe.min.js"
+APPS = {"lab": "jupyterlab", "notebook": "notebook"}
+
+App = Literal["lab", "notebook"]
 
 
-class Lab:
-    """A JupyterLab server in a folder of its own, without a token, on a free port of this machine."""
+class Server:
+    """JupyterLab or Notebook 7 of an environment, in a folder of its own, without a token, on a free port.
 
-    def __init__(self, folder: Path):
+    `kernels` is a folder of further kernels, as in share/jupyter/kernels.
+    """
+
+    def __init__(self, app: App, python: Path, folder: Path, kernels: Path | None = None):
+        self.app: App = app
         self.root = folder / "root"
+        self.root.mkdir(parents=True)
+        self._settings = folder / "settings"
         runtime = folder / "runtime"
-        self.root.mkdir()
         places = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
+        if kernels is not None:
+            places["JUPYTER_PATH"] = str(kernels.parent)
         options = {
             "ServerApp.port": "0",
             "ServerApp.root_dir": str(self.root),
             "ServerApp.allow_root": "True",
+            "ServerApp.open_browser": "False",
             "ServerApp.password": "",
             "ServerApp.disable_check_xsrf": "True",
             "IdentityProvider.token": "",
-            "LabApp.expose_app_in_browser": "True",
-            "LabApp.news_url": "",
-            "LabApp.workspaces_dir": str(folder / "workspaces"),
-            "LabApp.user_settings_dir": str(folder / "settings"),
         }
-        self.log = (folder / "log").open("w+")
+        for name in ("LabApp", "JupyterNotebookApp"):
+            options |= {
+                f"{name}.expose_app_in_browser": "True",
+                f"{name}.news_url": "",
+                f"{name}.workspaces_dir": str(folder / "workspaces"),
+                f"{name}.user_settings_dir": str(self._settings),
+            }
+        self._log = (folder / "log").open("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", *(f"--{k}={v}" for k, v in options.items())],
+            [str(python), "-m", APPS[app], *(f"--{name}={value}" for name, value in options.items())],
+            cwd=folder,  # `python -m` looks for modules there: not the working tree
             env={**os.environ, **places, "IPYTHONDIR": str(folder / "ipython")},
-            stdout=self.log,
+            stdout=self._log,
             stderr=subprocess.STDOUT,
         )
         self.url = self._wait_for_url(runtime)
@@ -65,10 +82,18 @@ class Lab:
                 except (OSError, ValueError):
                     pass
             time.sleep(0.1)
-        self.log.seek(0)
-        raise RuntimeError(f"JupyterLab did not start:\n{self.log.read()}")
+        raise RuntimeError(f"{APPS[self.app]} did not start:\n{self.log}")
 
-    def write(self, name: str, cells: list[str]) -> None:
+    @property
+    def log(self) -> str:
+        """What the server and its kernels have printed."""
+        return Path(self._log.name).read_text()
+
+    def page_of(self, name: str) -> str:
+        """The address of a notebook."""
+        return f"{self.url}lab/tree/{name}?reset" if self.app == "lab" else f"{self.url}notebooks/{name}"
+
+    def write(self, name: str, cells: list[str], kernel: str = "python3") -> None:
         """A notebook with these code cells; one that begins with `#` and a space is text."""
         made = nbformat.v4.new_notebook(
             cells=[
@@ -77,12 +102,18 @@ class Lab:
                 else nbformat.v4.new_code_cell(cell)
                 for cell in cells
             ],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
         )
         nbformat.write(made, self.root / name)
 
     def read(self, name: str) -> nbformat.NotebookNode:
         return nbformat.read(self.root / name, as_version=4)
+
+    def send_comms_over_subshells(self, on: bool) -> None:
+        """JupyterLab's setting, for pages that are opened from now on."""
+        file = self._settings / "@jupyterlab/apputils-extension/kernels-settings.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"commsOverSubshells": "perCommTarget" if on else "disabled"}))
 
     def end_kernels(self) -> None:
         with urllib.request.urlopen(f"{self.url}api/sessions") as answer:
@@ -95,16 +126,23 @@ class Lab:
         self.end_kernels()
         self._process.terminate()
         self._process.wait(20)
-        self.log.close()
+        self._log.close()
 
 
 class Notebook:
     """A notebook that is open in the browser."""
 
-    def __init__(self, page: Page, lab: Lab, name: str):
-        self.page, self.lab, self.name = page, lab, name
-        page.goto(f"{lab.url}lab/tree/{name}?reset")
+    def __init__(self, page: Page, server: Server, name: str):
+        self.page, self.server, self.name = page, server, name
+        self.complaints: list[str] = []  # errors on the page's console
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(server.page_of(name))
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
 
     def command(self, name: str) -> None:
         """One of JupyterLab's commands; it is started, not waited for."""
@@ -112,7 +150,7 @@ class Notebook:
 
     def wait_for_kernel(self) -> None:
         self.page.wait_for_function(
-            "() => { const context = window.jupyterapp.shell.currentWidget?.sessionContext;"
+            "() => { const context = window.jupyterapp?.shell.currentWidget?.sessionContext;"
             " const kernel = context?.session?.kernel;"
             " return context?.isReady && kernel?.connectionStatus === 'connected' && kernel?.status === 'idle'; }",
             timeout=PATIENCE,
@@ -123,11 +161,24 @@ class Notebook:
         self.command("notebook:run-all-cells")
 
     def run(self, cell: int) -> None:
+        """Run a cell and wait for its end."""
         self.wait_for_kernel()
+        self.start(cell, wait=True)
+
+    def start(self, cell: int, wait: bool = False) -> None:
+        """Run a cell, behind those that run already."""
         self.page.evaluate(
-            "async cell => { const app = window.jupyterapp; app.shell.currentWidget.content.activeCellIndex = cell;"
-            " await app.commands.execute('notebook:run-cell'); }",
-            cell,
+            "async ([cell, wait]) => { const app = window.jupyterapp;"
+            " app.shell.currentWidget.content.activeCellIndex = cell;"
+            " const end = app.commands.execute('notebook:run-cell'); if (wait) await end; }",
+            [cell, wait],
+        )
+
+    def wait_for_end(self, cell: int) -> None:
+        """Wait until a cell that was run has its number: the kernel's light may say idle before that."""
+        expected = "cell => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-Cell')[cell]"
+        self.page.wait_for_function(
+            f"{expected}.querySelector('.jp-InputPrompt').textContent)", arg=cell, timeout=PATIENCE
         )
 
     def interrupt(self) -> None:
@@ -143,12 +194,42 @@ class Notebook:
     def save(self) -> None:
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
+    def barriers(self, selector: str) -> list[str]:
+        """What axe-core holds for a serious or critical barrier to people inside an element, a line each."""
+        if not self.page.evaluate("() => 'axe' in window"):
+            self.page.add_script_tag(path=AXE)
+        return self.page.evaluate(
+            "async selector => { const { violations } = await axe.run(selector, { resultTypes: ['violations'] });"
+            " return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').flatMap("
+            "({ id, help, nodes }) => nodes.map(({ target }) => `${id}: ${help}: ${target.join(' ')}`)); }",
+            selector,
+        )
+
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    yield lab
-    lab.close()
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of the clean environment that has the wheel."""
+    return clean_environment(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def lab(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server("lab", python, tmp_path_factory.mktemp("lab"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def notebook7(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server("notebook", python, tmp_path_factory.mktemp("notebook"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["lab", "notebook7"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """JupyterLab and Notebook 7 in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

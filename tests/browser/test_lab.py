@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from conftest import PATIENCE, Lab, Notebook
+from conftest import PATIENCE, Notebook, Server
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -17,7 +17,7 @@ def report(notebook: Notebook, cell: int, status: str):
     return notebook.output(cell).locator(f".nbsr[data-nbsr={status}]")
 
 
-def test_a_law_is_found_shown_and_kept(lab: Lab, page: Page):
+def test_a_law_is_found_shown_and_kept(lab: Server, page: Page):
     lab.write("kepler.ipynb", [SETUP, KEPLER, "kepler.best.fvu < 1e-4"])
     notebook = Notebook(page, lab, "kepler.ipynb")
     notebook.run_all()
@@ -52,7 +52,7 @@ def test_a_law_is_found_shown_and_kept(lab: Lab, page: Page):
     assert re.search(r"FVU = \S+ · complexity \d", foreign.output(1).inner_text())
 
 
-def test_the_stop_button_keeps_what_was_found_and_ends_run_all(lab: Lab, page: Page):
+def test_the_stop_button_keeps_what_was_found_and_ends_run_all(lab: Server, page: Page):
     forever = "%%regress planets --seconds 600 -o kept\nperiod ~ distance\nforbid: pow, sqrt, ^"
     lab.write(
         "stop.ipynb", [SETUP, forever, "print('this must not run')", "print(type(kept).__name__, kept is _)"]
@@ -68,7 +68,7 @@ def test_the_stop_button_keeps_what_was_found_and_ends_run_all(lab: Lab, page: P
     expect(notebook.output(3)).to_contain_text("Result True")
 
 
-def test_the_view_of_a_background_search_stays_in_its_cell(lab: Lab, page: Page):
+def test_the_view_of_a_background_search_stays_in_its_cell(lab: Server, page: Page):
     behind = "%%regress planets --seconds 600 --background -o job\nperiod ~ distance\nforbid: pow, sqrt, ^"
     wait = "import time\nwhile job.best is None: time.sleep(0.05)\ntime.sleep(1.5)\njob.stop()\njob.wait(60).ended"
     lab.write("background.ipynb", [SETUP, behind, wait])
@@ -80,7 +80,7 @@ def test_the_view_of_a_background_search_stays_in_its_cell(lab: Lab, page: Page)
     expect(notebook.output(2)).to_have_text("'stopped'")
 
 
-def test_a_slip_is_a_sentence_and_stops_run_all(lab: Lab, page: Page):
+def test_a_slip_is_a_sentence_and_stops_run_all(lab: Server, page: Page):
     lab.write("slip.ipynb", [SETUP, "%%regress planets --secnods 3\ny ~ x", "print('this must not run')"])
     notebook = Notebook(page, lab, "slip.ipynb")
     notebook.run_all()
