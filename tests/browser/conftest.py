@@ -53,11 +53,11 @@ class Server:
             "ServerApp.password": "",
             "ServerApp.disable_check_xsrf": "True",
             "IdentityProvider.token": "",
+            "LabApp.news_url": "",
         }
         for name in ("LabApp", "JupyterNotebookApp"):
             options |= {
                 f"{name}.expose_app_in_browser": "True",
-                f"{name}.news_url": "",
                 f"{name}.workspaces_dir": str(folder / "workspaces"),
                 f"{name}.user_settings_dir": str(self._settings),
             }
@@ -110,7 +110,7 @@ class Server:
         return nbformat.read(self.root / name, as_version=4)
 
     def send_comms_over_subshells(self, on: bool) -> None:
-        """JupyterLab's setting, for pages that are opened from now on."""
+        """A setting of the front end, for pages that are opened from now on."""
         file = self._settings / "@jupyterlab/apputils-extension/kernels-settings.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"commsOverSubshells": "perCommTarget" if on else "disabled"}))
