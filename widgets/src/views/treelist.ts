@@ -1,0 +1,226 @@
+/**
+ * The search tree as a list that is read and walked: the twin of its picture for keyboards and screen readers.
+ *
+ * By WAI-ARIA's tree: one stop for the Tab key, arrows walk, right opens, left closes, Enter selects. Only the rows in
+ * sight and the one that has the focus are in the document, however long the list is.
+ */
+
+import type { Part } from "../core/layout";
+import { h, near, set } from "./dom";
+
+const TALL = 26; // pixels of a row, as in the style sheet
+const BEYOND = 8; // rows kept in the document above and below those in sight
+
+export interface ListEvents {
+  /** Text that is seen and text that is heard, of a place. */
+  words(place: number): { shown: Node[]; heard: string };
+  select(place: number): void;
+  /** Opens or closes; a stub shows more. */
+  toggle(place: number): void;
+  menu(place: number): void;
+  focus(place: number): void; // the place with the focus changed, -1 where it left the list
+}
+
+export class TreeList {
+  readonly element = h("div.nbsr-tree-list", { role: "tree", "aria-label": "Search tree" });
+  private readonly space = h("div.nbsr-tree-space", { role: "presentation" });
+  private part: Part | null = null;
+  private active = 0; // place with the tabindex
+  private selected = -1;
+  private focused = false;
+  private readonly rows = new Map<number, HTMLElement>();
+  private typed = "";
+  private typedAt = 0;
+
+  constructor(host: HTMLElement, private readonly events: ListEvents) {
+    this.element.append(this.space);
+    host.append(this.element);
+    this.element.addEventListener("scroll", () => this.draw());
+    this.element.addEventListener("keydown", (event) => this.key(event));
+    this.element.addEventListener("focusin", () => {
+      this.focused = true;
+      this.events.focus(this.active);
+    });
+    this.element.addEventListener("focusout", () => {
+      this.focused = false;
+      this.events.focus(-1);
+    });
+    this.element.addEventListener("click", (event) => {
+      const row = near(event, "place", this.element);
+      if (!row) return;
+      const place = Number(row.dataset.place);
+      this.activate(place);
+      if (near(event, "handle", row) || this.part?.hidden[place]) this.events.toggle(place);
+      else this.events.select(place);
+    });
+    this.element.addEventListener("dblclick", (event) => {
+      const row = near(event, "place", this.element);
+      if (row) this.events.toggle(Number(row.dataset.place));
+    });
+    this.element.addEventListener("contextmenu", (event) => {
+      const row = near(event, "place", this.element);
+      if (!row) return;
+      event.preventDefault();
+      this.events.menu(Number(row.dataset.place));
+    });
+  }
+
+  get hasFocus(): boolean {
+    return this.focused;
+  }
+
+  /** Shows a part; the focus stays on its node where that is still shown, or goes to the nearest one above it. */
+  show(part: Part, selected: number, activeNode: number): void {
+    const before = this.part;
+    this.part = part;
+    this.selected = selected;
+    if (before !== part) this.forget();
+    const place = part.placeOf(activeNode);
+    this.active = Math.max(0, place >= 0 ? place : Math.min(this.active, part.length - 1));
+    this.space.style.height = `${part.length * TALL}px`;
+    this.draw();
+    if (this.focused) this.rows.get(this.active)?.focus({ preventScroll: true });
+  }
+
+  get activePlace(): number {
+    return this.active;
+  }
+
+  /** Lets a place have the focus of the list, and the focus itself where `take` says so. */
+  activate(place: number, take = true): void {
+    if (!this.part || place < 0 || place >= this.part.length) return;
+    this.active = place;
+    this.scrollTo(place);
+    this.draw();
+    if (take) this.rows.get(place)?.focus({ preventScroll: true });
+    if (this.focused) this.events.focus(place);
+  }
+
+  rowOf(place: number): HTMLElement | undefined {
+    return this.rows.get(place);
+  }
+
+  /** The words of the rows may have changed. */
+  refresh(): void {
+    for (const [place, row] of this.rows) this.fillRow(row, place);
+  }
+
+  private forget(): void {
+    // The row with the focus stays in the document, or the focus would fall out of the list.
+    for (const [place, row] of this.rows) if (!row.contains(document.activeElement)) (row.remove(), this.rows.delete(place));
+    const kept = [...this.rows.values()];
+    this.rows.clear();
+    const place = this.part?.placeOf(Number(kept[0]?.dataset.node)) ?? -1;
+    if (kept.length && place >= 0) {
+      this.rows.set(place, kept[0]);
+      this.fillRow(kept[0], place);
+    } else for (const row of kept) row.remove();
+  }
+
+  private scrollTo(place: number): void {
+    const { scrollTop, clientHeight } = this.element;
+    const top = place * TALL;
+    if (top < scrollTop) this.element.scrollTop = top;
+    else if (top + TALL > scrollTop + clientHeight) this.element.scrollTop = top + TALL - clientHeight;
+  }
+
+  private draw(): void {
+    const { part } = this;
+    if (!part) return;
+    const first = Math.max(0, Math.floor(this.element.scrollTop / TALL) - BEYOND);
+    const end = Math.min(part.length, Math.ceil((this.element.scrollTop + this.element.clientHeight) / TALL) + BEYOND);
+    for (const [place, row] of this.rows) {
+      if ((place >= first && place < end) || place === this.active) continue;
+      row.remove();
+      this.rows.delete(place);
+    }
+    const places = new Set<number>([this.active]);
+    for (let place = first; place < end; place++) places.add(place);
+    let after: Element | null = null;
+    for (const place of [...places].sort((a, b) => a - b)) {
+      if (place >= part.length) continue;
+      let row = this.rows.get(place);
+      if (!row) {
+        row = h("div.nbsr-tree-row", { role: "treeitem" });
+        this.rows.set(place, row);
+        if (after) after.after(row);
+        else this.space.prepend(row);
+      }
+      this.fillRow(row, place);
+      after = row;
+    }
+  }
+
+  private fillRow(row: HTMLElement, place: number): void {
+    const part = this.part!;
+    const { shown, heard } = this.events.words(place);
+    const openable = this.openable(place);
+    row.style.top = `${place * TALL}px`;
+    row.style.setProperty("--nbsr-level", String(Math.min(24, part.level[place] - 1)));
+    set(row, "data-place", place);
+    set(row, "data-node", part.hidden[place] ? -1 : part.node[place]);
+    set(row, "tabindex", place === this.active ? 0 : -1);
+    set(row, "aria-level", part.level[place]);
+    set(row, "aria-label", heard);
+    set(row, "aria-expanded", openable ? String(part.open[place] === 1) : null);
+    set(row, "aria-selected", String(place === this.selected));
+    const handle = h("span.nbsr-tree-handle", { "data-handle": "", "aria-hidden": "true" }, openable ? (part.open[place] ? "▾" : "▸") : "");
+    row.replaceChildren(handle, ...shown);
+  }
+
+  /** Whether a node has children at all is told by the words of the view. */
+  openable: (place: number) => boolean = () => false;
+
+  private key(event: KeyboardEvent): void {
+    const { part, active } = this;
+    if (!part || event.altKey || event.ctrlKey || event.metaKey) return;
+    const open = part.open[active] === 1;
+    const go = (place: number): void => this.activate(Math.max(0, Math.min(part.length - 1, place)));
+    const actions: Record<string, () => void> = {
+      ArrowDown: () => go(active + 1),
+      ArrowUp: () => go(active - 1),
+      PageDown: () => go(active + 10),
+      PageUp: () => go(active - 10),
+      Home: () => go(0),
+      End: () => go(part.length - 1),
+      ArrowRight: () => {
+        if (part.hidden[active]) this.events.toggle(active);
+        else if (!open && this.openable(active)) this.events.toggle(active);
+        else if (open) go(active + 1);
+      },
+      ArrowLeft: () => {
+        if (open) this.events.toggle(active);
+        else if (part.above[active] >= 0) go(part.above[active]);
+      },
+      Enter: () => (part.hidden[active] ? this.events.toggle(active) : this.events.select(active)),
+      " ": () => (part.hidden[active] ? this.events.toggle(active) : this.events.select(active)),
+      ContextMenu: () => this.events.menu(active),
+      F10: () => event.shiftKey && this.events.menu(active),
+      "*": () => {
+        const { above } = part;
+        for (let place = part.length - 1; place >= 0; place--) {
+          if (above[place] === above[active] && !part.open[place] && this.openable(place)) this.events.toggle(place);
+        }
+      },
+    };
+    if (event.shiftKey && event.key.startsWith("Arrow")) return;
+    if (event.key in actions) {
+      event.preventDefault();
+      event.stopPropagation();
+      actions[event.key]();
+    } else if (/^[a-z]$/i.test(event.key)) this.type(event.key);
+  }
+
+  /** Typing the first letters of a token goes to the next row that begins so. */
+  private type(letter: string): void {
+    const now = performance.now();
+    this.typed = now - this.typedAt < 700 ? this.typed + letter.toLowerCase() : letter.toLowerCase();
+    this.typedAt = now;
+    const { length } = this.part!;
+    const from = this.typed.length > 1 ? this.active : this.active + 1;
+    for (let i = 0; i < length; i++) {
+      const place = (from + i) % length;
+      if (this.events.words(place).heard.toLowerCase().startsWith(this.typed)) return this.activate(place);
+    }
+  }
+}
