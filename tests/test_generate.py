@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbsr.expression import CONST, Constraints, Expression, Vocabulary, unpack
-from nbsr.generate.base import Task
+from nbsr.generate.base import Task, seconds_left
 from nbsr.generate.bricks import distinct, factors, monomials, surprise, terms
 from nbsr.generate.evolve import evolve
 from nbsr.generate.exhaustive import exhaustive
@@ -36,7 +35,7 @@ def make_task(X, y, operators=USUAL, seconds=60.0, seed=0, **wishes):
     vocabulary = Vocabulary(tuple(f"x{i + 1}" for i in range(X.shape[1])))
     return Task(
         inputs=X, response=y, weights=None, vocabulary=vocabulary, seed=seed,
-        constraints=Constraints.build(vocabulary, operators, **wishes), deadline=time.monotonic() + seconds,
+        constraints=Constraints.build(vocabulary, operators, **wishes), left=seconds_left(seconds),
     )  # fmt: skip
 
 

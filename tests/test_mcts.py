@@ -13,6 +13,7 @@ from toy_policy import ToyPolicy, language, probabilities, scattered, toy_task, 
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Constraints, Vocabulary, fold
+from nbsr.generate.base import reward
 from nbsr.generate.mcts import (
     OPEN,
     REST,
@@ -21,7 +22,6 @@ from nbsr.generate.mcts import (
     Tree,
     commuted,
     mcts,
-    reward,
 )
 from nbsr.generate.sample import sample
 from nbsr.refine import Problem, refine

@@ -11,6 +11,7 @@ import torch
 from toy_policy import scattered
 
 from nbsr import models
+from nbsr.engine import METHODS, Control, regress, search
 from nbsr.errors import UsageError
 from nbsr.expression import Constraints, Expression, Vocabulary
 from nbsr.generate.base import Phrase, Task
@@ -18,7 +19,6 @@ from nbsr.generate.bricks import parts_of
 from nbsr.generate.pairs import pairs
 from nbsr.model import Model, ModelConfig
 from nbsr.network import Network, find, sparing, summary
-from nbsr.engine import METHODS, Control, regress, search
 from nbsr.table import Table
 
 FEW = ("+", "*", "sin", "exp")
@@ -360,7 +360,7 @@ def test_a_search_that_waits_for_it_can_be_stopped(method, tiny, never):
 
 def test_when_all_else_is_exhausted_it_is_waited_for_until_the_end(tiny, never, monkeypatch):
     for name in ("pairs", "evolve"):
-        monkeypatch.setattr(sys.modules[f"nbsr.generate.{name}"], name, lambda *_: (_ for _ in ()))
+        monkeypatch.setitem(sys.modules["nbsr.engine.methods"]._PLAIN, name, lambda *_: (_ for _ in ()))
     assert not found(model=tiny, seconds=1, max_evaluations=None).candidates_seen
 
 

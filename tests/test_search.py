@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nbsr.engine import METHODS, NEED_NETWORK, Control, regress, search
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
 from nbsr.operators import OPERATORS
-from nbsr.engine import METHODS, NEED_NETWORK, Control, regress, search
 from nbsr.simplify import symbolically_equal
 from nbsr.table import Table
 

@@ -1,13 +1,12 @@
 """Policies made by hand, so that the methods are tested without a network; they also check how they are called."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from nbsr.expression import PAD, Constraints, Vocabulary
-from nbsr.generate.base import Step, Task
+from nbsr.generate.base import Step, Task, seconds_left
 
 Prefix = tuple[int, ...]
 
@@ -103,10 +102,10 @@ def toy_task(
 ) -> Task:
     """A task whose data nobody looks at."""
     columns = len(constraints.vocabulary.variables)
-    deadline = time.monotonic() + seconds
+    left = seconds_left(seconds)
     return Task(
         np.zeros((2, columns)), np.zeros(2), None, constraints.vocabulary, constraints,
-        seed=seed, deadline=deadline, next_token=policy,
+        seed=seed, left=left, next_token=policy,
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def _task(network: Model, X: np.ndarray, y: np.ndarray, **wishes: Any) -> Task:
     vocabulary = Vocabulary(_NAMES)
     policy = Policy(network, encode_table(network, X, y), vocabulary)
     constraints = Constraints.build(vocabulary, OPERATORS_KNOWN, **wishes)
-    return Task(X, y, None, vocabulary, constraints, deadline=math.inf, next_token=policy)
+    return Task(X, y, None, vocabulary, constraints, left=lambda: math.inf, next_token=policy)
 
 
 # -- tokens a second ----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ tidying     the front made presentable
 report      what there is to see
 clock       time spent and left
 control     what a person holds
+acts        what the person may do between two batches
 run         the loop
 """
 
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbsr.engine.control import Control
+from nbsr.engine.control import Answer, Control, Pending
 from nbsr.engine.run import Run
 from nbsr.engine.settings import DEVICES, METHODS, NEED_NETWORK, REFINERS, Settings, check_network, texts
 from nbsr.errors import UsageError
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "DEVICES", "METHODS", "NEED_NETWORK", "REFINERS", "Control", "check_network", "regress", "search",
+    "DEVICES", "METHODS", "NEED_NETWORK", "REFINERS", "Answer", "Control", "Pending", "check_network", "regress",
+    "search",
 ]  # fmt: skip
 
 

@@ -1,7 +1,11 @@
 """What a search remembers: every distinct candidate, and the best of each complexity."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from nbsr.errors import UsageError
+from nbsr.generate.base import Origin
 
 __all__ = ["Archive", "Record"]
 
@@ -20,6 +24,7 @@ class Record:
     elapsed: float
     order: int
     tidy: bool = False  # simplified and polished already
+    origin: Origin | None = None  # what it was made of
 
 
 @dataclass
@@ -30,7 +35,9 @@ class Archive:
     records: dict[tuple[int, ...], Record] = field(default_factory=dict)
     best: dict[int, Record] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    pinned: set[int] = field(default_factory=set)  # orders of those that the person wants in sight
     forgotten: int = 0
+    barred: int = 0  # of those, the ones that broke a rule
     version: int = 0
 
     def add(
@@ -41,6 +48,7 @@ class Archive:
         source: str,
         elapsed: float,
         tidy: bool = False,
+        origin: Origin | None = None,
     ) -> None:
         """Take a candidate in, unless it is known with constants that are as good."""
         known = self.records.get(tokens)
@@ -53,6 +61,7 @@ class Archive:
         record = Record(
             tokens, constants, fvu, sum([price[t] for t in tokens]), source,
             known.elapsed if known is not None and known.fvu <= 2 * fvu else elapsed, order, tidy,
+            known.origin if known is not None and origin is None else origin,
         )  # fmt: skip
         self.records[tokens] = record
         holder = self.best.get(record.complexity)
@@ -68,10 +77,39 @@ class Archive:
             self._forget()
 
     def _forget(self) -> None:
-        keep = [*sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT], *self.best.values()]
+        pinned = [r for r in self.records.values() if r.order in self.pinned]
+        keep = [*sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT], *self.best.values(), *pinned]
         before = len(self.records)
         self.records = {r.tokens: r for r in keep}
         self.forgotten += before - len(self.records)
+
+    def of(self, order: int) -> Record:
+        """The candidate of this number.
+
+        Raises UsageError where there is none, or it is not kept any more.
+        """
+        found = next((r for r in self.records.values() if r.order == order), None)
+        if found is None:
+            raise UsageError(
+                f"There is no law number {order} in this search; it may have been forgotten or ruled out."
+            )
+        return found
+
+    def bar(self, broken: Callable[[Record], bool]) -> int:
+        """Leave out what breaks a rule; answers how many that are."""
+        kept = {r.tokens: r for r in self.records.values() if not broken(r)}
+        gone = len(self.records) - len(kept)
+        self.records = kept
+        self.forgotten += gone  # numbers are not given twice
+        self.best.clear()
+        for record in kept.values():
+            holder = self.best.get(record.complexity)
+            if holder is None or record.fvu < holder.fvu:
+                self.best[record.complexity] = record
+        self.pinned &= {r.order for r in kept.values()}
+        self.barred += gone
+        self.version += 1
+        return gone
 
     def front(self) -> list[Record]:
         """The best of each complexity that beat everything shorter, shortest first."""

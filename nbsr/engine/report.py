@@ -11,26 +11,33 @@ from nbsr.engine.clock import Clock
 from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Work
-from nbsr.expression import pack
+from nbsr.expression import CONST, FREE, pack
 from nbsr.result import Candidate, Result, Snapshot
 from nbsr.score import score
+from nbsr.trace import Trace
 
 __all__ = ["Report"]
 
 _FIT_ROWS = 300  # of a snapshot
+_FEW = 100  # candidates whose origin is told
 
 
 class Report:
     """Puts the archive into the nouns of `nbsr.result`, in the person's units."""
 
-    def __init__(self, work: Work, settings: Settings, archive: Archive, clock: Clock, tidying: Tidying):
+    def __init__(
+        self, work: Work, settings: Settings, archive: Archive, clock: Clock, tidying: Tidying, trace: Trace
+    ):
         self.work, self.settings, self.archive = work, settings, archive
-        self.clock, self.tidying = clock, tidying
+        self.clock, self.tidying, self.trace = clock, tidying, trace
 
     def candidates(
         self, records: Sequence[Record], errors: Mapping[int, tuple[float, ...]] | None = None
     ) -> tuple[Candidate, ...]:
-        """The records as candidates; `errors` by id of the record, NaN where unknown."""
+        """The records as candidates; `errors` by id of the record, NaN where unknown.
+
+        Of what each was made is told where there are few.
+        """
         if not records:
             return ()
         laws = [self.work.law(r.tokens, r.constants) for r in records]
@@ -41,9 +48,30 @@ class Report:
             Candidate(
                 expression=law, errors=known.get(id(r)) or (math.nan,) * len(law.constants), fvu=r.fvu,
                 complexity=c, score=value, source=r.source, elapsed=r.elapsed, order=r.order,
+                origin=self.origin(r) if len(records) <= _FEW or errors and id(r) in errors else "",
+                pinned=r.order in self.archive.pinned,
             )
             for r, law, c, value in zip(records, laws, complexity.tolist(), scores.tolist(), strict=True)
         )  # fmt: skip
+
+    def origin(self, record: Record) -> str:
+        """Of what a law was made, in words."""
+        origin = record.origin
+        if origin is None:
+            return ""
+        said = (
+            f"{origin.how} of {' and '.join(map(self._spelled, origin.parts))}"
+            if origin.parts
+            else origin.how
+        )
+        said += f", for {origin.target}" if origin.target not in ("", "y") else ""
+        return said + (f" with y divided by {self._spelled(origin.peel)}" if origin.peel else "")
+
+    def _spelled(self, tokens: tuple[int, ...]) -> str:
+        known = self.archive.records.get(tokens)
+        if known is not None:
+            return self.work.law(known.tokens, known.constants).infix(digits=3)
+        return self.work.expression(tokens, (FREE,) * tokens.count(CONST)).infix(digits=3)
 
     def snapshot(self, stage: str, result: Result | None = None) -> Snapshot:
         """What there is to see now."""
@@ -60,7 +88,8 @@ class Report:
         left = max(0.0, self.clock.remaining) if math.isfinite(self.clock.deadline) else math.inf
         return Snapshot(
             elapsed=self.clock.elapsed, remaining=left, counts=dict(self.archive.counts), front=front, picked=picked,
-            fit=fit, stage=stage, done=result is not None, result=result,
+            fit=fit, stage=stage, done=result is not None, result=result, trace=self.trace,
+            pinned=self.candidates([r for r in self.archive.records.values() if r.order in self.archive.pinned]),
         )  # fmt: skip
 
     def result(self, ended: str, notes: Sequence[str]) -> Result:
@@ -83,11 +112,14 @@ class Report:
             said.append(
                 f"The search saw a sample of {searched:,} of {len(table):,} rows; the front is fitted on more."
             )
-        if self.archive.forgotten:
-            said.append(f"{self.archive.forgotten:,} candidates of large error are not kept.")
+        forgotten = self.archive.forgotten - self.archive.barred
+        if forgotten:
+            said.append(f"{forgotten:,} candidates of large error are not kept.")
+        if self.archive.barred:
+            said.append(f"{self.archive.barred:,} candidates that broke a rule given later are left out.")
         return Result(
             table=table, candidates_seen=candidates, picked=picked, ended=ended, settings=self.settings.told(),
-            seed=self.settings.seed, elapsed=self.clock.elapsed, notes=tuple(said),
+            seed=self.settings.seed, elapsed=self.clock.elapsed, notes=tuple(said), trace=self.trace,
         )  # fmt: skip
 
     def refit_front(self) -> None:

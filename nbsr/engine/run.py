@@ -5,10 +5,13 @@ front of the archive is tidied (terms dropped, constants snapped) as it moves.
 """
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nbsr.engine.acts import Rules
 from nbsr.engine.archive import Archive
 from nbsr.engine.clock import Clock
 from nbsr.engine.control import Control
@@ -17,11 +20,12 @@ from nbsr.engine.schedule import Schedule
 from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Work
-from nbsr.expression import CONST, PAD, unpack
-from nbsr.generate.base import Proposals
+from nbsr.expression import CONST, PAD, Vocabulary, unpack
+from nbsr.generate.base import Method, Proposals, Steering, reward
 from nbsr.refine import Fits, Status, ready, warm
 from nbsr.result import Snapshot
 from nbsr.table import Table
+from nbsr.trace import Act, Trace
 
 __all__ = ["Run"]
 
@@ -33,6 +37,27 @@ _STAGES = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """What one method did before another one had its turn."""
+
+    source: str
+    at: float
+    batches: int = 0
+    candidates: int = 0
+
+
+def _names(vocabulary: Vocabulary) -> tuple[tuple[str, int], ...]:
+    """Name and arity of each token; a column that is called like an operator stands in backticks."""
+    names = [vocabulary.name(token) for token in range(vocabulary.size)]
+    operators = set(names[: vocabulary.first_variable])
+    shown = [
+        f"`{name}`" if token >= vocabulary.first_variable and name in operators else name
+        for token, name in enumerate(names)
+    ]
+    return tuple(zip(shown, vocabulary.arities, strict=True))
+
+
 class Run:
     """One search.  Whoever iterates over `snapshots` decides whether it goes on."""
 
@@ -42,15 +67,25 @@ class Run:
         self.archive = Archive(self.work.vocabulary.complexities)
         # a sampled table's front is refitted on more rows
         self.clock = Clock(began, settings.seconds, most=2.0 if self.work.sampled else 1.0)
+        self.trace = Trace()
+        self.trace.tokens = _names(self.work.vocabulary)
         self.tidying = Tidying(self.work, settings, self.archive, self.clock)
-        self.report = Report(self.work, settings, self.archive, self.clock, self.tidying)
+        self.report = Report(self.work, settings, self.archive, self.clock, self.tidying, self.trace)
+        self.rules = Rules(settings.forbid, settings.require)
+        self.steering = Steering()
+        self.lock = threading.Lock()  # of a search that is over, which is then asked from any thread
         self.evaluations = 0
+        self.batches = 0
         self.stage = "starting"
         self.ended = "finished"
         self.notes: list[str] = []
         self.schedule = Schedule(
-            self.work, settings, self.archive, self.clock, control, self.spent, self.notes.append
+            self.work, settings, self.archive, self.clock, control, self.spent, self.note, self.steering
         )
+        self._anew = False  # the methods are to begin anew
+        self._turn = _Turn("", 0.0)
+        self._picked = -1  # number of the law that was said to be picked last
+        self._seen = -1  # version of the archive then
 
     def spent(self) -> bool:
         """Whether the budget is used up."""
@@ -67,7 +102,7 @@ class Run:
         try:
             batch = next(method, None)
             while batch is not None and not self.spent() and not self.control.stopped:
-                self.stage = _STAGES.get(batch.source, batch.source)
+                self.begin(batch)
                 fits = None
                 if len(batch):
                     if shown_at < 0:
@@ -78,6 +113,10 @@ class Run:
                     )
                     self.record(batch, fits)
                     self.tidying.best()
+                elif batch.growth is not None:
+                    self.trace.grow(batch.growth, self.clock.elapsed, self.number)
+                self.watch_front()
+                self.batches += 1
                 if exact_at is None and self.exact():
                     exact_at = self.evaluations
                 if exact_at is not None and self.evaluations >= exact_at + self.grace():
@@ -87,17 +126,98 @@ class Run:
                 if self.clock.elapsed - shown_at > (_SOON if new else _LATE):
                     shown_at, shown_version = self.clock.elapsed, self.archive.version
                     yield self.snapshot()
-                self.clock.paused += self.control.wait()
-                try:
-                    batch = method.send(fits)
-                except StopIteration:
-                    batch = None
+                self.clock.paused += self.control.wait(self)
+                if self.archive.version != shown_version and self.control.paused:
+                    shown_at, shown_version = self.clock.elapsed, self.archive.version
+                    yield self.snapshot()
+                method, batch = self.following(method, fits)
             if self.control.stopped:
                 self.ended = self.control.ended
         finally:
             method.close()
         self.tidying.front()
-        yield self.report.snapshot(self.stage, self.report.result(self.ended, self.notes))
+        result = self.report.result(self.ended, self.notes)
+        self.watch_front()
+        self.end_turn()
+        yield self.report.snapshot(self.stage, result)
+        self.control.close(self)
+
+    def following(self, method: Method, fits: Fits | None) -> tuple[Method, Proposals | None]:
+        """The next batch, and the method that it comes from: the same, or one begun anew under other rules."""
+        self.steering.single = self.control.paused
+        try:
+            if self._anew:
+                self._anew = False
+                method.close()
+                method = self.schedule.batches()
+                return method, next(method, None)
+            return method, method.send(fits)
+        except StopIteration:
+            return method, None
+
+    def begin_anew(self) -> None:
+        """Have the methods begin anew with the next batch."""
+        self._anew = True
+
+    # -- telling
+
+    def note(self, sentence: str) -> None:
+        """A sentence for the person, in the result and in the log."""
+        self.notes.append(sentence)
+        self.trace.say(self.clock.elapsed, "note", sentence)
+
+    def note_act(self, name: str, arguments: Mapping[str, object], said: str, law: int = -1) -> None:
+        """Record what the person did."""
+        at = self.clock.elapsed
+        self.trace.acts.append(Act(at, self.batches, name, dict(arguments), said))
+        self.trace.say(at, "act", said, law)
+
+    def begin(self, batch: Proposals) -> None:
+        """Note a new stage, and the turns of the methods."""
+        stage = _STAGES.get(batch.source, batch.source)
+        if batch.source != self._turn.source:
+            self.end_turn()
+            self._turn = _Turn(batch.source, self.clock.elapsed)
+        if stage != self.stage:
+            self.stage = stage
+            self.trace.say(self.clock.elapsed, "stage", stage)
+        self._turn = replace(
+            self._turn, batches=self._turn.batches + 1, candidates=self._turn.candidates + len(batch)
+        )
+
+    def end_turn(self) -> None:
+        """Note what a method did in its turn."""
+        turn = self._turn
+        if turn.candidates:
+            self.trace.say(
+                turn.at, "turn",
+                f"{turn.source}: {turn.candidates:,} candidates in {turn.batches:,} "
+                f"batch{'es' * (turn.batches != 1)}",
+            )  # fmt: skip
+
+    def watch_front(self) -> None:
+        """Note what came onto the front, and which law is picked."""
+        if self.archive.version == self._seen:
+            return
+        self._seen = self.archive.version
+        front = self.archive.front()
+        picked = front[self.tidying.favourite(front)] if front else None
+        if picked is not None and picked.order != self._picked:
+            self._picked = picked.order
+            law = self.work.law(picked.tokens, picked.constants).infix(digits=4)
+            self.trace.say(
+                self.clock.elapsed,
+                "front",
+                f"{law} is picked, by {picked.source}, FVU {picked.fvu:.3g}",
+                picked.order,
+            )
+
+    def number(self, tokens: tuple[int, ...]) -> int:
+        """The number of the candidate that is spelled so; -1 where there is none."""
+        record = self.archive.records.get(tokens)
+        return -1 if record is None else record.order
+
+    # -- keeping
 
     def snapshot(self) -> Snapshot:
         """What there is to see now."""
@@ -105,7 +225,7 @@ class Run:
 
     def record(self, batch: Proposals, fits: Fits) -> None:
         """Put a fitted batch into the archive and the counts."""
-        archive, elapsed = self.archive, self.clock.elapsed
+        archive, elapsed, origins = self.archive, self.clock.elapsed, batch.origins
         fvu, constants = fits.fvu.tolist(), fits.constants.tolist()
         for code, count in zip(*np.unique(np.asarray(fits.status), return_counts=True), strict=True):
             name = Status(int(code)).name.lower()
@@ -116,8 +236,15 @@ class Run:
                 while word[-1] == PAD:
                     word.pop()
                 key = tuple(word)
-                archive.add(key, tuple(constants[row][: key.count(CONST)]), error, batch.source, elapsed)
+                archive.add(
+                    key, tuple(constants[row][: key.count(CONST)]), error, batch.source, elapsed,
+                    origin=None if origins is None else origins[row],
+                )  # fmt: skip
         self.evaluations += len(batch)
+        if batch.growth is not None and batch.nodes is not None:
+            numbers = [self.number(tuple(t for t in word if t != PAD)) for word in batch.tokens.tolist()]
+            rewards = reward(np.asarray(fits.fvu, np.float64)).tolist()
+            self.trace.grow(batch.growth, elapsed, self.number, batch.nodes, rewards, numbers)
 
     def look(self, batch: Proposals) -> None:
         """The first proposals as they came, so that there is something to see while kernels load."""

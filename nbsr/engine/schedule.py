@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from nbsr import models
-from nbsr.engine.archive import Archive
+from nbsr.engine.archive import Archive, Record
 from nbsr.engine.clock import Clock
 from nbsr.engine.control import Control
 from nbsr.engine.methods import Said, Turns, asking, first, overheard, plain
@@ -17,7 +17,7 @@ from nbsr.engine.settings import NEED_NETWORK, Settings
 from nbsr.engine.work import Work
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
-from nbsr.generate.base import Method, Phrase, Proposals, Task, pack_phrases
+from nbsr.generate.base import Method, Phrase, Proposals, Steering, Task, pack_phrases
 from nbsr.generate.bricks import parts_of
 from nbsr.generate.pairs import pairs
 from nbsr.network import Network, Told, find
@@ -47,6 +47,12 @@ class Schedule:
     Arguments:
         spent: whether the budget is used up.
         note: takes a sentence for the person.
+        steering: what the person wants of the trees.
+
+    Attributes:
+        forced: beginnings of every law that is decoded; a decode begins anew when they change.
+        favoured: laws to breed from beside the front, by their tokens.
+        knows: the network, once it was told the table.
     """
 
     def __init__(
@@ -58,9 +64,17 @@ class Schedule:
         control: Control,
         spent: Callable[[], bool],
         note: Callable[[str], None],
+        steering: Steering,
     ):
         self.work, self.settings, self.archive = work, settings, archive
         self.clock, self.control, self.spent, self.note = clock, control, spent, note
+        self.steering = steering
+        self.trees: list[str] = []
+        self.forced: tuple[tuple[int, ...], ...] = ()
+        self.favoured: dict[tuple[int, ...], Record] = {}
+        self.knows: Told | None = None
+        self._network: Network | None = None
+        self._sought = False
 
     def batches(self) -> Method:
         """The person's own laws, and then those of the method."""
@@ -84,16 +98,23 @@ class Schedule:
         return Task(
             inputs=rows.inputs, response=rows.response, weights=rows.weights, vocabulary=self.work.vocabulary,
             constraints=self.work.constraints, seed=self.settings.seed,
-            best=lambda: [(r.tokens, r.constants, r.fvu) for r in self.archive.front()],
-            deadline=self.clock.ending,
+            best=self.best, steering=self.steering, trees=self.trees,
+            left=lambda: self.clock.remaining - self.clock.wrap_up,
         )  # fmt: skip
 
+    def best(self) -> list[tuple[tuple[int, ...], tuple[float, ...], float]]:
+        """Laws to breed from: the front, and what the person favours."""
+        favoured = [r for r in self.favoured.values() if r.tokens in self.archive.records]
+        return [(r.tokens, r.constants, r.fvu) for r in [*self.archive.front(), *favoured]]
+
     def starting_laws(self) -> list[Phrase]:
-        """The person's own laws, constants free."""
+        """The person's own laws, constants free; those that a later rule forbids are left out."""
         laws = []
         for text in self.settings.start:
             law = Expression.parse(text, self.work.vocabulary, free_constants=True)
             if not self.work.constraints.allows(law):
+                if self.archive.barred or self.archive.records:
+                    continue
                 raise UsageError(f"The starting law {text!r} does not obey the constraints of this search.")
             laws.append(Phrase(law.tokens, law.constants, law.complexity))
         return laws
@@ -134,13 +155,13 @@ class Schedule:
         """What the network says of the table, pairs that are built of its words and by its odds, and tree search."""
         told = self.told(network)
         said: list[Said] = []
-        drawn = overheard(asking("softmax", task, told, self.settings.choices or DRAWN), said)
+        drawn = overheard(self.steered("softmax", task, told, self.settings.choices or DRAWN), said)
         turn = Turns(softmax=drawn)
         yield from turn("softmax", 1)
         bricks = self.bricks(said)
         if bricks:
             turn.add("bricks", pairs(task, bricks))
-        turn.add("mcts", asking("mcts", task, told, None))
+        turn.add("mcts", self.steered("mcts", task, told, None))
         while turn:
             for name, batches in ASKED:
                 yield from turn(name, batches)
@@ -157,7 +178,8 @@ class Schedule:
     def asking(self, name: str) -> Method:
         """A method that needs a network; the clock stands still until that is ready."""
         network = self.network()
-        yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
+        if network is None or not network.ready:
+            yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
         began = time.monotonic()
         came = network is not None and self.came(network)
         self.clock.paused += time.monotonic() - began
@@ -166,14 +188,33 @@ class Schedule:
         assert network is not None
         told = self.told(network)
         try:
-            yield from asking(name, self.task(), told, self.settings.choices)
+            yield from self.steered(name, self.task(), told, self.settings.choices)
         except UsageError as failure:
             if not self.archive.records:
                 raise
             self.note(f"The search ended early: {failure}")
 
+    def steered(self, name: str, task: Task, told: Told, choices: int | None) -> Method:
+        """A method that asks the network, begun anew whenever the person forces other beginnings."""
+        while True:
+            forced = self.forced
+            method, fits = asking(name, replace(task, forced=forced), told, choices), None
+            try:
+                while self.forced == forced:
+                    fits = yield method.send(fits)
+            except StopIteration:
+                return
+            finally:
+                method.close()
+
     def network(self) -> Network | None:
-        """The network on its way, or None where the search does without."""
+        """The network on its way, or None where the search does without; sought once."""
+        if not self._sought:
+            self._sought = True
+            self._network = self._seek()
+        return self._network
+
+    def _seek(self) -> Network | None:
         model = find(self.settings.model)
         if model is None:
             if self.settings.complexity is not None:
@@ -209,7 +250,7 @@ class Schedule:
 
     def told(self, network: Network) -> Told:
         """Wait until the network knows the table, and note which columns it was not told."""
-        told = network.answer()
+        told = self.knows = network.answer()
         if told.left_out:
             names = [self.work.vocabulary.variables[column] for column in told.left_out]
             said = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]

@@ -87,20 +87,27 @@ class Work:
             self._raw[key] = self._unscaled(self.expression(tokens, constants))
         return self._raw[key]
 
+    def scaled(self, law: Expression) -> Expression:
+        """From the person's units to the scaled columns of the working rows."""
+        table = self.narrow
+        number = {n: float(s) for n, s in zip(table.names, table.scale, strict=True) if s != 1}
+        column = {n: self._times(1 / s, Expression.variable(n, self.vocabulary)) for n, s in number.items()}
+        law = law.to(self.vocabulary).substitute(column)
+        return law if table.target_scale == 1 else self._times(table.target_scale, law)
+
+    def _times(self, factor: float, law: Expression) -> Expression:
+        return Expression.apply("*", Expression.constant(factor, self.vocabulary), law)
+
     def _unscaled(self, law: Expression) -> Expression:
         table = self.narrow
         if np.all(table.scale == 1) and table.target_scale == 1:
             return law
         column = {
-            name: Expression.apply(
-                "*",
-                Expression.constant(float(s), self.vocabulary),
-                Expression.variable(name, self.vocabulary),
-            )
+            name: self._times(float(s), Expression.variable(name, self.vocabulary))
             for name, s in zip(table.names, table.scale, strict=True)
             if s != 1
         }
         law = law.substitute(column)
         if table.target_scale != 1:
-            law = Expression.apply("*", Expression.constant(1 / table.target_scale, self.vocabulary), law)
+            law = self._times(1 / table.target_scale, law)
         return simplify(law)

@@ -8,7 +8,7 @@ so stopping, pausing, budgets and live views are one mechanism, outside of every
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,11 +17,17 @@ from jaxtyping import Float, Integer
 
 from nbsr.expression import CONST, PAD, Constraints, Vocabulary
 from nbsr.operators import OPERATORS
+from nbsr.trace import Growth
 
 if TYPE_CHECKING:
     from nbsr.refine import Fits
 
-__all__ = ["Method", "NextToken", "Phrase", "Proposals", "Step", "Task", "Writer", "pack_phrases"]
+__all__ = [
+    "Method", "NextToken", "Origin", "Phrase", "Proposals", "Steering", "Step", "Task", "Writer", "pack_phrases",
+    "reward", "seconds_left",
+]  # fmt: skip
+
+_DECADES = 8.0  # an FVU of 1e-8 or less has the full reward
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,21 @@ class NextToken(Protocol):
     def __call__(self, tokens: Integer[np.ndarray, "rows new"], state: Any | None) -> Step: ...
 
 
+@dataclass
+class Steering:
+    """What a person wants of the trees that methods grow; changed between batches, looked at before each.
+
+    pruned: ids of nodes that are not to be grown, by tree; focus: the node below which alone one is to be grown.
+    single: one step at a time, the smallest that the method knows.
+    version: counts the changes of the first two.
+    """
+
+    pruned: dict[str, set[int]] = field(default_factory=dict)
+    focus: dict[str, int] = field(default_factory=dict)
+    single: bool = False
+    version: int = 0
+
+
 @dataclass(frozen=True)
 class Task:
     """What a method is told: the data that the search works on, and what it may propose.
@@ -60,9 +81,12 @@ class Task:
     response: `[N]` target.
     weights: `[N]` or None.
     best: the best laws so far by any method, `(tokens, constants, fvu)` each, to breed from.
-    deadline: `time.monotonic()` at which the search ends.
+    left: seconds until the search ends.
     next_token: the learned policy that knows this table, in this vocabulary; None without a network.
     odds: how likely the law is to hold each operator, by name, as far as a network has said so by now.
+    forced: beginnings, one of which every law that is decoded must have; none where all are free.
+    steering: what the person wants of the trees.
+    trees: names of the trees by now, so that each has one of its own.
     """
 
     inputs: np.ndarray
@@ -72,18 +96,46 @@ class Task:
     constraints: Constraints
     best: Callable[[], list[tuple[tuple[int, ...], tuple[float, ...], float]]] = list
     seed: int = 0
-    deadline: float = field(default_factory=lambda: time.monotonic() + 10.0)
+    left: Callable[[], float] = field(default_factory=lambda: seconds_left(10.0))
     next_token: NextToken | None = None
     odds: Callable[[], Mapping[str, float]] = dict
+    forced: tuple[tuple[int, ...], ...] = ()
+    steering: Steering = field(default_factory=Steering)
+    trees: list[str] = field(default_factory=list)
 
     @property
     def remaining(self) -> float:
-        """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
+        """Seconds until the search ends."""
+        return self.left()
+
+    def tree(self, name: str) -> str:
+        """A name for a new tree, with a number where there was one of this name before."""
+        before = sum(known == name or known.startswith(f"{name}, ") for known in self.trees)
+        self.trees.append(name if not before else f"{name}, {before + 1}")
+        return self.trees[-1]
 
     def random(self, purpose: str) -> np.random.Generator:
         """A stream of random numbers of its own for each purpose, fixed by the seed."""
         return np.random.default_rng([self.seed, *purpose.encode()])
+
+
+def seconds_left(seconds: float) -> Callable[[], float]:
+    """A clock that runs down from now on."""
+    end = time.monotonic() + seconds
+    return lambda: end - time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a proposal comes from: how it was made, and of which expressions, all as tokens.
+
+    target: the form of the target in which it was found, such as "1/y"; peel: what the target was divided by before.
+    """
+
+    how: str
+    parts: tuple[tuple[int, ...], ...] = ()
+    target: str = ""
+    peel: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +147,8 @@ class Proposals:
     source: the method's name, as shown to the user.
     log_prob: `[K]` log-probability under the method, or None.
     restarts: starts that the refiner adds of its own; steps: at most so many steps from each.
+    growth: what the method's tree gained since the batch before; nodes: `[K]` its nodes that the expressions are.
+    origins: `[K]` where each comes from.
     """
 
     tokens: np.ndarray
@@ -103,6 +157,9 @@ class Proposals:
     log_prob: np.ndarray | None = None
     restarts: int = 2
     steps: int = 30
+    growth: Growth | None = None
+    nodes: Sequence[int] | None = None
+    origins: Sequence[Origin | None] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -112,7 +169,11 @@ class Proposals:
         if len(self) <= count:
             return self
         rows = {"tokens": self.tokens[:count]}
-        rows |= {n: v[:count] for n in ("starts", "log_prob") if (v := getattr(self, n)) is not None}
+        rows |= {
+            n: v[:count]
+            for n in ("starts", "log_prob", "nodes", "origins")
+            if (v := getattr(self, n)) is not None
+        }
         return replace(self, **rows)
 
 
@@ -126,6 +187,7 @@ class Phrase:
     tokens: tuple[int, ...]
     constants: tuple[float, ...]
     complexity: int
+    origin: Origin | None = field(default=None, compare=False)
 
 
 class Writer:
@@ -265,3 +327,10 @@ def pack_phrases(phrases: list[Phrase]) -> tuple[np.ndarray, np.ndarray]:
         tokens[row, : len(phrase.tokens)] = phrase.tokens
         constants[row, : len(phrase.constants)] = phrase.constants
     return tokens, constants
+
+
+def reward(fvu: Float[np.ndarray, " laws"]) -> Float[np.ndarray, " laws"]:
+    """0 for what explains nothing or has no value, 1 for an FVU of 1e-8 or less, even in between by decades."""
+    with np.errstate(all="ignore"):
+        decades = -np.log10(np.maximum(fvu, 1e-300))
+    return np.clip(np.nan_to_num(decades, nan=0.0), 0.0, _DECADES) / _DECADES + 0.0  # never -0.0

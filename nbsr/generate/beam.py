@@ -6,17 +6,24 @@ among prefixes, whose open places count as further variables: `x*(c*_)` is `c*(x
 the search starts anew with twice the width and proposes what is new, as long as there is time.
 """
 
-from collections.abc import Hashable, Iterator
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Integer
 
 from nbsr.errors import UsageError
 from nbsr.expression import PAD
 from nbsr.generate.base import Method, Proposals, Task
 from nbsr.generate.decode import Canonical, Decoder, Prefixes, best
+from nbsr.trace import NO_NODE, ROOT, Growth, State
 
 __all__ = ["beam"]
+
+_RUNNERS_UP = 16  # of what fell out of the beam at a step, and of what says the same as others, are told
+_Meaning = tuple[Hashable, int]  # the canonical key and what may follow
 
 
 def beam(
@@ -31,7 +38,8 @@ def beam(
 ) -> Method:
     """Search for the likeliest expressions, in beams of width `width`, twice that, and so on up to `widest`.
 
-    Expressions are proposed as soon as they are complete and in the beam, none twice; the best of a batch come first.
+    Expressions are proposed as soon as a batch of them is complete and in the beam, none twice; the best of a batch
+    come first.  Each step of a beam is a batch of its own, mostly an empty one, which tells how the beam grew.
 
     Arguments:
         width: how many expressions the first beam holds.
@@ -55,14 +63,17 @@ def beam(
     proposed: set[Hashable] = set()
     while True:
         waiting: list[_Found] = []
-        for found in search.run(width):
-            if found.key in proposed:
-                continue
-            proposed.add(found.key)
-            waiting.append(found)
-            if len(waiting) == batch:
-                yield _proposals(waiting)
-                waiting = []
+        for found, growth in search.run(width):
+            for one in found:
+                if one.key not in proposed and len(proposed) != results:
+                    proposed.add(one.key)
+                    waiting.append(one)
+            # a step of the beam is a batch, also where there is nothing to refine yet
+            ready = len(waiting) if len(proposed) == results else len(waiting) // batch * batch
+            yield _proposals(waiting[: min(ready, batch)], growth)
+            for first in range(batch, ready, batch):
+                yield _proposals(waiting[first : min(ready, first + batch)])
+            waiting = waiting[ready:]
             if len(proposed) == results:
                 break
         if waiting:
@@ -79,16 +90,28 @@ class _Found(NamedTuple):
     key: Hashable
     score: float
     log_prob: float
+    node: int
+    tree: str
 
 
-def _proposals(found: list[_Found]) -> Proposals:
+def _proposals(found: list[_Found], growth: Growth | None = None) -> Proposals:
     """The best come first."""
     found = sorted(found, key=lambda one: -one.score)
-    tokens = np.full((len(found), max(len(one.tokens) for one in found)), PAD, np.int16)
+    tokens = np.full((len(found), max((len(one.tokens) for one in found), default=1)), PAD, np.int16)
     for row, one in enumerate(found):
         tokens[row, : len(one.tokens)] = one.tokens
     log_prob = np.array([one.log_prob for one in found])
-    return Proposals(tokens, None, "beam", log_prob, restarts=8, steps=30)
+    if growth is None and found:
+        growth = Growth(found[0].tree)
+    nodes = [one.node for one in found]
+    return Proposals(tokens, None, "beam", log_prob, restarts=8, steps=30, growth=growth, nodes=nodes)
+
+
+@dataclass(frozen=True)
+class _Noted(Prefixes):
+    """Prefixes with the number that each has in the trace; a child that is not in the beam yet has its parent's."""
+
+    node: Integer[np.ndarray, "prefixes"]
 
 
 class _Search:
@@ -106,26 +129,45 @@ class _Search:
         self._keys: dict[tuple[int, ...], Hashable | None] = {}
         self.pruned = False
 
-    def run(self, width: int) -> Iterator[_Found]:
-        """One beam from the root to its end; yields what becomes complete."""
+    def run(self, width: int) -> Iterator[tuple[list[_Found], Growth]]:
+        """One beam from the root to its end; yields at each step what becomes complete, and the step itself."""
         self.pruned = False
-        seen: set[Hashable] = set()
-        beam = Prefixes.root(self._max_length)
+        seen: dict[_Meaning, int] = {}
+        steps = _Steps(self._task, f"beam of {width}")
+        beam = _Noted.root(self._max_length, node=np.zeros(1, np.int64))
         following = self._decoder.start()
         while self._task.remaining > 0:
+            beam = steps.steered(beam)
             parents, complete = beam.split(np.flatnonzero(beam.missing))
             log_prob = parents.log_prob[:, None] + following[parents.row]
             rows, token = np.nonzero(log_prob > -np.inf)
-            children = parents.grown(rows, token, log_prob[rows, token], self._task.vocabulary.arity)
+            children = parents.grown(
+                rows, token, log_prob[rows, token], self._task.vocabulary.arity, node=parents.node[rows]
+            )
             pool = complete.join(children)
             score = pool.log_prob / pool.length**self._alpha
-            chosen = self._chosen(pool, score, len(complete), width, seen)
+            chosen, fresh, same = self._chosen(pool, score, len(complete), width, seen)
             beam = pool.take(chosen)
-            for place in np.flatnonzero((chosen >= len(complete)) & (beam.missing == 0)).tolist():
-                word = _word(beam, place)
-                yield _Found(
-                    word, self._key(word, 0), float(score[chosen[place]]), float(beam.log_prob[place])
-                )
+            new = chosen >= len(complete)
+            beam.node[new] = numbers = steps.keep(pool, chosen[new])
+            of_place = dict(zip(chosen[new].tolist(), numbers.tolist()))
+            seen |= {meaning: of_place[place] for place, meaning in fresh.items()}
+            steps.leave_out(pool, same, [seen[meaning] for meaning in same.values()], State.DUPLICATE)
+            fallen = np.ones(len(pool), bool)
+            fallen[: len(complete)] = fallen[chosen] = fallen[list(same)] = False
+            fallen = np.flatnonzero(fallen)
+            fallen = fallen[np.argsort(-score[fallen], kind="stable")[:_RUNNERS_UP]]
+            steps.leave_out(pool, fallen.tolist(), [NO_NODE] * len(fallen), State.PRUNED)
+            found = []
+            for place in np.flatnonzero(new & (beam.missing == 0)).tolist():
+                word, of_pool = _word(beam, place), float(score[chosen[place]])
+                found.append(
+                    _Found(
+                        word, self._key(word, 0), of_pool, float(beam.log_prob[place]), int(beam.node[place]),
+                        steps.name,
+                    )
+                )  # fmt: skip
+            yield found, steps.growth()
             going = beam.missing > 0
             if not going.any():
                 return
@@ -133,17 +175,24 @@ class _Search:
             following, beam.row[going] = self._decoder.grow(beam.row[going], last)
 
     def _chosen(
-        self, pool: Prefixes, score: np.ndarray, complete: int, width: int, seen: set[Hashable]
-    ) -> np.ndarray:
-        """The best of the pool, at most `width`, without what says the same as something in `seen`, which grows.
+        self, pool: _Noted, score: np.ndarray, complete: int, width: int, seen: Mapping["_Meaning", int]
+    ) -> tuple[np.ndarray, dict[int, "_Meaning"], dict[int, "_Meaning"]]:
+        """The best of the pool, at most `width`, without what says the same as something in `seen` or before it.
 
         The first `complete` of the pool were in the last beam too.  A prefix is compared when its last token is a
         leaf: keys are dear, and two that say the same show it at the next leaf at the latest.
+
+        Returns:
+            The places of those chosen, in their order; by place what those say that nothing said before, and what the
+            ones say that are left out for it.
         """
         if self._canonical is None:
             self.pruned |= len(score) > width
-            return best(score, width)
+            return best(score, width), {}, {}
         chosen: list[int] = []
+        fresh: dict[int, _Meaning] = {}
+        same: dict[int, _Meaning] = {}
+        said = set(seen)
         order = np.argsort(-score, kind="stable")
         for first in range(0, len(order), width):
             some = order[first : first + width]
@@ -155,14 +204,19 @@ class _Search:
             for number, context in zip(some.tolist(), contexts.tolist()):
                 if len(chosen) == width:
                     self.pruned = True
-                    return np.sort(chosen)
+                    return np.sort(chosen), fresh, same
                 if context >= 0:
                     key = self._key(_word(pool, number), int(pool.missing[number]))
-                    if key is None or (key, context) in seen:
+                    if key is None:
                         continue
-                    seen.add((key, context))
+                    if (key, context) in said:
+                        if len(same) < _RUNNERS_UP:
+                            same[number] = (key, context)
+                        continue
+                    said.add((key, context))
+                    fresh[number] = (key, context)
                 chosen.append(number)
-        return np.sort(np.array(chosen, np.int64))
+        return np.sort(np.array(chosen, np.int64)), fresh, same
 
     def _key(self, word: tuple[int, ...], missing: int) -> Hashable | None:
         """The canonical key of an expression, or of a prefix with so many open places."""
@@ -176,3 +230,69 @@ class _Search:
 
 def _word(prefixes: Prefixes, number: int) -> tuple[int, ...]:
     return tuple(prefixes.tokens[number, : prefixes.length[number]].tolist())
+
+
+class _Steps:
+    """The lattice of one beam as a trace keeps it, step by step."""
+
+    def __init__(self, task: Task, name: str):
+        self.task, self.name = task, task.tree(name)
+        self.rows: list[tuple[int, int, int, int, float, float, int, int]] = []
+        self.above: list[int] = []  # of each node so far
+        self.log_prob: list[float] = []
+        self._note(NO_NODE, ROOT, 0, 0.0, State.OPEN, NO_NODE)
+
+    def steered(self, beam: _Noted) -> _Noted:
+        """The beam without what the person has pruned or looks away from."""
+        steering = self.task.steering
+        pruned, focus = steering.pruned.get(self.name, set()), steering.focus.get(self.name)
+        if not pruned and focus is None:
+            return beam
+        near = set() if focus is None else self.way(focus)
+        ways = [self.way(node) for node in beam.node.tolist()]
+        kept = [not pruned & way and (focus is None or focus in way or max(way) in near) for way in ways]
+        return beam.take(np.flatnonzero(kept))
+
+    def way(self, node: int) -> set[int]:
+        """A node and those above it, which have lower numbers."""
+        way = set()
+        while node != NO_NODE:
+            way.add(node)
+            node = self.above[node]
+        return way
+
+    def keep(self, pool: _Noted, chosen: np.ndarray) -> np.ndarray:
+        """Numbers for the children that stay in the beam."""
+        first = len(self.above)
+        for place in chosen.tolist():
+            state = State.FINISHED if pool.missing[place] == 0 else State.OPEN
+            self._child(pool, place, state, NO_NODE)
+        return np.arange(first, len(self.above))
+
+    def leave_out(self, pool: _Noted, places: Iterable[int], twins: Iterable[int], state: State) -> None:
+        """Note some of those that do not."""
+        for place, twin in zip(places, twins):
+            self._child(pool, place, state, twin)
+
+    def _child(self, pool: _Noted, place: int, state: State, twin: int) -> None:
+        token, depth = int(pool.tokens[place, pool.length[place] - 1]), int(pool.length[place])
+        self._note(int(pool.node[place]), token, depth, float(pool.log_prob[place]), state, twin)
+
+    def _note(self, parent: int, token: int, depth: int, log_prob: float, state: State, twin: int) -> None:
+        prior = 1.0 if parent == NO_NODE else math.exp(log_prob - self.log_prob[parent])
+        self.rows.append((len(self.above), parent, token, depth, prior, log_prob, state, twin))
+        self.above.append(parent)
+        self.log_prob.append(log_prob)
+
+    def growth(self) -> Growth:
+        """What was noted since the last time."""
+        rows, self.rows = self.rows, []
+        if not rows:
+            return Growth(self.name)
+        id, parent, token, depth, prior, log_prob, state, twin = zip(*rows)
+        return Growth(
+            tree=self.name, id=np.array(id, np.int32), parent=np.array(parent, np.int32),
+            token=np.array(token, np.int16), depth=np.array(depth, np.int16), prior=np.array(prior, np.float32),
+            log_prob=np.array(log_prob, np.float32), value=np.full(len(rows), np.nan, np.float32),
+            state=np.array(state, np.uint8), twin=np.array(twin, np.int32),
+        )  # fmt: skip

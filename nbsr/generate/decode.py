@@ -39,7 +39,7 @@ class Decoder:
         if max_length < 1:
             raise UsageError(f"The longest expression may have {max_length} tokens; give at least 1.")
         self._policy = task.next_token
-        self._legal = LegalMask(task.vocabulary, task.constraints, max_length)
+        self._legal = LegalMask(task.vocabulary, task.constraints, max_length, task.forced)
         if not self._legal.start(1).mask().any():
             raise UsageError(
                 f"No expression of at most {max_length} tokens meets the constraints; allow more."
@@ -78,7 +78,7 @@ class Decoder:
         self, rows: Integer[np.ndarray, "prefixes"], tokens: Integer[np.ndarray, "prefixes"]
     ) -> Integer[np.ndarray, "prefixes"]:
         """Equal numbers for prefixes, made like those for `grow`, to which the constraints leave the same endings."""
-        return self._open.select(rows).advance(tokens).context
+        return self._open.select(rows).advance(tokens).ending
 
     def _ask(self, tokens: np.ndarray) -> np.ndarray:
         step = self._policy(tokens, self._state)

@@ -5,10 +5,15 @@ scaling: Keijzer 2003).  The fitted constants go back into the core (Lamarckian,
 Members of equal error are the same function up to scale and offset; only the shortest of them is kept.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nbsr.expression import CONST, WILDCARD, Vocabulary
-from nbsr.generate.base import Method, Phrase, Proposals, Task, Writer, pack_phrases
+from nbsr.generate.base import Method, Origin, Phrase, Proposals, Task, Writer, pack_phrases
+
+if TYPE_CHECKING:
+    from nbsr.refine import Fits
 
 __all__ = ["evolve"]
 
@@ -16,6 +21,9 @@ _ISLAND = 10  # members kept for each complexity
 _GENERATION = 384  # children in a batch
 
 Genome = tuple[tuple[int, ...], tuple[float, ...]]  # tokens and constants
+Born = tuple[str, tuple[Genome, ...]]  # how, and of which parents
+Child = tuple[Genome, Born]
+_SOWN: Born = ("sown", ())
 
 
 class Breeder:
@@ -270,11 +278,11 @@ def evolve(task: Task) -> Method:
     breeder, islands = Breeder(task), Islands()
     seen: set[tuple[int, ...]] = set()
     limit = task.constraints.max_complexity
-    batch: list[Genome] = [
-        *(((v,), ()) for v in breeder.variables),
-        *(breeder.sprout(2) for _ in range(_GENERATION)),
+    batch: list[Child] = [
+        *((((v,), ()), _SOWN) for v in breeder.variables),
+        *((breeder.sprout(2), _SOWN) for _ in range(_GENERATION)),
         *(
-            breeder.with_required(breeder.sprout(1))
+            (breeder.with_required(breeder.sprout(1)), _SOWN)
             for _ in range(_GENERATION if task.constraints.require else 0)
         ),
     ]
@@ -282,13 +290,16 @@ def evolve(task: Task) -> Method:
     while task.remaining > 0:
         if generation % 8 == 0:
             for tokens, constants, _ in task.best():
-                batch.append(breeder.undress(tokens, constants))
-        batch = [g for g in batch if breeder.viable(g, limit)]
-        phrases = [breeder.dress(g) for g in batch]
-        phrases = [p for p in phrases if p.complexity <= limit]
-        if phrases:
+                batch.append((breeder.undress(tokens, constants), _SOWN))
+        bred = [(breeder.dress(g), born) for g, born in batch if breeder.viable(g, limit)]
+        bred = [(p, born) for p, born in bred if p.complexity <= limit]
+        if bred:
+            phrases = [p for p, _ in bred]
             tokens, starts = pack_phrases(phrases)
-            fits = yield Proposals(tokens, starts, "evolution", restarts=0, steps=8)
+            origins = [
+                Origin(how, tuple([breeder.dress(g).tokens for g in parents])) for _, (how, parents) in bred
+            ]
+            fits = yield Proposals(tokens, starts, "evolution", restarts=0, steps=8, origins=origins)
             if fits is not None:
                 _absorb(breeder, islands, phrases, fits)
         islands.update_front()
@@ -296,7 +307,7 @@ def evolve(task: Task) -> Method:
         generation += 1
 
 
-def _absorb(breeder: Breeder, islands: Islands, phrases: list[Phrase], fits) -> None:
+def _absorb(breeder: Breeder, islands: Islands, phrases: list[Phrase], fits: "Fits") -> None:
     fvu = np.asarray(fits.fvu)
     for k in np.flatnonzero(np.isfinite(fvu)):
         phrase = phrases[k]
@@ -304,16 +315,17 @@ def _absorb(breeder: Breeder, islands: Islands, phrases: list[Phrase], fits) -> 
         islands.admit(float(fvu[k]), phrase.complexity, breeder.undress(phrase.tokens, constants))
 
 
-def _children(breeder: Breeder, islands: Islands, seen: set, limit: int) -> list[Genome]:
+def _children(breeder: Breeder, islands: Islands, seen: set, limit: int) -> list[Child]:
     if not islands.front:
-        return [breeder.sprout(3) for _ in range(_GENERATION)]
-    children: list[Genome] = []
+        return [(breeder.sprout(3), _SOWN) for _ in range(_GENERATION)]
+    children: list[Child] = []
     for _ in range(4 * _GENERATION):
         mother = islands.parent(breeder)
         if breeder.uniform() < 0.35:
-            child = breeder.cross(mother, islands.parent(breeder))
+            father = islands.parent(breeder)
+            child, born = breeder.cross(mother, father), ("cross", (mother, father))
         else:
-            child = breeder.mutate(mother)
+            child, born = breeder.mutate(mother), ("mutation", (mother,))
             while breeder.uniform() < 0.3:
                 child = breeder.mutate(child)
         child = breeder.core(child)
@@ -322,7 +334,7 @@ def _children(breeder: Breeder, islands: Islands, seen: set, limit: int) -> list
         if len(seen) > 2_000_000:
             seen.clear()
         seen.add(child[0])
-        children.append(child)
+        children.append((child, born))
         if len(children) >= _GENERATION:
             break
     return children

@@ -22,7 +22,7 @@ statistics that transpositions share; Winands et al., "Monte-Carlo tree search s
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,13 @@ from jaxtyping import Bool, Float, Float32, Int16, Int32
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.expression import PAD, Vocabulary, is_complete
 from nbsr.expression.legal import LegalMask
-from nbsr.generate.base import Method, Proposals, Task
+from nbsr.generate.base import Method, Proposals, Task, reward
 from nbsr.generate.decode import Canonical
+from nbsr.trace import Growth, State
 
 __all__ = ["Tree", "commuted", "mcts"]
 
 BACKUPS = {"mean": 0.0, "mix": 0.5, "max": 1.0}  # the share of the best reward in a node's worth
-_DECADES = 8.0  # an FVU of 1e-8 or less has the full reward
 _DOUBT = 0.25  # an unvisited child is worth its parent less this, times the root of the prior seen already
 _SPAN = 0.25  # worths closer together than this are not spread over the whole scale
 _LEAST_LAWS = 16  # refined, before the policy is tilted
@@ -79,11 +79,13 @@ class Tree:
     `visits`, `total`: completions that went through a node, and the sum of their worth; `virtual`: walks on the way.
     `best`: greatest reward refined below, -1 before there is one; `value`: as learned, NaN where not asked.
     `tried`: visits of each edge; `solved`: nothing below is left to visit.
+    `serial`: a number that a node keeps when others are forgotten; `pruned`: the person wants nothing from below it.
     `generation` counts how often nodes were forgotten, and the others renumbered.
     """
 
     size: int = 0
     generation: int = 0
+    born: int = 0  # nodes that there ever were
     parent: Int32[np.ndarray, " nodes"] = _node(np.int32, NONE)
     token: Int16[np.ndarray, " nodes"] = _node(np.int16, NONE)
     depth: Int16[np.ndarray, " nodes"] = _node(np.int16)
@@ -98,6 +100,8 @@ class Tree:
     best: Float[np.ndarray, " nodes"] = _node(np.float64, -1.0)
     value: Float[np.ndarray, " nodes"] = _node(np.float64, np.nan)
     solved: Bool[np.ndarray, " nodes"] = _node(np.bool_)
+    pruned: Bool[np.ndarray, " nodes"] = _node(np.bool_)
+    serial: Int32[np.ndarray, " nodes"] = _node(np.int32, NONE)
     tokens: Int16[np.ndarray, "nodes top"] = _slot(np.int16, NONE)
     priors: Float32[np.ndarray, "nodes top"] = _slot(np.float32)
     children: Int32[np.ndarray, "nodes top"] = _slot(np.int32, NONE)
@@ -113,7 +117,7 @@ class Tree:
 
     def reset(self, top: int) -> None:
         """An empty tree of one root."""
-        self.size, self.generation = 0, 0
+        self.size, self.generation, self.born = 0, 0, 0
         for column in self._columns():
             shape = (64, top) if getattr(self, column.name).ndim == 2 else 64
             dtype = getattr(self, column.name).dtype
@@ -130,7 +134,27 @@ class Tree:
         self.size += 1
         self.parent[node], self.token[node], self.depth[node] = parent, token, depth
         self.prior[node], self.log_prob[node] = prior, log_prob
+        self.serial[node] = self.born
+        self.born += 1
         return node
+
+    def since(self, serial: int, name: str) -> Growth:
+        """The nodes from this number on, as a trace keeps them; those that are forgotten already are left out."""
+        rows = np.flatnonzero(self.serial[: self.size] >= serial)
+        parent = np.where(self.parent[rows] >= 0, self.serial[self.parent[rows]], NONE)
+        state = np.full(len(rows), State.OPEN, np.uint8)
+        state[self.solved[rows]] = State.PRUNED
+        state[self.kind[rows] == WHOLE] = State.FINISHED
+        return Growth(
+            tree=name, id=self.serial[rows], parent=parent.astype(np.int32), token=self.token[rows],
+            depth=self.depth[rows], prior=self.prior[rows], log_prob=self.log_prob[rows],
+            value=self.value[rows].astype(np.float32), state=state, twin=np.full(len(rows), NONE, np.int32),
+        )  # fmt: skip
+
+    def find(self, serial: int) -> int:
+        """The node of this number; NONE where it is forgotten."""
+        found = np.flatnonzero(self.serial[: self.size] == serial)
+        return int(found[0]) if len(found) else NONE
 
     def spell(self, node: int) -> tuple[int, ...]:
         """The tokens of a node's beginning."""
@@ -152,7 +176,8 @@ class Tree:
     def finished(self, node: int) -> bool:
         """Whether every child was opened and is solved."""
         children = self.children[node, : self.width[node]]
-        return bool((children != NONE).all() and self.solved[children[children >= 0]].all())
+        opened = children[children >= 0]
+        return bool((children != NONE).all() and self.solved[opened].all())
 
     def keep(self, most: int) -> np.ndarray:
         """Forget what is solved and then what was visited least, until at most so many nodes are left.
@@ -405,7 +430,7 @@ class Search:
         self.max_length, self.max_nodes, self.rows = max_length, max_nodes, rows
         self.greed = BACKUPS[backup]
         self.top = min(top, task.vocabulary.size)
-        self.legal = LegalMask(task.vocabulary, task.constraints, max_length)
+        self.legal = LegalMask(task.vocabulary, task.constraints, max_length, task.forced)
         self.rng = task.random("mcts")
         self.leaning = Leaning(task.vocabulary.size, tilt)
         value = self.policy(np.zeros((1, 0), np.int16), None).value if use_value else None
@@ -418,29 +443,63 @@ class Search:
         self.least, self.greatest = np.inf, -np.inf
         self.wave = self.last_wave = 0
         tree.reset(self.top)
+        self.name = task.tree("tree search")
+        self.told = 0  # nodes that the trace has by now
+        self.ended: list[
+            tuple[int, float, tuple[int, ...]]
+        ] = []  # and what was credited since, but not by refining
+        self.root = 0  # the node below which walks go
+        self.steered = task.steering.version
 
     def run(self, simulations: int | None) -> Method:
         """Rounds until the time, the simulations or the tree is used up; each round yields once."""
         tree = self.tree
         most = math.inf if simulations is None else simulations
         while self.task.remaining > 0 and most > 0 and not tree.solved[0]:
+            self.steer()
+            batch = 1 if self.task.steering.single else self.batch
             trials: list[Trial] = []
             on_way: list[Walk] = []
             self.last_wave = self.wave + self.waves
             try:
                 for _ in range(self.waves):
-                    walks = self.select(int(min(self.batch, most)))
+                    walks = self.select(int(min(batch, most)))
                     on_way += walks
                     most -= len(walks)
                     if walks:
                         trials += self.lay(walks, self.complete(walks))
                 chosen = self.pick(trials)
+                if not on_way and self.closed():
+                    if not self.root:
+                        return
+                    self.root = 0  # nothing is left below the node in focus
                 self.learn(trials, chosen, (yield self.proposals(chosen)))
             finally:
                 self.release(on_way)
             self.wave = self.last_wave
             if tree.size > self.max_nodes:
                 self.forget()
+
+    # -- what the person wants
+
+    def steer(self) -> None:
+        """Close what was pruned, open what was given back, and go below the node in focus."""
+        steering, tree = self.task.steering, self.tree
+        if steering.version == self.steered:
+            return
+        self.steered = steering.version
+        wanted = np.zeros(tree.size, bool)
+        for serial in steering.pruned.get(self.name, ()):
+            node = tree.find(serial)
+            if node != NONE:
+                wanted[node] = True
+        tree.pruned[: tree.size] = wanted
+        focus = steering.focus.get(self.name)
+        self.root = max(0, tree.find(focus)) if focus is not None else 0
+
+    def closed(self) -> bool:
+        """Whether the person keeps walks from some of the tree."""
+        return self.root != 0 or bool(self.tree.pruned[: self.tree.size].any())
 
     # -- down
 
@@ -465,11 +524,12 @@ class Search:
     def descend(self) -> Walk | None:
         """One way to a leaf that is neither solved nor on the way already; None where there is none."""
         tree = self.tree
-        walk = Walk([0], [])
-        while walk.nodes:
+        walk = self.way_to(self.root)
+        above = len(walk.nodes) - 1
+        while len(walk.nodes) > above:
             node = walk.leaf
             slot = NONE
-            if not (tree.solved[node] or tree.barred[node] >= self.wave):
+            if not (tree.solved[node] or tree.pruned[node] or tree.barred[node] >= self.wave):
                 if tree.kind[node] != OPEN:
                     return walk
                 slot = self.choose(node)
@@ -484,6 +544,18 @@ class Search:
             if walk.slots:
                 walk.slots.pop()
         return None
+
+    def way_to(self, node: int) -> Walk:
+        """The way from the root to a node on which that was met first."""
+        nodes = [node]
+        while nodes[-1] > 0:
+            nodes.append(int(self.tree.parent[nodes[-1]]))
+        nodes.reverse()
+        slots = [
+            int(np.flatnonzero(self.tree.children[above] == below)[0])
+            for above, below in zip(nodes, nodes[1:])
+        ]
+        return Walk(nodes, slots)
 
     def choose(self, node: int) -> int:
         """The place of the child to visit next by PUCT; NONE where none is left."""
@@ -501,7 +573,7 @@ class Search:
             if child >= 0:
                 visits = tree.visits[child]
                 seen += priors[slot] if visits else 0.0
-                if tree.solved[child] or tree.barred[child] >= wave:
+                if tree.solved[child] or tree.pruned[child] or tree.barred[child] >= wave:
                     continue
                 pending = tree.virtual[child]
             urge = root * priors[slot] / (1 + tried[slot] + pending)
@@ -649,6 +721,7 @@ class Search:
             known = self.rewards.get(trial.law)
             if known is not None:
                 self.credit(trial, known)
+                self.ended.append((int(self.tree.serial[way.leaf]), known, tokens))
             trials.append(trial)
         return trials
 
@@ -680,7 +753,19 @@ class Search:
         for row, trial in enumerate(chosen):
             tokens[row, : len(trial.tokens)] = trial.tokens
         log_prob = np.array([trial.log_prob for trial in chosen])
-        return Proposals(tokens, None, "mcts", log_prob, restarts=8, steps=30)
+        nodes = [int(self.tree.serial[trial.walk.leaf]) for trial in chosen]
+        return Proposals(
+            tokens, None, "mcts", log_prob, restarts=8, steps=30, growth=self.growth(), nodes=nodes
+        )
+
+    def growth(self) -> Growth:
+        """What the tree gained since it was told last."""
+        ends, self.ended = self.ended, []
+        told, self.told = self.told, self.tree.born
+        return replace(
+            self.tree.since(told, self.name), ends=[end[0] for end in ends], rewards=[end[1] for end in ends],
+            words=[end[2] for end in ends],
+        )  # fmt: skip
 
     # -- up
 
@@ -690,10 +775,13 @@ class Search:
         self.rewards.update(zip([trial.law for trial in chosen], rewards.tolist()))
         values = [trial.value for trial in chosen]
         self.leaning.learn([trial.tokens for trial in chosen], values, rewards.tolist())
+        refined = {id(trial) for trial in chosen}
         for trial in trials:
             got = self.rewards.get(trial.law)
-            if got is not None:
+            if got is not None and not trial.credited:
                 self.credit(trial, got)
+                if id(trial) not in refined:
+                    self.ended.append((int(self.tree.serial[trial.walk.leaf]), got, trial.tokens))
 
     def credit(self, trial: Trial, got: float) -> None:
         """A trial's reward to every node of its way, once."""
@@ -730,14 +818,8 @@ class Search:
     def forget(self) -> None:
         """Keep the half of the tree that was visited most."""
         new = self.tree.keep(self.max_nodes // 2)
+        self.root = max(0, int(new[self.root]))
         self.places = {key: int(new[node]) for key, node in self.places.items() if new[node] != NONE}
-
-
-def reward(fvu: Float[np.ndarray, " laws"]) -> Float[np.ndarray, " laws"]:
-    """0 for what explains nothing or has no value, 1 for an FVU of 1e-8 or less, even in between by decades."""
-    with np.errstate(all="ignore"):
-        decades = -np.log10(np.maximum(fvu, 1e-300))
-    return np.clip(np.nan_to_num(decades, nan=0.0), 0.0, _DECADES) / _DECADES + 0.0  # never -0.0
 
 
 def _keys(
@@ -750,7 +832,7 @@ def _keys(
     exact = commuted(task.vocabulary)
     if canonical is None:
         return exact, exact
-    if task.constraints.forbid or task.constraints.require:
+    if task.constraints.forbid or task.constraints.require or task.forced:
         # what may follow depends on the spelling
         return exact, canonical
     size, arities, prices = task.vocabulary.size, task.vocabulary.arities, task.vocabulary.complexities
@@ -818,7 +900,7 @@ def mcts(
             raise UsageError(f"The {name} of a tree search is {came[name]}; give at least {bound}.")
     if not 0 <= value_weight <= 1:
         raise UsageError(f"The value_weight of a tree search is {value_weight}; give a number from 0 to 1.")
-    if not LegalMask(task.vocabulary, task.constraints, max_length).start(1).mask().any():
+    if not LegalMask(task.vocabulary, task.constraints, max_length, task.forced).start(1).mask().any():
         raise UsageError(f"No law of at most {max_length} tokens meets the constraints; allow more.")
     search = Search(
         task, Tree() if tree is None else tree, batch=batch, exploration=exploration, value_weight=value_weight,

@@ -11,13 +11,13 @@ in place of fixed signs; the sums are orthogonal matching pursuit (Pati et al. 1
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nbsr.expression import CONST
-from nbsr.generate.base import Method, Phrase, Proposals, Task, Writer, pack_phrases
+from nbsr.generate.base import Method, Origin, Phrase, Proposals, Task, Writer, pack_phrases
 from nbsr.generate.bricks import factors, monomials, surprise, terms
 
 __all__ = ["pairs"]
@@ -279,8 +279,9 @@ class Pairs:
                 self.seen.add(phrase.tokens)
                 fresh.append(phrase)
         for start in range(0, len(fresh), _BATCH):
-            tokens, starts = pack_phrases(fresh[start : start + _BATCH])
-            yield Proposals(tokens, starts, source)
+            some = fresh[start : start + _BATCH]
+            tokens, starts = pack_phrases(some)
+            yield Proposals(tokens, starts, source, origins=[phrase.origin for phrase in some])
 
     def term(self, row: int | np.integer) -> Phrase | None:
         row = int(row)
@@ -352,7 +353,18 @@ class Pairs:
         inner = self.writer.sum(
             [(self.term(i), float(c)) for i, c in zip(rows, coefficients[:-1], strict=True)], offset
         )
-        return seen.spell(self.writer, inner, self.y)
+        return self.made("sum", seen, rows, inner)
+
+    def made(
+        self, how: str, seen: View, rows: Iterable[int | np.integer], inner: Phrase | None
+    ) -> Phrase | None:
+        """What these terms make in this view of the target, with a note of where it comes from."""
+        phrase = seen.spell(self.writer, inner, self.y)
+        if phrase is None:
+            return None
+        parts = tuple(term.tokens for i in rows if (term := self.term(i)) is not None)
+        peel = () if seen.peel is None else seen.peel.tokens
+        return replace(phrase, origin=Origin(how, parts, seen.outer.name, peel))
 
     def sums(self, seen: View, H: np.ndarray, keep: int, most: int) -> tuple[list, list]:
         """One and two terms; returns found phrases and, for growing, the sets of rows with their unexplained share."""
@@ -465,7 +477,7 @@ class Pairs:
             [(self.term(i), float(c)) for i, c in zip(rows, coefficients[1:-1], strict=True)], offset
         )
         bottom = writer.sum([(self.term(d), float(coefficients[0]))], 1.0)
-        return seen.spell(writer, writer.product((top, 1.0), (bottom, -1.0)), self.y)
+        return self.made("quotient", seen, [*rows, d], writer.product((top, 1.0), (bottom, -1.0)))
 
     # -- products ------------------------------------------------------------------------------------------------
 
@@ -486,7 +498,7 @@ class Pairs:
             c, offset = float(coefficients[k, 0]), float(coefficients[k, 1])
             small = abs(offset) <= 1e-9 * np.max(np.abs(seen.z))
             inner = self.writer.sum([(self.writer.product((a, 1.0), (b, 1.0)), c)], None if small else offset)
-            found.append((error[k], seen.spell(self.writer, inner, self.y)))
+            found.append((error[k], self.made("product", seen, pair[k], inner)))
         return found
 
     def powers(self, weighted: bool, keep: int) -> list:
@@ -597,7 +609,8 @@ class Pairs:
             used = [(b, float(p)) for b, p in zip(bases, powers, strict=True) if p != 0]
             phrase = self.writer.scaled(self.writer.product(*used), float(factor)) if used else None
             if phrase is not None and (best is None or error < 0.1 * best[0]):
-                best = (float(error), phrase)
+                parts = tuple(base.tokens for base, _ in used)
+                best = (float(error), replace(phrase, origin=Origin("powers", parts, "y")))
         return best
 
     # -- peels ---------------------------------------------------------------------------------------------------

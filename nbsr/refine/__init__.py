@@ -9,6 +9,10 @@ starts, `scipy_methods` the refiners that SciPy offers.
 """
 
 from nbsr.refine.batch import METHODS, Fits, Problem, Status, covariance, fit_batch, refine
+from nbsr.refine.trajectory import Trajectory, trajectory
 from nbsr.refine.warming import ready, warm
 
-__all__ = ["METHODS", "Fits", "Problem", "Status", "covariance", "fit_batch", "ready", "refine", "warm"]
+__all__ = [
+    "METHODS", "Fits", "Problem", "Status", "Trajectory", "covariance", "fit_batch", "ready", "refine", "trajectory",
+    "warm",
+]  # fmt: skip

@@ -28,7 +28,9 @@ class Candidate:
     score: float
     source: str  # the method that proposed it
     elapsed: float  # seconds after the start of the search
-    order: int  # how many distinct laws were seen before it
+    order: int  # how many distinct laws were seen before it; its number
+    origin: str = ""  # what it was made of, in words
+    pinned: bool = False  # the person wants it in sight
 
     def __str__(self) -> str:
         return str(self.expression)

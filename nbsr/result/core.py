@@ -37,6 +37,7 @@ from nbsr.result.digits import (
 from nbsr.result.plot import Plot, chart
 from nbsr.result.show import as_html, as_markdown, as_text
 from nbsr.table import Table
+from nbsr.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,8 @@ class Snapshot:
     fit: tuple[np.ndarray, np.ndarray]  # at most 300 rows: the target, and what the pick predicts
     stage: str  # what the search is doing, in words
     done: bool = False
-    tree: Any = None  # what a tree search added since the snapshot before
+    pinned: tuple[Candidate, ...] = ()  # that the person wants in sight
+    trace: Trace | None = None  # the record of the whole search, which goes on growing
     result: "Result | None" = None  # with the last snapshot
 
     @property
@@ -67,7 +69,8 @@ class Result:
     """A search that is over.
 
     `candidates_seen` are all distinct laws it saw; there are none where it was ended before it saw any.
-    `picked` is the position of the best of them; `ended` is a key of ENDED.
+    `picked` is the position of the best of them; `ended` is a key of ENDED. `trace` is the record of the search: what
+    its methods did, and what the person did.
     """
 
     table: Table
@@ -78,6 +81,7 @@ class Result:
     seed: int = 0
     elapsed: float = 0.0
     notes: tuple[str, ...] = ()
+    trace: Trace | None = None
 
     # ---- what was found
 

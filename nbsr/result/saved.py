@@ -22,11 +22,12 @@ from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, register
 from nbsr.result.candidate import ENDED, Candidate
 from nbsr.table import Dropped, Table
+from nbsr.trace import Trace
 
 if TYPE_CHECKING:
     from nbsr.result.core import Result
 
-FORMAT, VERSION = "nbsr result", 1
+FORMAT, VERSION = "nbsr result", 2
 
 
 class Fields(TypedDict):
@@ -40,6 +41,7 @@ class Fields(TypedDict):
     seed: int
     elapsed: float
     notes: tuple[str, ...]
+    trace: Trace | None
 
 
 def write(result: "Result", path: Path) -> None:
@@ -88,6 +90,7 @@ def _to_json(result: "Result") -> dict[str, Any]:
         "notes": list(result.notes),
         "settings": _plain(result.settings),
         "picked": result.picked,
+        "trace": None if result.trace is None else result.trace.to_json(),
         "table": _table_to_json(result.table),
         "operators": {
             name: {
@@ -111,6 +114,8 @@ def _to_json(result: "Result") -> dict[str, Any]:
                 "source": c.source,
                 "elapsed": c.elapsed,
                 "order": c.order,
+                "origin": c.origin,
+                "pinned": c.pinned,
             }
             for c in seen
         ],
@@ -193,6 +198,10 @@ def _from_text(text: str, name: str) -> Fields:
             f"'{name}' was saved in format {version} by a later nbsr; this one reads up to {VERSION}, so "
             "upgrade nbsr."
         )
+    if version < VERSION:
+        raise UsageError(
+            f"'{name}' was saved in format {version} by an earlier nbsr; this one reads {VERSION}."
+        )
     try:
         return _from_json(told)
     except UsageError as error:
@@ -231,6 +240,7 @@ def _from_json(told: Mapping[str, Any]) -> Fields:
         seed=told["seed"],
         elapsed=float(told["elapsed"]),
         notes=tuple(told["notes"]),
+        trace=None if told["trace"] is None else Trace.from_json(told["trace"]),
     )
 
 
@@ -250,6 +260,8 @@ def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candi
         source=str(told["source"]),
         elapsed=float(told["elapsed"]),
         order=int(told["order"]),
+        origin=str(told["origin"]),
+        pinned=bool(told["pinned"]),
     )
 
 

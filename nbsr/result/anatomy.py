@@ -1,0 +1,131 @@
+"""What each part of a law costs: how badly the law fits without it, everything else fitted anew."""
+
+import math
+from dataclasses import dataclass
+
+from nbsr.expression import CONST, FREE, Expression, pack, subtree_end
+from nbsr.refine import Problem, refine
+
+__all__ = ["Anatomy", "Part", "anatomy", "with_constant", "without"]
+
+_RESTARTS, _STEPS = 4, 40  # of the refiner, beside the law's own constants as a start
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sub-expression of a law.
+
+    position: of its first token; parent: place of the part that it is an operand of, -1 for the whole law.
+    label: its operator, column or number.
+    without: FVU of the law where it is left out of its sum or product, None where that cannot be.
+    constant: FVU of the law with one fitted constant in its place; None for what is a constant already.
+    constant_place: of a constant, its place among the law's constants; -1.
+    """
+
+    position: int
+    parent: int
+    label: str
+    expression: Expression
+    without: float | None
+    constant: float | None
+    constant_place: int
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A law's parts in prefix order, and the FVU that the law has with all of them."""
+
+    fvu: float
+    parts: tuple[Part, ...]
+
+
+def anatomy(law: Expression, problem: Problem) -> Anatomy:
+    """Take a law apart.  All the forms are fitted in one batch.
+
+    law: with its constants, in the columns of the problem.
+    """
+    count = len(law.tokens)
+    left_out = [without(law, position) for position in range(count)]
+    replaced = [
+        None if law.tokens[position] == CONST else with_constant(law, position) for position in range(count)
+    ]
+    forms = [form for form in (law, *left_out, *replaced) if form is not None]
+    tokens, starts = pack(forms)
+    fits = refine(tokens, problem, law.vocabulary, starts=starts, restarts=_RESTARTS, max_steps=_STEPS)
+    errors = iter(fits.fvu.tolist())
+    own = next(errors)
+    known = [[None if form is None else next(errors) for form in some] for some in (left_out, replaced)]
+    parents = _parents(law)
+    parts, place = [], 0
+    for position, token in enumerate(law.tokens):
+        constant = token == CONST
+        part = law.part(position)
+        parts.append(
+            Part(
+                position, parents[position], _label(part), part, known[0][position], known[1][position],
+                place if constant else -1,
+            )
+        )  # fmt: skip
+        place += constant
+    return Anatomy(own, tuple(parts))
+
+
+def without(law: Expression, position: int) -> Expression | None:
+    """The law with a part left out of the sum or product that it stands in; None where it stands in neither.
+
+    The other constants stay, as starts for a fit.
+    """
+    above = _parents(law)[position]
+    if above < 0:
+        return None
+    parent = law.part(above)
+    if parent.operator not in ("+", "-", "*", "/"):
+        return None
+    left, right = parent.children()
+    first = position == above + 1
+    if not first:
+        rest = left
+    elif parent.operator == "-":
+        rest = Expression.apply("neg", right)
+    elif parent.operator == "/":
+        rest = Expression.apply("inv", right)
+    else:
+        rest = right
+    return _grafted(law, above, rest)
+
+
+def with_constant(law: Expression, position: int) -> Expression:
+    """The law with one free constant in the place of a part."""
+    return _grafted(law, position, Expression((CONST,), (FREE,), law.vocabulary))
+
+
+def _grafted(law: Expression, position: int, piece: Expression) -> Expression:
+    tokens = law.tokens
+    end = subtree_end(tokens, position, law.vocabulary.arities)
+    first = tokens[:position].count(CONST)
+    last = first + tokens[position:end].count(CONST)
+    return Expression(
+        tokens[:position] + piece.tokens + tokens[end:],
+        law.constants[:first] + piece.constants + law.constants[last:],
+        law.vocabulary,
+    )
+
+
+def _parents(law: Expression) -> list[int]:
+    """Of each token the position of the operator whose operand begins there; -1 for the first."""
+    arities, parents, waiting = law.vocabulary.arities, [], [(-1, 1)]
+    for position, token in enumerate(law.tokens):
+        above, open_ = waiting.pop()
+        parents.append(above)
+        if open_ > 1:
+            waiting.append((above, open_ - 1))
+        if arities[token]:
+            waiting.append((position, arities[token]))
+    return parents
+
+
+def _label(part: Expression) -> str:
+    if part.is_constant:
+        value = part.constants[0]
+        return f"{value:.4g}" if math.isfinite(value) else "c"
+    return part.vocabulary.name(part.root)
