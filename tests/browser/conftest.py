@@ -40,7 +40,6 @@ class Server:
         self.app: App = app
         self.root = folder / "root"
         self.root.mkdir(parents=True)
-        self._settings = folder / "settings"
         runtime = folder / "runtime"
         places = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
         if kernels is not None:
@@ -59,7 +58,7 @@ class Server:
             options |= {
                 f"{name}.expose_app_in_browser": "True",
                 f"{name}.workspaces_dir": str(folder / "workspaces"),
-                f"{name}.user_settings_dir": str(self._settings),
+                f"{name}.user_settings_dir": str(folder / "settings"),
             }
         self._log = (folder / "log").open("w+")
         self._process = subprocess.Popen(
@@ -109,12 +108,6 @@ class Server:
     def read(self, name: str) -> nbformat.NotebookNode:
         return nbformat.read(self.root / name, as_version=4)
 
-    def send_comms_over_subshells(self, on: bool) -> None:
-        """A setting of the front end, for pages that are opened from now on."""
-        file = self._settings / "@jupyterlab/apputils-extension/kernels-settings.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"commsOverSubshells": "perCommTarget" if on else "disabled"}))
-
     def end_kernels(self) -> None:
         with urllib.request.urlopen(f"{self.url}api/sessions") as answer:
             sessions = json.load(answer)
@@ -154,6 +147,14 @@ class Notebook:
             " const kernel = context?.session?.kernel;"
             " return context?.isReady && kernel?.connectionStatus === 'connected' && kernel?.status === 'idle'; }",
             timeout=PATIENCE,
+        )
+
+    def send_comms_over_subshells(self, on: bool) -> None:
+        """JupyterLab's setting commsOverSubshells, for this kernel; Notebook 7 does not heed it by itself."""
+        self.wait_for_kernel()
+        self.page.evaluate(
+            "how => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.commsOverSubshells = how; }",
+            "perCommTarget" if on else "disabled",
         )
 
     def run_all(self) -> None:

@@ -50,7 +50,9 @@ def kernel(version: str, folder: Path) -> str:
     return name
 
 
-def times(browser: Browser, server: Server, kernel: str, way: str, clicks: int) -> list[float]:
+def times(
+    browser: Browser, server: Server, kernel: str, subshells: bool, way: str, clicks: int
+) -> list[float]:
     """Milliseconds from click to acknowledgement; fewer than `clicks` where one was not heard in 3 seconds."""
     name = f"{kernel}-{way}.ipynb"
     server.write(name, [KERNEL, "stand.block()"], kernel)
@@ -58,6 +60,7 @@ def times(browser: Browser, server: Server, kernel: str, way: str, clicks: int) 
     try:
         page = context.new_page()
         notebook = Notebook(page, server, name)
+        notebook.send_comms_over_subshells(subshells)
         notebook.run_all()
         stand = notebook.output(1).locator(".stand")
         stand.wait_for()
@@ -91,9 +94,8 @@ def main() -> None:
             try:
                 for name in kernels:
                     for subshells in (True, False):
-                        server.send_comms_over_subshells(subshells)
                         for way in WAYS:
-                            taken = times(browser, server, name, way, asked.clicks)
+                            taken = times(browser, server, name, subshells, way, asked.clicks)
                             middle = (
                                 [f"{np.percentile(taken, q):.0f}" for q in (50, 95, 100)]
                                 if taken

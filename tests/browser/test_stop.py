@@ -14,9 +14,9 @@ def opened(
     page: Page, server: Server, name: str, blocking: str, subshells: bool = True
 ) -> tuple[Notebook, Locator]:
     """A notebook whose second cell blocks, once its view is shown, and the view."""
-    server.send_comms_over_subshells(subshells)
     server.write(name, [KERNEL, blocking])
     notebook = Notebook(page, server, name)
+    notebook.send_comms_over_subshells(subshells)
     notebook.run_all()
     stand = notebook.output(1).locator(".stand")
     stand.wait_for()
@@ -26,9 +26,6 @@ def opened(
 @pytest.mark.parametrize("subshells", [True, False])
 def test_a_view_is_heard_while_its_cell_blocks(server: Server, page: Page, subshells: bool):
     notebook, stand = opened(page, server, "heard.ipynb", "stand.block()", subshells)
-    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-    how = page.evaluate(f"() => {kernel}.commsOverSubshells")
-    assert how == ("perCommTarget" if subshells else "disabled")
     expect(stand).to_have_attribute("data-replies", "1")  # to what it said by itself, when it was shown
     for count in (2, 3, 4):
         stand.locator(".event").click()
@@ -42,6 +39,20 @@ def test_a_view_is_heard_while_its_cell_blocks(server: Server, page: Page, subsh
     assert {entry["thread"] for entry in log} == {"Control"}
     expect(stand).to_have_attribute("data-unheard", "0")
     expect(stand).not_to_have_attribute("data-free", "yes")
+
+
+def test_without_subshells_a_message_of_the_widget_waits_for_the_end(server: Server, page: Page):
+    notebook, stand = opened(page, server, "late.ipynb", "stand.block()", subshells=False)
+    expect(stand).to_have_attribute("data-replies", "1")
+    stand.locator(".comm").click()
+    stand.locator(".stop").click()
+    expect(stand).to_have_attribute("data-replies", "3")
+    log = json.loads(stand.get_attribute("data-log") or "")
+    assert [(entry["id"], entry["thread"]) for entry in log] == [
+        (1, "Control"),
+        (3, "Control"),
+        (2, "MainThread"),
+    ]
 
 
 def test_with_subshells_a_message_of_the_widget_is_heard_too(server: Server, page: Page):
