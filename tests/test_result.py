@@ -365,6 +365,13 @@ def test_names_cannot_break_the_html():
     assert "$" not in cells
 
 
+def test_numbers_of_the_table_stay_on_one_line(result):
+    page = Page(result._repr_html_())
+    right = [attrs["style"] for tag, attrs in page.tags if tag in ("th", "td") and "right" in attrs["style"]]
+    assert len(right) == 4 * (1 + len(result.front_candidates))
+    assert all("white-space:nowrap" in style for style in right)
+
+
 def test_what_is_shown_is_bounded():
     rng = np.random.default_rng(0)
     table = Table.from_arrays(rng.normal(size=(30, 1)), rng.normal(size=30), ["x"])

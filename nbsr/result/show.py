@@ -79,13 +79,17 @@ def as_html(result: "Result") -> str:
     parts.append('<table style="border-collapse:collapse;margin:.5em 0;color:inherit"><thead><tr>')
     for title, side in (("", "left"), ("row", "right"), ("complexity", "right"), ("FVU", "right"),
                         ("score", "right"), ("law", "left")):  # fmt: skip
-        parts.append(f'<th style="text-align:{side};padding:.2em .7em;{_LINE}">{title}</th>')
+        parts.append(
+            f'<th style="text-align:{side};padding:.2em .7em;white-space:nowrap;{_LINE}">{title}</th>'
+        )
     parts.append("</tr></thead><tbody>")
     for mark, row, complexity, fvu, score, law in _rows(result):
         style = _MARKED + ";font-weight:600" if mark else "background:transparent"
         cells = [f'<td style="text-align:left;padding:.2em .7em;{_LINE}">{html.escape(mark)}</td>']
         for value in (row, complexity, html.escape(fvu), score):
-            cells.append(f'<td style="text-align:right;padding:.2em .7em;{_LINE}">{value}</td>')
+            cells.append(
+                f'<td style="text-align:right;padding:.2em .7em;white-space:nowrap;{_LINE}">{value}</td>'
+            )
         wrapped = f"text-align:left;padding:.2em .7em;white-space:normal;overflow-wrap:anywhere;{_LINE}"
         cells.append(f'<td style="{wrapped}">{_code(law)}</td>')
         parts.append(f'<tr style="{style}">{"".join(cells)}</tr>')
