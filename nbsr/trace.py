@@ -255,7 +255,7 @@ class Trace:
             return kept
         good = _GOOD * max([self._best, *judged.values()])
         wanted = {id for id, reward in judged.items() if reward >= good}
-        kept[:] = False
+        kept = growth.parent == NO_NODE
         room = MOST_NODES - have
         for row in range(count - 1, -1, -1):
             if int(growth.id[row]) in wanted:

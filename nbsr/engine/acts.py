@@ -239,8 +239,8 @@ def rewind(run: "Run", tokens: int) -> Answer:
 
 
 def _beginning(run: "Run", node: int, token: str) -> tuple[int, ...]:
-    prefix, vocabulary = run.trace.prefix(node), run.work.vocabulary
     run.trace.own(node)
+    prefix, vocabulary = run.trace.prefix(node), run.work.vocabulary
     known = {name: number for number, (name, _) in enumerate(run.trace.tokens)}
     if token not in known:
         raise UsageError(f"There is no token {token!r}; tokens are {', '.join(list(known)[2:12])}, ...")

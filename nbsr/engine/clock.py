@@ -20,16 +20,32 @@ class Clock:
     def __init__(self, began: float | None, seconds: float | None, most: float):
         self.began = time.monotonic() if began is None else began
         self.paused = 0.0
+        self._held: float | None = None
         self.wrap_up = 0.0 if seconds is None else min(most, 0.12 * seconds)
         self.deadline = math.inf if seconds is None else self.began + seconds
 
+    def hold(self) -> None:
+        """Let it stand still."""
+        self._held = time.monotonic()
+
+    def release(self) -> None:
+        """Let it go on."""
+        if self._held is not None:
+            self.paused += time.monotonic() - self._held
+            self._held = None
+
+    @property
+    def now(self) -> float:
+        """`time.monotonic()`, or when the clock was held."""
+        return time.monotonic() if self._held is None else self._held
+
     @property
     def elapsed(self) -> float:
-        return time.monotonic() - self.began - self.paused
+        return self.now - self.began - self.paused
 
     @property
     def remaining(self) -> float:
-        return self.deadline + self.paused - time.monotonic()
+        return self.deadline + self.paused - self.now
 
     @property
     def ending(self) -> float:

@@ -6,7 +6,6 @@ batch after which they were done, so that a recorded search can be repeated with
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -90,6 +89,7 @@ class Control:
         self._paused = False
         self._steps = 0  # batches that a paused search may still do
         self._pending: list[Pending] = []
+        self._single = {act.batches for act in acts if act.name == "step"}
         self._again = sorted((act for act in acts if act.name not in _AT_ONCE), key=lambda act: act.batches)
         self._over: Run | None = None
         self.ended = "stopped"
@@ -140,7 +140,8 @@ class Control:
         if name in _AT_ONCE:
             getattr(self, name)()
             said = {"stop": "Stopping.", "pause": "Paused.", "resume": "Going on.", "step": "One step."}[name]
-            self.ask(lambda run: run.note_act(name, {}, said))
+            if name != "step":  # which the search notes when it does it
+                self.ask(lambda run: run.note_act(name, {}, said))
             return Pending[Answer](lambda run: Answer(said)).settled(Answer(said))
         if name not in ACTS:
             raise UsageError(f"There is no act {name!r}; there are {', '.join([*_AT_ONCE, *ACTS])}.")
@@ -161,9 +162,8 @@ class Control:
 
     # -- the search's side
 
-    def wait(self, run: "Run") -> float:
-        """Do what was asked for, and wait while paused; answers the seconds waited."""
-        start = time.monotonic()
+    def wait(self, run: "Run") -> None:
+        """Do what was asked for, and wait while paused."""
         while True:
             while self._again and self._again[0].batches <= run.batches:
                 again = self._again.pop(0)
@@ -177,7 +177,10 @@ class Control:
                     self._changed.wait()
             for one in pending:
                 one.settle(run)
-        return time.monotonic() - start
+
+    def single(self, batches: int) -> bool:
+        """Whether the batch after so many is a step, the smallest that its method knows."""
+        return self._paused or batches in self._single
 
     def close(self, run: "Run") -> None:
         """The search is over; what is still asked is answered from what it left."""

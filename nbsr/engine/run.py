@@ -126,7 +126,9 @@ class Run:
                 if self.clock.elapsed - shown_at > (_SOON if new else _LATE):
                     shown_at, shown_version = self.clock.elapsed, self.archive.version
                     yield self.snapshot()
-                self.clock.paused += self.control.wait(self)
+                self.clock.hold()
+                self.control.wait(self)
+                self.clock.release()
                 if self.archive.version != shown_version and self.control.paused:
                     shown_at, shown_version = self.clock.elapsed, self.archive.version
                     yield self.snapshot()
@@ -144,7 +146,9 @@ class Run:
 
     def following(self, method: Method, fits: Fits | None) -> tuple[Method, Proposals | None]:
         """The next batch, and the method that it comes from: the same, or one begun anew under other rules."""
-        self.steering.single = self.control.paused
+        self.steering.single = self.control.single(self.batches)
+        if self.steering.single:
+            self.note_act("step", {}, "One step.")
         try:
             if self._anew:
                 self._anew = False

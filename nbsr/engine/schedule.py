@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -180,9 +179,9 @@ class Schedule:
         network = self.network()
         if network is None or not network.ready:
             yield Proposals(np.empty((0, 1), np.int16), None, "loading the network")
-        began = time.monotonic()
+        self.clock.hold()
         came = network is not None and self.came(network)
-        self.clock.paused += time.monotonic() - began
+        self.clock.release()
         if not came:
             return
         assert network is not None
