@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { worth } from "../src/views/anatomyworth";
 
-const part = { position: 0, parent: 0, label: "+", text: "x", mathml: "", constant_place: -1 };
+const part = { position: 1, parent: 0, label: "+", text: "x", mathml: "", constant_place: -1 };
 
 test.each([
   // FVU of the law, without the part, with a constant; kind, ratio
@@ -15,6 +15,10 @@ test.each([
   [0.5, NaN, null, "unknown", ""],
 ])("of %d, %d without, %d with a constant: %s %s", (fvu, without, constant, kind, ratio) => {
   expect(worth({ ...part, without, constant }, fvu)).toMatchObject({ kind, ratio });
+});
+
+test("the law itself is not one of its parts", () => {
+  expect(worth({ ...part, parent: -1, without: null, constant: 1 }, 1e-3)).toMatchObject({ kind: "unknown", ratio: "" });
 });
 
 test("the more a part matters, the redder it is", () => {

@@ -9,7 +9,7 @@
 import { hierarchy, tree as tidyTree, type HierarchyPointNode } from "d3-hierarchy";
 import { leftBehind, type TreeStore } from "./treestore";
 
-export const COLUMN = 146; // from one depth to the next
+export const COLUMN = 150; // from one depth to the next
 export const ROW = 32; // from one sibling to the next
 
 /** What a person has opened and closed, and what was opened for them; it outlives every layout. */

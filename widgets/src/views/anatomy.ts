@@ -12,8 +12,8 @@ import { nothing, panel, table } from "./panel";
 import { glyph } from "./treetext";
 import { worth, type Worth } from "./anatomyworth";
 
-const CHIP = { width: 78, height: 42 };
-const GAP = { x: 12, y: 30 };
+const CHIP = { widest: 84, narrowest: 50, height: 40 };
+const GAP = { x: 8, y: 24 };
 const PATIENCE = 400; // milliseconds a law must stay before a busy kernel is asked about it
 const HALF = 500; // steps of a slider to each side
 
@@ -67,6 +67,7 @@ export const anatomyView: MakeView = (host, context) => {
         if (mine !== asked) return;
         anatomy = answer;
         problem = text;
+        active = answer ? leastWorth(answer) : 0;
         draw();
       };
       context.ask("anatomy", { law: id }).then((answer) => take(answer, ""), (error) => take(null, sentence(error)));
@@ -103,10 +104,16 @@ export const anatomyView: MakeView = (host, context) => {
     interface Branch { place: number; children: Branch[] }
     const branches: Branch[] = parts.map((_, place) => ({ place, children: [] }));
     parts.forEach((part, place) => part.parent >= 0 && branches[part.parent]?.children.push(branches[place]));
-    const root = tidyTree<Branch>().nodeSize([CHIP.width + GAP.x, CHIP.height + GAP.y]).separation(() => 1)(hierarchy(branches[0]));
+    // In units of a chip and its gap, which are as wide as the room allows.
+    const root = tidyTree<Branch>().nodeSize([1, CHIP.height + GAP.y]).separation(() => 1)(hierarchy(branches[0]));
     const all = root.descendants();
-    const left = Math.min(...all.map((one) => one.x)) - CHIP.width / 2;
-    const width = Math.max(...all.map((one) => one.x)) + CHIP.width / 2 - left;
+    const across = all.map((one) => one.x);
+    const [least, most] = [Math.min(...across), Math.max(...across)];
+    const room = Math.floor((picture.clientWidth - 12) / (most - least + 1)) - GAP.x;
+    const chip = Math.max(CHIP.narrowest, Math.min(CHIP.widest, room));
+    for (const one of all) one.x = (one.x - least) * (chip + GAP.x);
+    const left = -chip / 2;
+    const width = (most - least) * (chip + GAP.x) + chip;
     const height = Math.max(...all.map((one) => one.y)) + CHIP.height;
     drawing.style.width = `${width}px`;
     drawing.style.height = `${height}px`;
@@ -128,7 +135,8 @@ export const anatomyView: MakeView = (host, context) => {
         "aria-selected": String(place === active), "aria-expanded": one.children ? "true" : null,
         "aria-label": `${part.text}: ${value.word}${value.ratio ? `, error ${value.ratio} ${value.how}` : ""}`, title: part.text,
       }, h("b", {}, glyph(part.label)), h("span", {}, value.ratio || "whole law"));
-      item.style.left = `${one.x - left - CHIP.width / 2}px`;
+      item.style.left = `${one.x}px`;
+      item.style.width = `${chip}px`;
       item.style.top = `${one.y}px`;
       item.style.setProperty("--nbsr-worth", `${Math.round(100 * value.level)}%`);
       item.classList.add(`nbsr-worth-${value.kind}`);
@@ -204,6 +212,9 @@ export const anatomyView: MakeView = (host, context) => {
     void act("use", { law: law.id });
   });
 
+  const endResize = onResize(picture, () => {
+    if (anatomy && !picture.hidden) drawTree(anatomy);
+  });
   return {
     update(changed: Changed) {
       if (!(["laws", "front", "selection", "run", "data"] as const).some((channel) => changed.has(channel))) return;
@@ -214,6 +225,7 @@ export const anatomyView: MakeView = (host, context) => {
     },
     destroy() {
       clearTimeout(waiting);
+      endResize();
       turning.destroy();
       frame.element.remove();
     },
@@ -225,6 +237,17 @@ interface Turning {
   light(place: number): void;
   focus(place: number): boolean;
   destroy(): void;
+}
+
+/** The part that the law would miss least: the one a person may want to take out. */
+function leastWorth({ parts, fvu }: Anatomy): number {
+  let least = 0;
+  let level = Infinity;
+  parts.forEach((part, place) => {
+    const value = worth(part, fvu);
+    if (value.ratio && value.level < level) [least, level] = [place, value.level];
+  });
+  return least;
 }
 
 /** Sliders of a law's constants: the page computes the law anew with every move. */
@@ -260,8 +283,9 @@ function constantsOf(host: HTMLElement, context: Context, tell: (text: string) =
     plotted.hidden = !fit;
     if (!fit) return say(figure, "An operator of your own is in this law; the page cannot compute it.");
     const now = fvuOf(fit, false);
-    const change = moved ? (Number.isFinite(now) ? `, ${spokenFvu(law.fvu)} as fitted` : "") : ", as fitted";
-    say(figure, `FVU ${Number.isFinite(now) ? spokenFvu(now) : "– : not defined on all rows"}${change}`);
+    const then = moved ? fvuOf(fitOf(law, store.data)!, false) : now;
+    const words = Number.isFinite(now) ? `FVU ${spokenFvu(now)}` : "Not defined on all rows";
+    say(figure, moved ? `${words}; ${spokenFvu(then)} as fitted` : `${words}, as fitted`);
     figure.classList.toggle("nbsr-moved", moved);
     const curve = curveOf(law, store.data, values);
     const target = store.run?.target ?? "y";

@@ -18,9 +18,10 @@ const HELPS = 1.3;
 /** @param part  a part of the law
  *  @param fvu  of the law as it is */
 export function worth(part: AnatomyPart, fvu: number): Worth {
-  const cost = part.without ?? part.constant;
+  const whole = part.parent < 0;
+  const cost = whole ? null : (part.without ?? part.constant);
   if (cost === null || Number.isNaN(cost)) {
-    return { kind: "unknown", word: part.parent < 0 ? "the whole law" : "cannot be taken out by itself", level: 0, ratio: "", how: "" };
+    return { kind: "unknown", word: whole ? "the whole law" : "cannot be taken out by itself", level: 0, ratio: "", how: "" };
   }
   const ratio = Math.max(cost, EXACT) / Math.max(fvu, EXACT);
   const kind = ratio >= VITAL ? "vital" : ratio >= HELPS ? "helps" : "idle";

@@ -110,16 +110,16 @@ function chart(refinement: Refinement, name: string, width: number, valueAt: (st
   const px = (step: number): number => MARGIN.left + (step / Math.max(1, steps)) * (width - MARGIN.left - MARGIN.right);
   const py = (value: number): number => {
     const share = (scaled(value) - low) / (high - low || 1);
-    return height - MARGIN.bottom - Math.min(1.02, Math.max(-0.02, share)) * (height - MARGIN.top - MARGIN.bottom);
+    return height - MARGIN.bottom - share * (height - MARGIN.top - MARGIN.bottom);
   };
   const line = (start: number): string => {
     let path = "";
     let pen = "M";
     for (let step = 0; step <= steps; step++) {
-      const value = valueAt(start, step);
-      if (Number.isNaN(value)) pen = "M";
+      const y = py(valueAt(start, step));
+      if (!(y >= MARGIN.top - 4 && y <= height - MARGIN.bottom + 4)) pen = "M";
       else {
-        path += `${pen}${px(step).toFixed(1)} ${py(value).toFixed(1)}`;
+        path += `${pen}${px(step).toFixed(1)} ${y.toFixed(1)}`;
         pen = "L";
       }
     }

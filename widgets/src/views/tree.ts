@@ -326,6 +326,7 @@ export const treeView: MakeView = (host, context) => {
   which.addEventListener("change", () => {
     tab = Number(which.value);
     placed = null;
+    if (context.selection.node !== null) context.select({ node: null });
     followed = -1;
     find();
     draw();
@@ -385,10 +386,15 @@ export const treeView: MakeView = (host, context) => {
         if (context.selection.node !== null && context.selection.node >= tree.length) context.select({ node: null });
       }
       chooseTree();
+      const looking = context.selection.node ?? -1;
+      if (changed.has("selection") && looking >= 0 && looking < tree.length && tree.nodes.tree[looking] !== tab) {
+        tab = tree.nodes.tree[looking];
+        placed = null;
+      }
       offerTrees();
       const came = growth.firstNew < tree.length || growth.restarted;
       const seen = growth.restarted || !placed || asLattice() || isFollowing || someAreSeen(growth.firstNew);
-      const looked = changed.has("selection") && context.selection.node !== null && selectedPlace() < 0 && context.selection.node < tree.length && tree.nodes.tree[context.selection.node] === tab;
+      const looked = changed.has("selection") && looking >= 0 && looking < tree.length && selectedPlace() < 0;
       if (looked || growth.restarted) layOut();
       else if ((came && seen) || (isFollowing && growth.figures)) {
         clearTimeout(late);
@@ -397,6 +403,7 @@ export const treeView: MakeView = (host, context) => {
         else late = setTimeout(() => layOut(), wait);
       }
       if (changed.has("selection")) {
+        canvas.reveal(selectedPlace());
         canvas.mark(selectedPlace(), list.hasFocus ? list.activePlace : -1);
         if (placed) list.show(placed, selectedPlace(), activeNode);
       }

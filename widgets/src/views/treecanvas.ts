@@ -10,9 +10,9 @@ import type { Placed } from "../core/layout";
 import type { TreeStore } from "../core/treestore";
 import { CLOSED_BY_HAND, DROPPED, DUPLICATE, FINISHED, OPEN, PRUNED } from "../core/types";
 import { colour, h, onResize } from "./dom";
-import { signed } from "./treetext";
+import { fixed } from "./treetext";
 
-export const CHIP = { width: 96, height: 24 }; // in units of the drawing
+export const CHIP = { width: 104, height: 24 }; // in units of the drawing
 const HANDLE = 7; // radius of the sign that opens and closes
 const WORDS = 0.6; // scale from which words are drawn
 const CHIPS = 0.22; // and from which chips are
@@ -338,7 +338,7 @@ export class TreeCanvas {
       const onBest = look >= 100;
       const level = onBest ? look - 100 : look >> 1;
       context.strokeStyle = onBest ? inks.accent : look & 1 ? inks.line : inks.faint;
-      context.globalAlpha = onBest ? 1 : look & 1 ? 0.8 : 0.75;
+      context.globalAlpha = onBest ? 1 : level === 0 || look & 1 ? 0.45 : 0.75;
       context.lineWidth = Math.max(thin, 0.9 + level * 1.15) + (onBest ? 0.8 : 0);
       context.setLineDash(look & 1 && curved ? [4, 3] : []);
       const places = paths.get(look)!;
@@ -497,7 +497,7 @@ export class TreeCanvas {
       context.font = FONT.small;
       context.fillStyle = inks.faint;
       context.textAlign = "right";
-      context.fillText(signed(log_prob[node], 2), x + CHIP.width - inset - (tree.firstChild[node] >= 0 ? 3 : 0), y - (tree.visits[node] ? 1 : -0.5));
+      context.fillText(fixed(log_prob[node]), x + CHIP.width - inset - (tree.firstChild[node] >= 0 ? 3 : 0), y - (tree.visits[node] ? 1 : -0.5));
     }
     context.restore();
   }
@@ -527,7 +527,7 @@ export class TreeCanvas {
   private cut(context: CanvasRenderingContext2D, label: string): string {
     const known = this.words.get(label);
     if (known !== undefined) return known;
-    const room = CHIP.width - 44;
+    const room = CHIP.width - 54;
     let text = label;
     if (context.measureText(text).width > room) {
       while (text.length > 1 && context.measureText(`${text}…`).width > room) text = text.slice(0, -1);

@@ -60,6 +60,11 @@ export function signed(value: number, count = 3): string {
   return Number.isFinite(value) ? digits(value, count).replace("-", "−") : "–";
 }
 
+/** "−2.3", for columns of numbers. */
+export function fixed(value: number): string {
+  return value.toFixed(1).replace("-", "−");
+}
+
 export function share(value: number): string {
   if (!(value > 0)) return value === 0 ? "0 %" : "–";
   return value < 0.001 ? "<0.1 %" : `${digits(100 * value, value < 0.1 ? 2 : 3)} %`;
