@@ -22,7 +22,7 @@ const COLUMNS: [Sort, string, boolean][] = [
 
 export function candidatesView(host: HTMLElement, context: Context): View {
   const { store } = context;
-  const hint = h("span.nbsr-faint", { id: uid("hint") }, "a pattern such as sin(_*x1)+_ or a condition");
+  const hint = h("span.nbsr-faint", { id: uid("hint") }, "or a pattern such as sin(_*x1)+_");
   const input = h("input.nbsr-input", {
     type: "search", "aria-label": "Which candidates", "aria-describedby": hint.id, spellcheck: false, autocomplete: "off",
     placeholder: 'complexity < 9 and "exp" not in law',
@@ -43,7 +43,7 @@ export function candidatesView(host: HTMLElement, context: Context): View {
   const pages = h("div.nbsr-row.nbsr-pages", { hidden: true }, previous, where, next);
   const compare = h("section.nbsr-compare", { "aria-label": "Pinned laws side by side", hidden: true });
   const scroll = h("div.nbsr-scroll", { tabindex: 0, role: "group", "aria-label": "Candidates, a list that scrolls" }, grid);
-  host.append(h("div.nbsr-row.nbsr-query", {}, input, found, hint), problem, compare, scroll, pages);
+  host.append(h("div.nbsr-row.nbsr-query", {}, input, hint, found), problem, compare, scroll, pages);
 
   let sort: Sort = "fvu";
   let down = false;
@@ -120,10 +120,10 @@ export function candidatesView(host: HTMLElement, context: Context): View {
         return h("article.nbsr-card", { class: `nbsr-card${law.id === shownLaw(context) ? " nbsr-chosen" : ""}` },
           h("div.nbsr-card-head", {},
             h("button.nbsr-link", { type: "button", "data-choose": law.id }, `R² ${rSquared(law.fvu)}`),
-            h("span.nbsr-faint", {}, `FVU ${spokenFvu(law.fvu)} · ${plural(law.complexity, "node")}`),
             h("button.nbsr-pin", { type: "button", "data-pin": law.id, "aria-pressed": "true", "aria-label": `Take the pin away: ${law.text}`, title: "Take the pin away" }, icon("close"))),
+          h("div.nbsr-faint", {}, `FVU ${spokenFvu(law.fvu)} · ${plural(law.complexity, "node")}`),
           h("div.nbsr-card-law", {}, typeset(law.mathml, law.text, true)),
-          fitted.length > 0 && h("div.nbsr-faint.nbsr-card-constants", {}, fitted.join(" · ")),
+          fitted.length > 0 && h("div.nbsr-faint", {}, fitted.join(" · ")),
           fit && plot);
       }),
       pinned.length > COMPARED && h("p.nbsr-faint", {}, `and ${plural(pinned.length - COMPARED, "more pinned law")}`) || "",

@@ -7,7 +7,7 @@ import type { Column, Data, Law } from "../core/types";
 import { h, onResize, s, set } from "./dom";
 import { nothing, panel, table } from "./panel";
 
-const LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 34;
+const LEFT = 52, RIGHT = 12, TOP = 24, BOTTOM = 32;
 const ROWS = 500;
 
 /** Places of the points of a picture, and what its axes say. */
@@ -69,7 +69,7 @@ export function drawPoints(svg: SVGSVGElement, points: Points, width: number, he
       items.push(s("text.nbsr-tick", { x: px(tick), y: height - bottom + 15, "text-anchor": "middle" }, digits(tick, 3)));
     items.push(s("path.nbsr-axis", { d: `M${left} ${height - bottom}H${width - right}` }));
     items.push(s("text.nbsr-tick", { x: width - right, y: height - 4, "text-anchor": "end" }, `${points.across} →`));
-    items.push(s("text.nbsr-tick", { x: 2, y: height - 4 }, `${points.up} ↑`));
+    items.push(s("text.nbsr-tick", { x: 0, y: 10 }, `↑ ${points.up}`));
   }
   if (points.rule === "equal")
     items.push(s("path.nbsr-rule", { d: `M${px(across.low)} ${py(across.low)}L${px(across.high)} ${py(across.high)}` }));

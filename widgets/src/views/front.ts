@@ -7,7 +7,7 @@ import { colour, h, near, onResize, s, say, set, uid } from "./dom";
 import { colourOf, isStroked, method, outline, shapeOf, sign } from "./marks";
 import { panel, table } from "./panel";
 
-const LEFT = 46, RIGHT = 12, TOP = 10, BOTTOM = 34;
+const LEFT = 46, RIGHT = 12, TOP = 24, BOTTOM = 32;
 const FLOOR = 1e-16; // errors below are rounding; they stand on one line
 const REACH = 9; // pixels from a dot to the pointer
 
@@ -86,7 +86,7 @@ export function frontView(host: HTMLElement, context: Context): View {
     }
     lines.push(s("path.nbsr-axis", { d: `M${LEFT} ${bottom}H${right}` }));
     lines.push(s("text.nbsr-tick", { x: right, y: at.height - 4, "text-anchor": "end" }, "complexity →"));
-    lines.push(s("text.nbsr-tick", { x: 2, y: at.height - 4 }, "FVU ↓ better"));
+    lines.push(s("text.nbsr-tick", { x: 0, y: 10 }, "↑ FVU, unexplained variance"));
     axes.replaceChildren(...lines);
   }
 
