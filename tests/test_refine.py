@@ -11,7 +11,7 @@ import nbsr.refine as nr
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs, evaluate
 from nbsr.expression import CONST, PAD, Expression, Vocabulary, pack
-from nbsr.refine import Problem, Status, batch, fit_batch, refine, scipy_methods
+from nbsr.refine import Problem, Status, batch, fit_batch, refine, scipy_methods, trajectory
 from nbsr.refine.structure import (
     DIVISOR,
     EXPONENT,
@@ -433,6 +433,59 @@ def test_without_compiled_kernels(monkeypatch):
 
 def test_minimisers_by_name_agree_with_scipy_names():
     assert set(nr.METHODS) == {*scipy_methods._MINIMIZE, *scipy_methods._LEAST_SQUARES}
+
+
+@pytest.mark.parametrize("row", LAWS, ids=lambda row: row[0])
+def test_a_trajectory_ends_where_refinement_ends(row):
+    law, tokens, X, y = table(row[0], *row[1:], noise=0.05)
+    problem = Problem.of(X, y)
+    found = trajectory(law.freed(), problem, steps=50)
+    fits = refine(tokens, problem, VOCABULARY)
+    starts, looks, count = found.constants.shape
+    assert (
+        1 <= starts <= 6
+        and looks == 51
+        and count == len(law.constants)
+        and found.fvu.shape == (starts, looks)
+    )
+    assert found.fvu[found.chosen, -1] <= fits.fvu[0] * (
+        1 + 1e-6
+    )  # it may find a better minimum, but rarely does
+    assert found.fvu[found.chosen, -1] == np.nanmin(found.fvu)
+    finite = np.isfinite(found.fvu)
+    assert (np.diff(found.fvu, axis=1)[finite[:, 1:] & finite[:, :-1]] <= 0).all()
+    assert (np.isfinite(found.constants).all(axis=2) == finite).all()
+    # each look says what the law with these constants is worth
+    for start, look in ((found.chosen, 0), (found.chosen, 3), (starts - 1, -1)):
+        values = law.with_constants(found.constants[start, look].tolist()).predict(X)
+        if np.isfinite(found.fvu[start, look]):
+            own = ((values - y) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+            assert found.fvu[start, look] == pytest.approx(own, rel=1e-6)
+
+
+def test_a_trajectory_repeats_by_its_seed():
+    law, _, X, y = table("3*exp(-0.5*x1) + 5*exp(-2*x1)", (0, 5), noise=0.05)
+    problem = Problem.of(X, y)
+    once, again, other = (trajectory(law, problem, restarts=4, steps=9, seed=seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(once.constants, again.constants)
+    np.testing.assert_array_equal(once.fvu, again.fvu)
+    assert once.chosen == again.chosen and once.fvu.shape == (4, 10)
+    assert not np.array_equal(once.constants, other.constants)
+    # the climbs do not know how many of their steps are shown
+    longer = trajectory(law, problem, restarts=4, steps=12, seed=3)
+    np.testing.assert_array_equal(once.constants, longer.constants[:, :10])
+
+
+def test_trajectories_at_the_edge(monkeypatch):
+    law, _, X, y = table("3*x1 + 2", (1, 5))
+    problem = Problem.of(X, y)
+    plain = trajectory(Expression.parse("x1*x2", VOCABULARY), problem)
+    assert plain.constants.shape == (1, 31, 0) and len(set(plain.fvu[0])) == 1
+    nowhere = trajectory(Expression.parse("3*log(-abs(x1)) + 2", VOCABULARY), problem)
+    assert np.isnan(nowhere.fvu).all() and np.isnan(nowhere.constants).all() and nowhere.chosen == 0
+    monkeypatch.setattr("nbsr.refine.trajectories.ready", lambda: False)
+    with pytest.raises(UsageError, match="still being compiled"):
+        trajectory(law, problem)
 
 
 def test_users_slips():

@@ -4,12 +4,15 @@
     problem = Problem.of(X, y)                                              # a table made ready once,
     constants, fvu, status, passes = fit_batch(programs, starts, problem)   # for thousands of fits a call
 
-`structure` finds the linear constants, `kernels` holds the compiled Levenberg-Marquardt, `batch` the race of many
-starts, `scipy_methods` the refiners that SciPy offers.
+`structure` finds the linear constants, `kernels` holds the compiled Levenberg-Marquardt, `jobs` hands it out over
+threads, `batch` is the race of many starts, `scipy_methods` the refiners that SciPy offers, and `trajectories` shows
+how the constants of one law converge.
 """
 
-from nbsr.refine.batch import METHODS, Fits, Problem, Status, covariance, fit_batch, refine
-from nbsr.refine.trajectory import Trajectory, trajectory
+from nbsr.refine.batch import METHODS, covariance, fit_batch, refine
+from nbsr.refine.fits import Fits, Status
+from nbsr.refine.problem import Problem
+from nbsr.refine.trajectories import Trajectory, trajectory
 from nbsr.refine.warming import ready, warm
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Refinement of many candidates at once: starts, racing, threads, statuses.
+"""Refinement of many candidates at once: starts, racing, statuses.
 
 Every candidate gets several starts.  All of them take a few steps on a small sample of the rows, the better part
 goes on, and the best two of each candidate end on all rows (successive halving); a start that fits exactly ends its
@@ -7,21 +7,19 @@ batch nor on the number of threads.
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.evaluate import BLOCK, Programs, aligned, as_columns, compile_programs, jacobian
+from nbsr.evaluate import BLOCK, Programs, aligned, compile_programs, jacobian
 from nbsr.expression import PAD, Vocabulary
+from nbsr.refine.fits import Fits, Status
+from nbsr.refine.jobs import Batch, Jobs
+from nbsr.refine.problem import EXACT_FVU, Problem, unit_of
 from nbsr.refine.warming import ready
-from nbsr.threads import cores
 
-EXACT_FVU = 1e-20
 TOLERANCE = 1e-12
 SAMPLE = 256  # rows on which starts race: one block of the compiled machine
 PEEK = 64  # rows that the drawing of starts looks at
@@ -29,292 +27,11 @@ SCREENED = 4  # starts looked at for each one that climbs
 _MANY = 4096  # candidates in flight at once
 
 
-class Status(IntEnum):
-    """How a candidate's refinement ended."""
-
-    CONVERGED = 0
-    EXACT = 1
-    NO_CONSTANTS = 2
-    UNFINISHED = 3
-    STALLED = 4
-    NOT_FINITE = 5
-    NOT_REACHED = 6
-
-    @property
-    def sentence(self) -> str:
-        return _SENTENCES[self]
-
-    @property
-    def usable(self) -> bool:
-        """Whether the constants and the FVU may be relied on as far as they go."""
-        return self < Status.NOT_FINITE
-
-
-_SENTENCES = {
-    Status.CONVERGED: "No small change of the constants fits better.",
-    Status.EXACT: "The formula fits the data to rounding error.",
-    Status.NO_CONSTANTS: "There was nothing to fit; the formula was scored as it is.",
-    Status.UNFINISHED: "The steps or the time ran out while the fit was still improving.",
-    Status.STALLED: "No step led downhill, though the slope is not zero.",
-    Status.NOT_FINITE: "The formula is not finite on every row, from any start.",
-    Status.NOT_REACHED: "The time ran out before this formula's turn.",
-}
-
-
-@dataclass(frozen=True)
-class Fits:
-    """What refinement found, one row a candidate.
-
-    constants: best found, in prefix order, NaN padded; NaN throughout where nothing finite was found.
-    covariance: s^2 (J^T W J)^-1 with s^2 = SSE / (rows - free constants): NaN for a constant that the data do
-        not determine, 0 for a fixed one; None if it was not asked for.
-    fvu: weighted sum of squared residuals over that about the weighted mean of y; inf where not finite.  For a y
-        without variance: 0 where the formula gives y to rounding, else inf.
-    status: `Status` values.
-    evaluations: passes over the data, all candidates together.
-    """
-
-    tokens: Integer[np.ndarray, "candidates tokens"]
-    constants: Float[np.ndarray, "candidates constants"]
-    covariance: Float[np.ndarray, "candidates constants constants"] | None
-    fvu: Float[np.ndarray, " candidates"]
-    status: Integer[np.ndarray, " candidates"]
-    evaluations: int
-
-    def __len__(self) -> int:
-        return len(self.fvu)
-
-    @property
-    def errors(self) -> Float[np.ndarray, "candidates constants"]:
-        """Standard errors of the constants, NaN where unknown."""
-        if self.covariance is None:
-            return np.full_like(self.constants, np.nan)
-        return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A table made ready to be fitted many times: `Problem.of(X, y, weights)`.
-
-    targets = y * unit, with unit a power of two that brings the largest |y| near 1; root_weights = sqrt(weights),
-    scaled to at most 1, or of no columns; spread: the misfit of the mean of y.
-    """
-
-    columns: Float[np.ndarray, "inputs rows"]
-    targets: Float[np.ndarray, "1 rows"]
-    root_weights: Float[np.ndarray, "1 weighted_rows"]
-    unit: float
-    spread: float
-
-    @classmethod
-    def of(cls, X, y, weights=None) -> "Problem":
-        X = np.asarray(X, float)
-        y = np.asarray(y, float)
-        if X.ndim != 2 or y.shape != X.shape[:1] or not len(y):
-            raise UsageError(
-                f"X has the shape {X.shape} and y the shape {y.shape}; X must have one row for each number of y."
-            )
-        unit = _unit(y)
-        target = y * unit
-        if weights is None:
-            root, w = np.empty(0), np.ones_like(target)
-        else:
-            w = np.asarray(weights, float)
-            if w.shape != y.shape or not (np.isfinite(w).all() and (w >= 0).all() and w.any()):
-                raise UsageError("Weights must be finite numbers from 0 up, one for each row, and not all 0.")
-            w = w / w.max()
-            root = np.sqrt(w)
-        centred = target - np.average(target, weights=w)
-        spread = float(w @ (centred - np.average(centred, weights=w)) ** 2)
-        if spread <= len(y) * (4 * np.finfo(float).eps) ** 2 * np.square(target).max(initial=0.0):
-            spread = 0.0
-        return cls(as_columns(X), target[None], root[None], unit, spread)
-
-    @property
-    def rows(self) -> int:
-        return self.columns.shape[1]
-
-    @property
-    def X(self) -> Float[np.ndarray, "rows inputs"]:
-        return self.columns.T
-
-    def sample(self, rows: int) -> "Problem":
-        """`rows` of the rows, spread evenly over a fixed random order."""
-        if rows >= self.rows:
-            return self
-        chosen = np.sort(np.random.default_rng(0).choice(self.rows, rows, replace=False))
-        weighted = self.root_weights.shape[1] > 0
-        root = self.root_weights[:, chosen] if weighted else self.root_weights
-        target = np.ascontiguousarray(self.targets[:, chosen])
-        w = root[0] ** 2 if weighted else np.ones(rows)
-        mean = np.average(target[0], weights=w) if w.any() else 0.0
-        spread = float(w @ (target[0] - mean) ** 2)
-        return Problem(as_columns(self.X[chosen]), target, np.ascontiguousarray(root), self.unit, spread)
-
-    def fvu(self, misfit):
-        """FVU of sums of squared scaled residuals."""
-        misfit = np.asarray(misfit, float)
-        if self.spread > 0.0:
-            return misfit / self.spread
-        return np.where(misfit <= self.floor, 0.0, np.inf)
-
-    @property
-    def floor(self) -> float:
-        """The misfit that rounding alone makes."""
-        return self.rows * (8 * np.finfo(float).eps) ** 2 * float(np.square(self.targets).max(initial=0.0))
-
-
-def _unit(y: np.ndarray) -> float:
-    largest = np.abs(y).max(initial=0.0)
-    if not (0.0 < largest < np.inf):
-        return 1.0
-    return float(2.0 ** np.clip(-np.ceil(np.log2(largest)), -1020, 1020))
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# jobs
-
-
-@dataclass
-class _Jobs:
-    """Fits under way, one row for each (candidate, start); the compiled kernels change the arrays in place."""
-
-    owner: np.ndarray  # [J] row of the candidate
-    theta: np.ndarray  # [J, C]
-    damping: np.ndarray  # [J]
-    misfit: np.ndarray  # [J]
-    state: np.ndarray  # [J] FRESH .. NOT_FINITE
-    passes: np.ndarray  # [J]
-
-    @classmethod
-    def begin(cls, owner: np.ndarray, theta: np.ndarray) -> "_Jobs":
-        n = len(owner)
-        return cls(
-            np.ascontiguousarray(owner, np.int64), np.ascontiguousarray(theta, float), np.zeros(n),
-            np.full(n, np.inf), np.zeros(n, np.int8), np.zeros(n, np.int64),
-        )  # fmt: skip
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def __getitem__(self, rows) -> "_Jobs":
-        return _Jobs(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-    def join(self, other: "_Jobs") -> "_Jobs":
-        return _Jobs(
-            *(
-                np.concatenate([getattr(self, name), getattr(other, name)])
-                for name in self.__dataclass_fields__
-            )
-        )
-
-    def reopen(self) -> None:
-        """Let every job that found something finite go on."""
-        from nbsr.refine.kernels import FRESH, NOT_FINITE, RUNNING
-
-        self.state[(self.state != NOT_FINITE) & (self.state != FRESH)] = RUNNING
-
-    def best(self, count: int, keep_all_below: float) -> "_Jobs":
-        """Each candidate's `count` best jobs that differ; only one where its misfit is below `keep_all_below`."""
-        order = np.lexsort((np.arange(len(self)), self.misfit, self.owner))
-        owner, misfit = self.owner[order], self.misfit[order]
-        first = np.r_[True, owner[1:] != owner[:-1]]
-        with np.errstate(invalid="ignore"):
-            same = np.r_[False, misfit[1:] - misfit[:-1] <= 1e-7 * misfit[1:]]
-        kept = first | ~same & np.isfinite(misfit)
-        start = np.maximum.accumulate(np.where(first, np.arange(len(owner)), 0))
-        rank = np.cumsum(kept) - np.cumsum(kept)[start]
-        done = misfit[start] <= keep_all_below
-        return self[order[kept & (rank < np.where(done, 1, count))]]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Candidates as the kernels take them."""
-
-    code: np.ndarray
-    length: np.ndarray
-    n_constants: np.ndarray
-    n_columns: int
-    role: np.ndarray  # [K, C]
-    threads: int
-    deadline: float | None
-
-    @classmethod
-    def of(cls, programs: Programs, width: int, fixed, threads, deadline) -> "_Batch":
-        from nbsr.refine.kernels import find_roles
-        from nbsr.refine.structure import current_tables
-
-        role = np.zeros((len(programs), width), np.int8)
-        fixed = np.zeros(role.shape, bool) if fixed is None else np.ascontiguousarray(fixed, bool)
-        code = np.ascontiguousarray(programs.code, np.int32)
-        length = np.ascontiguousarray(programs.length, np.int32)
-        n_constants = np.ascontiguousarray(programs.n_constants, np.int32)
-        find_roles(code, length, n_constants, programs.n_columns, current_tables()[0], fixed, role)
-        return cls(code, length, n_constants, programs.n_columns, role, threads or cores(), deadline)
-
-    @property
-    def late(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
-
-    def advance(
-        self, jobs: _Jobs, problem: Problem, max_steps: int, tolerance: float, free_exponents=True
-    ) -> np.ndarray:
-        """Steps for all jobs on all rows of the problem; which jobs were reached before the deadline."""
-        one = np.zeros(len(jobs), np.int64)
-        spread = problem.spread if problem.spread > 0 else problem.floor / EXACT_FVU
-        return self.advance_on(
-            jobs, self.length[jobs.owner], problem.columns, problem.targets, problem.root_weights,
-            np.array([problem.unit]), np.array([spread]), one, max_steps, tolerance, free_exponents,
-        )  # fmt: skip
-
-    def advance_on(self, jobs, length, columns, targets, root_weights, units, spreads, target, max_steps, tolerance,
-                   free_exponents=True) -> np.ndarray:  # fmt: skip
-        from nbsr.refine import kernels
-
-        cost = columns.shape[1] * self.code.shape[1]  # of one pass
-        steps = min(max_steps, max(1, 20_000_000 // cost))
-
-        def work(first: int, last: int) -> None:
-            part = jobs[first:last]
-            room, adjoint = aligned((self.code.shape[1], BLOCK)), aligned((self.code.shape[1], BLOCK))
-            out = aligned((part.theta.shape[1], BLOCK))
-            for _ in range(0, max(max_steps, 1), max(steps, 1)):
-                kernels.advance(
-                    self.code, length[first:last], columns, targets, root_weights, units, spreads, part.owner,
-                    target[first:last], self.role, free_exponents, steps, tolerance, EXACT_FVU, room, adjoint, out,
-                    part.theta, part.damping, part.misfit, part.state, part.passes,
-                )  # fmt: skip
-                if self.late or (part.state > kernels.RUNNING).all():
-                    break
-
-        return self.share(work, len(jobs), max(1, 10_000_000 // (cost * min(steps + 1, 8))))
-
-    def share(self, work, n: int, grain: int) -> np.ndarray:
-        """Call work(first, last) on parts of at most `grain` of range(n), in threads; which parts were reached."""
-        reached = np.zeros(n, bool)
-        parts = max(-(-n // grain), min(n, self.threads) if n * 4 > grain else 1)
-        edges = [n * i // parts for i in range(parts + 1)]
-
-        def one(first: int, last: int) -> None:
-            if not self.late:
-                work(first, last)
-                reached[first:last] = True
-
-        if parts == 1 or self.threads == 1:
-            for first, last in zip(edges[:-1], edges[1:]):
-                one(first, last)
-        else:
-            with ThreadPoolExecutor(self.threads, thread_name_prefix="nbsr-refine") as pool:
-                list(pool.map(one, edges[:-1], edges[1:]))
-        return reached
-
-
 # ---------------------------------------------------------------------------------------------------------------
 # racing
 
 
-def _keys(tokens: np.ndarray, seed: int) -> np.ndarray:
+def candidate_keys(tokens: np.ndarray, seed: int) -> np.ndarray:
     """A number for each candidate that depends on its tokens and the seed alone."""
     key = np.full(len(tokens), (seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) % 2**64, np.uint64)
     for column in np.asarray(tokens).T:
@@ -323,7 +40,7 @@ def _keys(tokens: np.ndarray, seed: int) -> np.ndarray:
     return key
 
 
-def _plan(batch: _Batch, kinds: np.ndarray, given: int, restarts: int) -> tuple[np.ndarray, np.ndarray]:
+def _plan(batch: Batch, kinds: np.ndarray, given: int, restarts: int) -> tuple[np.ndarray, np.ndarray]:
     """Owner and number of every start; numbers below 0 stand for the starts that were given, -1 the first.
 
     One start is enough for a candidate whose free constants are all linear; one with a frequency gets many more.
@@ -344,10 +61,10 @@ def _plan(batch: _Batch, kinds: np.ndarray, given: int, restarts: int) -> tuple[
     return owner, np.where(place < first_drawn, -1 - place, place - first_drawn)
 
 
-def _race(
-    batch: _Batch, keys: np.ndarray, problem: Problem, starts, restarts: int, max_steps: int
-) -> tuple[_Jobs, np.ndarray]:
-    """The best job of every candidate, and which candidates were reached."""
+def all_starts(
+    batch: Batch, keys: np.ndarray, problem: Problem, starts: np.ndarray | None, restarts: int
+) -> Jobs:
+    """Every start of every candidate, given and drawn, before its first step."""
     from nbsr.refine import kernels
     from nbsr.refine.structure import current_tables
 
@@ -364,14 +81,22 @@ def _race(
         batch.code, batch.length, peek.columns, kinds, inverses, batch.role, keys, owner,
         np.where(number < 0, 1, number), room, theta,
     )  # fmt: skip
-    jobs = _Jobs.begin(owner, theta)
+    return Jobs.begin(owner, theta)
+
+
+def _race(
+    batch: Batch, keys: np.ndarray, problem: Problem, starts, restarts: int, max_steps: int
+) -> tuple[Jobs, np.ndarray]:
+    """The best job of every candidate, and which candidates were reached."""
+    jobs = all_starts(batch, keys, problem, starts, restarts)
+    owner = jobs.owner
     alone = np.bincount(owner, minlength=len(batch.length))[owner] == 1
     reached = np.zeros(len(batch.length), bool)
     finalists = jobs[alone]
     racing = jobs[~alone]
     if len(racing):
         sample = problem.sample(SAMPLE)
-        racing = racing.join(_from_inside(batch, sample, np.unique(racing.owner), keys))
+        racing = racing.join(starts_from_inside(batch, sample, np.unique(racing.owner), keys))
         enough = EXACT_FVU * sample.spread
         rounds = ((max(restarts, 3), 0, False), (max(4, restarts // 2), 4, False), (2, 12, True))
         for count, steps, free in rounds:
@@ -394,7 +119,7 @@ def _race(
     return winners, reached
 
 
-def _from_inside(batch: _Batch, sample: Problem, candidates: np.ndarray, keys: np.ndarray) -> _Jobs:
+def starts_from_inside(batch: Batch, sample: Problem, candidates: np.ndarray, keys: np.ndarray) -> Jobs:
     """Starts found by undoing the outer layers of a formula and fitting its inner part (see `kernels.peel`)."""
     from nbsr.refine import kernels
     from nbsr.refine.structure import current_tables
@@ -423,17 +148,17 @@ def _from_inside(batch: _Batch, sample: Problem, candidates: np.ndarray, keys: n
         batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, kinds,
         batch.role[candidates] == kernels.FIXED, role,
     )  # fmt: skip
-    units = np.array([_unit(row) for row in targets])
-    inside = _Batch(
+    units = np.array([unit_of(row) for row in targets])
+    inside = Batch(
         batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, role, batch.threads,
         batch.deadline,
     )  # fmt: skip
     rows = np.arange(len(candidates))
-    jobs = _Jobs.begin(rows, theta)
+    jobs = Jobs.begin(rows, theta)
     spreads = np.full(len(rows), float(sample.rows))
     targets *= units[:, None]
     inside.advance_on(jobs, inner, sample.columns, targets, weights, units, spreads, rows, 6, 1e-6, True)
-    fresh = _Jobs.begin(candidates, jobs.theta)
+    fresh = Jobs.begin(candidates, jobs.theta)
     fresh.passes[:] = jobs.passes
     return fresh[np.isfinite(jobs.misfit)]
 
@@ -505,7 +230,7 @@ def refine(
     if method == "lm" and ready():
         found = _refine_compiled(
             programs,
-            _keys(tokens, seed),
+            candidate_keys(tokens, seed),
             problem,
             starts,
             restarts,
@@ -520,7 +245,7 @@ def refine(
 
         found = refine_one_by_one(
             programs,
-            _keys(tokens, seed),
+            candidate_keys(tokens, seed),
             problem,
             starts,
             restarts,
@@ -552,9 +277,9 @@ def fit_batch(
         constants [K, C] of the best start, fvu [K], status [K], and the number of passes over the data.
     """
     n_starts, width = starts.shape[1:]
-    batch = _Batch.of(programs, width, fixed, threads, deadline)
+    batch = Batch.of(programs, width, fixed, threads, deadline)
     owner = np.repeat(np.arange(len(starts)), n_starts)
-    jobs = _Jobs.begin(owner, starts.reshape(-1, width).copy())
+    jobs = Jobs.begin(owner, starts.reshape(-1, width).copy())
     reached = batch.advance(jobs, problem, max_steps, tolerance)
     passes = int(jobs.passes.sum())
     if n_starts > 1:
@@ -562,7 +287,7 @@ def fit_batch(
     return jobs.theta, *_judge(jobs, problem, reached, programs.n_constants), passes
 
 
-def _judge(jobs: _Jobs, problem: Problem, reached: np.ndarray, n_constants: np.ndarray):
+def _judge(jobs: Jobs, problem: Problem, reached: np.ndarray, n_constants: np.ndarray):
     """FVU and status of every candidate's best job; constants without meaning become NaN."""
     from nbsr.refine import kernels
 
@@ -595,7 +320,7 @@ def _refine_compiled(programs, keys, problem, starts, restarts, fixed, max_steps
         some = slice(first, min(first + _MANY, n))
         if deadline is not None and time.monotonic() >= deadline:
             break
-        batch = _Batch.of(programs[some], width, None if fixed is None else fixed[some], threads, deadline)
+        batch = Batch.of(programs[some], width, None if fixed is None else fixed[some], threads, deadline)
         winners, reached = _race(
             batch, keys[some], problem, None if starts is None else starts[some], restarts, max_steps
         )

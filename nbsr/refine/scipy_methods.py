@@ -9,6 +9,8 @@ import time
 import numpy as np
 
 from nbsr.evaluate import evaluate, jacobian
+from nbsr.refine.fits import Status
+from nbsr.refine.problem import EXACT_FVU
 from nbsr.refine.structure import FIXED, LINEAR, current_tables, find_roles
 
 _MINIMIZE = {"bfgs": "BFGS", "lbfgsb": "L-BFGS-B", "neldermead": "Nelder-Mead", "powell": "Powell"}
@@ -24,8 +26,6 @@ _FAR = 1e100  # what the optimisers see of a residual that is not finite
 
 def refine_one_by_one(programs, keys, problem, starts, restarts, fixed, max_steps, deadline, width, method):
     """constants [K, width], fvu [K], status [K], passes over the data."""
-    from nbsr.refine.batch import EXACT_FVU, Status
-
     n = len(programs)
     constants, fvu = np.full((n, width), np.nan), np.full(n, np.inf)
     status, passes = np.full(n, Status.NOT_REACHED, np.int8), 0

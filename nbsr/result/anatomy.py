@@ -3,12 +3,17 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 from nbsr.expression import CONST, FREE, Expression, pack, subtree_end
 from nbsr.refine import Problem, refine
 
 __all__ = ["Anatomy", "Part", "anatomy", "with_constant", "without"]
 
-_RESTARTS, _STEPS = 4, 40  # of the refiner, beside the law's own constants as a start
+_SCALINGS = frozenset({"neg", *(f"{word}{k}" for word in ("mult", "div") for k in range(2, 6))})
+_RESTARTS, _STEPS = 12, 40  # of the refiner, the law's own constants among the starts
+_ROWS = 256  # that a part's typical value is taken from
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,16 @@ def anatomy(law: Expression, problem: Problem) -> Anatomy:
     replaced = [
         None if law.tokens[position] == CONST else with_constant(law, position) for position in range(count)
     ]
+    X = problem.sample(_ROWS).X
+    # where a part became a constant: from its typical value, and from what the refiner draws
+    typical = [
+        form and form.with_constants([_typical(law.part(i), X) if c != c else c for c in form.constants])
+        for i, form in enumerate(replaced)
+    ]
     forms = [form for form in (law, *left_out, *replaced) if form is not None]
-    tokens, starts = pack(forms)
+    tokens, drawn = pack(forms)
+    _, told = pack([form for form in (law, *left_out, *typical) if form is not None])
+    starts = np.stack([told, drawn], axis=1)
     fits = refine(tokens, problem, law.vocabulary, starts=starts, restarts=_RESTARTS, max_steps=_STEPS)
     errors = iter(fits.fvu.tolist())
     own = next(errors)
@@ -73,30 +86,52 @@ def anatomy(law: Expression, problem: Problem) -> Anatomy:
 def without(law: Expression, position: int) -> Expression | None:
     """The law with a part left out of the sum or product that it stands in; None where it stands in neither.
 
-    The other constants stay, as starts for a fit.
+    Signs, whole factors and reciprocals between the part and its sum or product go with it.  The other constants stay,
+    as starts for a fit.
+
+    Args:
+        law: with its constants.
+        position: of the part's first token.
     """
-    above = _parents(law)[position]
-    if above < 0:
+    parents = _parents(law)
+    above, reciprocal = parents[position], False
+    while above >= 0 and (operator := law.vocabulary.name(law.tokens[above])) not in ("+", "-", "*", "/"):
+        if operator not in _SCALINGS and operator != "inv":
+            return None
+        reciprocal |= operator == "inv"
+        position, above = above, parents[above]
+    if above < 0 or (reciprocal and law.vocabulary.name(law.tokens[above]) in "+-"):
         return None
     parent = law.part(above)
-    if parent.operator not in ("+", "-", "*", "/"):
-        return None
     left, right = parent.children()
-    first = position == above + 1
-    if not first:
-        rest = left
-    elif parent.operator == "-":
-        rest = Expression.apply("neg", right)
-    elif parent.operator == "/":
-        rest = Expression.apply("inv", right)
-    else:
-        rest = right
-    return _grafted(law, above, rest)
+    if position != above + 1:
+        return _grafted(law, above, left)
+    return _grafted(law, above, _alone(parent.operator, right))
+
+
+def _alone(operator: str | None, right: Expression) -> Expression:
+    """The right operand without the left one: u of c + u and c*u, -u of c - u, 1/u of c/u."""
+    known = right.vocabulary.operator_ids
+    if operator == "-":
+        minus_one = Expression.constant(-1.0, right.vocabulary)
+        return Expression.apply("neg", right) if "neg" in known else Expression.apply("*", minus_one, right)
+    if operator == "/":
+        one = Expression.constant(1.0, right.vocabulary)
+        return Expression.apply("inv", right) if "inv" in known else Expression.apply("/", one, right)
+    return right
 
 
 def with_constant(law: Expression, position: int) -> Expression:
     """The law with one free constant in the place of a part."""
     return _grafted(law, position, Expression((CONST,), (FREE,), law.vocabulary))
+
+
+def _typical(part: Expression, X: Float[np.ndarray, "rows columns"]) -> float:
+    """The median of a part's values, 1 where it has none."""
+    with np.errstate(all="ignore"):
+        values = part.predict(X)
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else 1.0
 
 
 def _grafted(law: Expression, position: int, piece: Expression) -> Expression:
