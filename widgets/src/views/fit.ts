@@ -177,12 +177,18 @@ export function fitView(host: HTMLElement, context: Context): View {
     frame.table.replaceChildren(table("Measured and predicted values", titles, rows));
   }
 
+  let drawn = "";
+  let drawnData: Data | null = null;
   function draw(): void {
     const id = shownLaw(context);
     const law = id === null ? undefined : store.laws.get(id);
     const { data, run } = store;
+    const size = [plot.clientWidth, plot.clientHeight];
+    const now = JSON.stringify([law, run?.target, run?.columns, choice.value, frame.asTable(), size]);
+    if (now === drawn && data === drawnData) return;
     const fit = law && data ? fitOf(law, data) : null;
     offer(run?.columns ?? []);
+    [drawn, drawnData] = [now, data];
     plot.hidden = legend.hidden = !fit;
     empty.hidden = !!fit;
     if (!fit || !law || !data) {

@@ -36,6 +36,7 @@ export function frontView(host: HTMLElement, context: Context): View {
   let drawn = 0; // dots on the canvas
   let generation = -1;
   let hovered = -1;
+  let marked = ""; // what the marks of the front show
   const inks = new Map<number, string>(); // colours of the methods, as a canvas takes them
 
   const x = (complexity: number, at = scale!): number =>
@@ -123,6 +124,9 @@ export function frontView(host: HTMLElement, context: Context): View {
     set(marks, "viewBox", `0 0 ${at.width} ${at.height}`);
     const laws = frontLaws();
     const chosen = shownLaw(context);
+    const now = JSON.stringify([at, chosen, store.front, store.sources, laws.map((law) => [law.text, law.fvu, law.complexity])]);
+    if (now === marked) return;
+    marked = now;
     let line = "";
     for (const law of laws) {
       const [px, py] = [round(x(law.complexity)), round(y(law.fvu))];
@@ -217,9 +221,15 @@ export function frontView(host: HTMLElement, context: Context): View {
 
   /** The law under the pointer: of the front first, or of a dot; with its number in `dots`, -1. */
   function under(event: MouseEvent): { law: number; dot: number } | null {
-    const mark = near(event, "law", marks);
-    if (mark) return { law: Number(mark.dataset.law), dot: -1 };
-    const dot = nearest(...place(event));
+    const [px, py] = place(event);
+    let least = REACH * REACH;
+    let found = -1;
+    for (const law of frontLaws()) {
+      const distance = (x(law.complexity) - px) ** 2 + (y(law.fvu) - py) ** 2;
+      if (distance < least) [found, least] = [law.id, distance];
+    }
+    if (found >= 0) return { law: found, dot: -1 };
+    const dot = nearest(px, py);
     return dot < 0 ? null : { law: store.dots.column.id[dot], dot };
   }
 
@@ -270,7 +280,7 @@ export function frontView(host: HTMLElement, context: Context): View {
     tip.hidden = true;
   });
   plot.addEventListener("click", (event) => {
-    const found = under(event);
+    const found = scale && under(event);
     if (found) context.select({ law: found.law });
   });
   marks.addEventListener("keydown", (event) => {

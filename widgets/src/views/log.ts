@@ -13,7 +13,7 @@ const WORDS: Record<LogEntry["kind"], string> = {
 
 export function logView(host: HTMLElement, context: Context): View {
   const { store } = context;
-  const list = h("ol.nbsr-log", { tabindex: 0, role: "log", "aria-live": "off", "aria-label": "What happened" });
+  const list = h("ol.nbsr-log", { tabindex: 0, "aria-label": "What happened" });
   const earlier = h("p.nbsr-faint", { hidden: true });
   const empty = nothing("Nothing has happened yet.");
   host.append(earlier, empty, list);

@@ -27,7 +27,7 @@ export function statusView(host: HTMLElement, context: Context): View {
   const tools = h("div.nbsr-toolbar", { role: "group", "aria-label": "Govern the search" }, ...Object.values(buttons));
   const busy = h("p.nbsr-busy", { role: "alert", hidden: true });
   const line = h("div.nbsr-status-line", {}, h("div.nbsr-status-words", {}, h("span.nbsr-status-word", {}, dot, word), formula, facts), tools);
-  const element = h("header.nbsr-status", {}, line, track, busy);
+  const element = h("div.nbsr-status", {}, line, track, busy);
   host.append(element);
   let patience: ReturnType<typeof setTimeout> | undefined;
 
