@@ -134,7 +134,7 @@ export const anatomyView: MakeView = (host, context) => {
         role: "treeitem", tabindex: place === active ? 0 : -1, "data-place": place, "aria-level": one.depth + 1,
         "aria-selected": String(place === active), "aria-expanded": one.children ? "true" : null,
         "aria-label": `${part.text}: ${value.word}${value.ratio ? `, error ${value.ratio} ${value.how}` : ""}`, title: part.text,
-      }, h("b", {}, glyph(part.label)), h("span", {}, value.ratio || "whole law"));
+      }, h("b", {}, glyph(part.label)), h("span", {}, value.ratio || (part.parent < 0 ? "whole" : "–")));
       item.style.left = `${one.x}px`;
       item.style.width = `${chip}px`;
       item.style.top = `${one.y}px`;

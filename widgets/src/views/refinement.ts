@@ -129,7 +129,7 @@ function chart(refinement: Refinement, name: string, width: number, valueAt: (st
   const last = valueAt(chosen, steps);
   const svg = s("svg.nbsr-refinement-chart", {
     viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-    "aria-label": `${name} over ${steps} steps from ${starts} starts; start ${chosen + 1} won and ended at ${log ? spokenFvu(last) : digits(last, 5)}`,
+    "aria-label": `${name} over ${plural(steps, "step")} from ${plural(starts, "start")}; start ${chosen + 1} won and ended at ${log ? spokenFvu(last) : digits(last, 5)}`,
   },
     s("text.nbsr-refinement-name", { x: 2, y: 13 }, name),
     s("text.nbsr-refinement-end", { x: width - MARGIN.right, y: 13, "text-anchor": "end" }, `won: ${log ? spokenFvu(last) : digits(last, 5)}`),

@@ -3,10 +3,12 @@
  *
  * Panning moves what is drawn already and draws only the strips that come into sight, so its price is that of the
  * strips and not of the tree. Between zooms the picture is drawn anew; where that takes longer than a frame allows, the
- * old one is stretched until the hand rests. What is far away is drawn with less: chips with words, chips without, dots.
+ * old one is stretched until the hand rests. What is far away is drawn with less: chips with words, chips without, bars.
+ * A tree of thousands is far higher than wide: seen from afar its columns stay spread over the picture while its rows
+ * close up.
  */
 
-import type { Placed } from "../core/layout";
+import { COLUMN, type Placed } from "../core/layout";
 import type { TreeStore } from "../core/treestore";
 import { CLOSED_BY_HAND, DROPPED, DUPLICATE, FINISHED, OPEN, PRUNED } from "../core/types";
 import { colour, h, onResize } from "./dom";
@@ -16,10 +18,13 @@ export const CHIP = { width: 104, height: 24 }; // in units of the drawing
 const HANDLE = 7; // radius of the sign that opens and closes
 const WORDS = 0.6; // scale from which words are drawn
 const CHIPS = 0.22; // and from which chips are
-const [LEAST, MOST] = [0.02, 2.5];
+const [LEAST, MOST] = [0.002, 2.5];
+const SPREAD = 0.6; // scale below which columns are spread
+const HELD = 60; // pixels of the drawing that stay in sight however far it is moved
 const SLOW = 10; // milliseconds; a drawing that takes longer waits for the hand to rest
 const REST = 70; // milliseconds
 const LEVELS = 6;
+const MARGIN = 18; // pixels about a drawing that fits
 
 export interface Scene {
   tree: TreeStore;
@@ -55,12 +60,12 @@ export class TreeCanvas {
   private readonly over = h("canvas.nbsr-tree-over", { "aria-hidden": "true" });
   private scene: Scene | null = null;
   private inks: Inks | null = null;
-  // A unit of the drawing is `scale` pixels; the drawing's origin lies at (left, top).
+  // A unit of the drawing is `scale` pixels, `spread` times as many from column to column; its origin lies at (left, top).
   private scale = 1;
   private left = 0;
   private top = 0;
   // The same for what the canvas shows now, in pixels of the device.
-  private drawn = { scale: 0, left: 0, top: 0 };
+  private drawn = { scale: 0, spread: 1, left: 0, top: 0 };
   private width = 0;
   private height = 0;
   private ratio = 1;
@@ -89,6 +94,21 @@ export class TreeCanvas {
     this.element.remove();
   }
 
+  private get spread(): number {
+    return this.spreadAt(this.scale);
+  }
+
+  private spreadAt(scale: number): number {
+    const { width } = this.scene?.placed ?? { width: 0 };
+    const fitting = (this.width - 2 * MARGIN - 40) / (width + 0.35 * COLUMN);
+    return Math.max(1, Math.min(SPREAD, fitting) / scale);
+  }
+
+  /** How wide a node is drawn, in units of the drawing. */
+  private wide(scale: number, spread: number): number {
+    return scale >= CHIPS ? CHIP.width : Math.max(5 / scale, 0.35 * COLUMN * spread);
+  }
+
   get isMoved(): boolean {
     return this.moved;
   }
@@ -99,11 +119,12 @@ export class TreeCanvas {
     const now = scene.placed.placeOf(anchor);
     const then = before ? before.placeOf(anchor) : -1;
     if (before && before !== scene.placed && now >= 0 && then >= 0) {
-      this.left += (before.x[then] - scene.placed.x[now]) * this.scale;
+      this.left += before.x[then] * this.scale * this.spread;
       this.top += (before.y[then] - scene.placed.y[now]) * this.scale;
     }
     if (before && before !== scene.placed) this.hovered = -1;
     this.scene = scene;
+    if (before && before !== scene.placed && now >= 0 && then >= 0) this.left -= scene.placed.x[now] * this.scale * this.spread;
     this.redraw();
   }
 
@@ -131,7 +152,7 @@ export class TreeCanvas {
     let [best, least] = [-1, Infinity];
     for (let i = 0; i < placed.length; i++) {
       if (placed.hidden[i]) continue;
-      const dx = placed.x[i] * this.scale + this.left - this.width / 2;
+      const dx = placed.x[i] * this.scale * this.spread + this.left - this.width / 2;
       const dy = placed.y[i] * this.scale + this.top - this.height / 2;
       if (dx * dx + dy * dy < least) [best, least] = [i, dx * dx + dy * dy];
     }
@@ -142,14 +163,15 @@ export class TreeCanvas {
   fit(least = LEAST): void {
     if (!this.scene || !this.width) return;
     const { width, height, top, y } = this.scene.placed;
-    const margin = 18;
-    const across = (this.width - 2 * margin) / (width + CHIP.width + 20);
-    const up = (this.height - 2 * margin) / (height + CHIP.height);
+    const across = (this.width - 2 * MARGIN) / (width + CHIP.width + 20);
+    const up = (this.height - 2 * MARGIN) / (height + CHIP.height);
     this.scale = Math.min(1.15, Math.max(least, LEAST, Math.min(across, up)));
-    this.left = across < this.scale ? margin : (this.width - (width + CHIP.width) * this.scale) / 2;
-    const middle = up < this.scale ? y[0] : top + height / 2;
-    this.top = this.height / 2 - middle * this.scale;
-    if (up < this.scale) this.top = Math.min(margin + CHIP.height / 2 - top * this.scale, this.top);
+    const { scale, spread } = this;
+    const whole = (width * spread + this.wide(scale, spread)) * scale;
+    this.left = up < scale ? MARGIN : Math.max(MARGIN, (this.width - whole) / 2);
+    const middle = up < scale ? y[0] : top + height / 2;
+    this.top = this.height / 2 - middle * scale;
+    if (up < scale) this.top = Math.min(MARGIN + CHIP.height / 2 - top * scale, this.top);
     this.moved = false;
     this.touchedAt = performance.now() - REST;
     this.redraw();
@@ -157,29 +179,38 @@ export class TreeCanvas {
 
   zoom(factor: number, x = this.width / 2, y = this.height / 2): void {
     const scale = Math.min(MOST, Math.max(LEAST, this.scale * factor));
-    this.left = x - ((x - this.left) * scale) / this.scale;
+    this.left = x - ((x - this.left) * scale * this.spreadAt(scale)) / (this.scale * this.spread);
     this.top = y - ((y - this.top) * scale) / this.scale;
     this.scale = scale;
     this.touchedAt = performance.now();
     this.moved = true;
+    this.hold();
     this.schedule();
+  }
+
+  /** Keeps some of the drawing in sight. */
+  private hold(): void {
+    if (!this.scene) return;
+    const { width, top, bottom } = this.scene.placed;
+    const { scale, spread } = this;
+    const right = (width * spread + this.wide(scale, spread)) * scale;
+    this.left = Math.min(this.width - HELD, Math.max(HELD - right, this.left));
+    this.top = Math.min(this.height - HELD - top * scale, Math.max(HELD - bottom * scale, this.top));
   }
 
   pan(dx: number, dy: number): void {
     this.left += dx;
     this.top += dy;
     this.moved = true;
+    this.hold();
     this.schedule();
   }
 
   /** Moves the camera as little as it takes to show a place, or, centred, into the middle. */
   reveal(place: number, centred = false): void {
     if (!this.scene || place < 0 || !this.width) return;
-    const { placed } = this.scene;
     if (centred && this.scale < WORDS) this.scale = 0.8;
-    const x = placed.x[place] * this.scale + this.left;
-    const y = placed.y[place] * this.scale + this.top;
-    const wide = CHIP.width * this.scale;
+    const { x, y, width: wide } = this.spot(place);
     const [mx, my] = [30, 26];
     if (centred) {
       this.left += 0.62 * this.width - x;
@@ -196,7 +227,8 @@ export class TreeCanvas {
   /** Where a place is drawn: its left edge and its middle, from the corner of the picture. */
   spot(place: number): { x: number; y: number; width: number } {
     const { placed } = this.scene!;
-    return { x: placed.x[place] * this.scale + this.left, y: placed.y[place] * this.scale + this.top, width: CHIP.width * this.scale };
+    const { scale, spread } = this;
+    return { x: placed.x[place] * scale * spread + this.left, y: placed.y[place] * scale + this.top, width: this.wide(scale, spread) * scale };
   }
 
   private resize(): void {
@@ -240,7 +272,7 @@ export class TreeCanvas {
 
   private drawAll(): void {
     const begun = performance.now();
-    this.drawn = { scale: this.scale, left: Math.round(this.left * this.ratio), top: Math.round(this.top * this.ratio) };
+    this.drawn = { scale: this.scale, spread: this.spread, left: Math.round(this.left * this.ratio), top: Math.round(this.top * this.ratio) };
     const context = this.front.getContext("2d")!;
     this.drawScene(context, 0, 0, this.front.width, this.front.height);
     this.stale = false;
@@ -253,9 +285,10 @@ export class TreeCanvas {
   /** The old picture, stretched to where the camera is now. */
   private stretch(left: number, top: number): void {
     const { drawn, ratio } = this;
-    const factor = this.scale / drawn.scale;
+    const up = this.scale / drawn.scale;
+    const across = (up * this.spread) / drawn.spread;
     this.front.style.transform =
-      `translate(${(left - drawn.left * factor) / ratio}px, ${(top - drawn.top * factor) / ratio}px) scale(${factor})`;
+      `translate(${(left - drawn.left * across) / ratio}px, ${(top - drawn.top * up) / ratio}px) scale(${across}, ${up})`;
   }
 
   private shift(dx: number, dy: number): void {
@@ -311,7 +344,8 @@ export class TreeCanvas {
 
   private drawEdges(context: CanvasRenderingContext2D, scene: Scene, inks: Inks, window: Window): void {
     const { tree, placed, best } = scene;
-    const { scale } = this.drawn;
+    const { scale, spread } = this.drawn;
+    const wide = this.wide(scale, spread);
     const curved = scale >= CHIPS;
     const thin = Math.max(0.7 / scale, 0.8); // never finer than a hair on the screen
     const widest = Math.log2(scene.visits + 2);
@@ -319,7 +353,7 @@ export class TreeCanvas {
     const slack = 12;
     for (let i = 0; i < placed.length; i++) {
       const above = placed.above[i];
-      if (above < 0 || placed.x[i] < window.left || placed.x[above] + CHIP.width > window.right) continue;
+      if (above < 0 || placed.x[i] * spread < window.left || placed.x[above] * spread + wide > window.right) continue;
       const [a, b] = [placed.y[above], placed.y[i]];
       if (Math.max(a, b) < window.top - slack || Math.min(a, b) > window.bottom + slack) continue;
       const node = placed.node[i];
@@ -347,8 +381,8 @@ export class TreeCanvas {
         for (let k = first; k < Math.min(first + 256, places.length); k++) {
           const i = places[k];
           const above = placed.above[i];
-          const from = placed.x[above] + CHIP.width;
-          const to = placed.x[i];
+          const from = placed.x[above] * spread + wide;
+          const to = placed.x[i] * spread;
           const middle = (from + to) / 2;
           context.moveTo(from, placed.y[above]);
           if (curved) context.bezierCurveTo(middle, placed.y[above], middle, placed.y[i], to, placed.y[i]);
@@ -361,25 +395,21 @@ export class TreeCanvas {
     context.setLineDash([]);
   }
 
-  private inWindow(placed: Placed, i: number, window: Window): boolean {
-    return (
-      placed.x[i] + CHIP.width + 3 * HANDLE >= window.left && placed.x[i] - 4 <= window.right &&
-      placed.y[i] + CHIP.height / 2 + 4 >= window.top && placed.y[i] - CHIP.height / 2 - 4 <= window.bottom
-    );
+  private inWindow(x: number, y: number, wide: number, tall: number, window: Window): boolean {
+    return x + wide + 3 * HANDLE >= window.left && x - 4 <= window.right && y + tall / 2 + 4 >= window.top && y - tall / 2 - 4 <= window.bottom;
   }
 
   /** Chips without words: their fill tells the best reward by tint and by its length, their outline the state. */
   private drawBlobs(context: CanvasRenderingContext2D, scene: Scene, inks: Inks, window: Window): void {
     const { tree, placed } = scene;
-    const { scale } = this.drawn;
-    const small = scale < CHIPS;
-    const tall = Math.max(small ? 3 / scale : 0, 0.62 * CHIP.height);
-    const wide = small ? Math.max(5 / scale, 0.5 * CHIP.width) : CHIP.width;
+    const { scale, spread } = this.drawn;
+    const tall = Math.max(scale < CHIPS ? 2.5 / scale : 0, 0.62 * CHIP.height);
+    const wide = this.wide(scale, spread);
     const fills = Array.from({ length: LEVELS }, () => [] as number[]);
     const hollow: number[] = [];
     const filled: number[] = [];
     for (let i = 0; i < placed.length; i++) {
-      if (!this.inWindow(placed, i, window) || placed.hidden[i]) continue;
+      if (placed.hidden[i] || !this.inWindow(placed.x[i] * spread, placed.y[i], wide, tall, window)) continue;
       const node = placed.node[i];
       (tree.state[node] === OPEN || tree.state[node] === FINISHED ? filled : hollow).push(i);
       if (tree.visits[node]) fills[levelOf(tree.best[node])].push(i);
@@ -388,7 +418,7 @@ export class TreeCanvas {
       for (let first = 0; first < places.length; first += 256) {
         context.beginPath();
         for (let k = first; k < Math.min(first + 256, places.length); k++) {
-          context.rect(placed.x[places[k]], placed.y[places[k]] - tall / 2, width(places[k]), tall);
+          context.rect(placed.x[places[k]] * spread, placed.y[places[k]] - tall / 2, width(places[k]), tall);
         }
         context.fill();
       }
@@ -409,7 +439,7 @@ export class TreeCanvas {
     const { placed, tree } = scene;
     context.textBaseline = "middle";
     for (let i = 0; i < placed.length; i++) {
-      if (!this.inWindow(placed, i, window)) continue;
+      if (!this.inWindow(placed.x[i], placed.y[i], CHIP.width, CHIP.height, window)) continue;
       if (placed.hidden[i]) this.drawStub(context, inks, placed.x[i], placed.y[i], placed.hidden[i]);
       else this.drawChip(context, inks, scene, i);
       if (!placed.hidden[i] && tree.firstChild[placed.node[i]] >= 0) {
@@ -551,7 +581,10 @@ export class TreeCanvas {
       context.lineWidth = width / this.scale;
       context.strokeStyle = ink;
       context.setLineDash(dashed ? [3 / this.scale, 2 / this.scale] : []);
-      chipPath(context, placed.x[place], placed.y[place], 8 + far, -far);
+      const [wide, spread] = [this.wide(this.scale, this.spread), this.spread];
+      const tall = Math.max(CHIP.height, 3 / this.scale);
+      context.beginPath();
+      context.roundRect(placed.x[place] * spread - far, placed.y[place] - tall / 2 - far, wide + 2 * far, tall + 2 * far, 8 + far);
       context.stroke();
     };
     ring(this.hovered, 2, 1.2, this.inks.faint, false);
@@ -566,13 +599,15 @@ export class TreeCanvas {
     const [wx, wy] = [(x - this.left) / this.scale, (y - this.top) / this.scale];
     const slack = 3 / this.scale;
     const tall = Math.max(CHIP.height / 2, 4 / this.scale);
+    const { spread } = this;
+    const wide = this.wide(this.scale, spread);
     for (let i = placed.length - 1; i >= 0; i--) {
-      const dx = wx - placed.x[i];
+      const dx = wx - placed.x[i] * spread;
       const dy = wy - placed.y[i];
-      if (dx < -slack || dx > CHIP.width + HANDLE + slack || Math.abs(dy) > tall) continue;
+      if (dx < -slack || dx > wide + HANDLE + slack || Math.abs(dy) > tall) continue;
       const hasHandle = this.scale >= WORDS && !placed.hidden[i] && tree.firstChild[placed.node[i]] >= 0;
       if (hasHandle && Math.abs(dx - CHIP.width) <= HANDLE + 2) return { place: i, handle: true };
-      if (dx <= CHIP.width + slack) return { place: i, handle: false };
+      if (dx <= wide + slack) return { place: i, handle: false };
     }
     return null;
   }

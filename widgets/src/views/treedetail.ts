@@ -187,7 +187,7 @@ export class NodeDetail {
       ["reward", tree.visits[node] ? `best ${digits(tree.best[node], 3)}, mean ${digits(tree.mean(node), 3)}` : "–"],
       ["probability", `${share(prior[node])} of its siblings, log ${signed(log_prob[node])} from the start`],
       ...(Number.isFinite(value[node]) ? ([["learned value", signed(value[node])]] as [string, string][]) : []),
-      ["depth", `${depth[node]}, since ${seconds(born[node])}`],
+      ["depth", `${plural(depth[node], "token")}, tried after ${seconds(born[node])}`],
     ];
     return h("dl.nbsr-tree-figures", {}, ...rows.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))));
   }
@@ -243,7 +243,7 @@ export class NodeDetail {
       this.draw();
     });
     return h("section", {},
-      h("h4", {}, "Next token", h("span.nbsr-faint", {}, masked ? " hatched before the rules, full after; click forces" : " click forces")),
+      h("h4", {}, "Next token", h("span.nbsr-faint", {}, `${masked ? " hatched before the rules, full after" : ""}${not ? "" : `${masked ? "; " : " "}a click forces it`}`)),
       h("ul.nbsr-tree-next", {}, ...rows), more || null);
   }
 

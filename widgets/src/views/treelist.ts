@@ -29,6 +29,7 @@ export class TreeList {
   private selected = -1;
   private focused = false;
   private readonly rows = new Map<number, HTMLElement>();
+  private siblings = { place: new Int32Array(0), count: new Int32Array(0) }; // of each place, from 1
   private typed = "";
   private typedAt = 0;
 
@@ -74,7 +75,10 @@ export class TreeList {
     const before = this.part;
     this.part = part;
     this.selected = selected;
-    if (before !== part) this.forget();
+    if (before !== part) {
+      this.siblings = siblingsOf(part);
+      this.forget();
+    }
     const place = part.placeOf(activeNode);
     this.active = Math.max(0, place >= 0 ? place : Math.min(this.active, part.length - 1));
     this.space.style.height = `${part.length * TALL}px`;
@@ -161,6 +165,9 @@ export class TreeList {
     set(row, "data-node", part.hidden[place] ? -1 : part.node[place]);
     set(row, "tabindex", place === this.active ? 0 : -1);
     set(row, "aria-level", part.level[place]);
+    // Not all rows are in the document, so each says how many there are.
+    set(row, "aria-posinset", this.siblings.place[place]);
+    set(row, "aria-setsize", this.siblings.count[place]);
     set(row, "aria-label", heard);
     set(row, "aria-expanded", openable ? String(part.open[place] === 1) : null);
     set(row, "aria-selected", String(place === this.selected));
@@ -223,4 +230,13 @@ export class TreeList {
       if (this.events.words(place).heard.toLowerCase().startsWith(this.typed)) return this.activate(place);
     }
   }
+}
+
+function siblingsOf(part: Part): { place: Int32Array; count: Int32Array } {
+  const seen = new Map<number, number>();
+  const place = part.above.map((above) => {
+    seen.set(above, (seen.get(above) ?? 0) + 1);
+    return seen.get(above)!;
+  });
+  return { place, count: part.above.map((above) => seen.get(above)!) };
 }
