@@ -36,6 +36,10 @@ ALLOWED = {
     "models": {"operators", "config", "model"},
     "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table", "trace"},
+    # the doors of a result to its views: explore() and to_html()
+    "result.core": {
+        "result", "expression", "score", "table", "trace", "notebook.sources", "notebook.views", "notebook.page",
+    },
     "datasets": {"table"},
     "network": {"expression", "generate.base", "model", "models"},
     "engine": {
@@ -44,7 +48,7 @@ ALLOWED = {
     },
     "estimator": {"engine", "table", "result"},
     "notebook": {"engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
-                 "expression", "operators", "evaluate", "datasets"},
+                 "expression", "operators", "evaluate", "datasets", "trace"},
     "benchmark": EVERYTHING,
     "cli": EVERYTHING,
 }  # fmt: skip
@@ -149,3 +153,37 @@ def test_imports_point_forward(path):
 def test_the_rule_itself(module, source, expected, monkeypatch):
     monkeypatch.setitem(globals(), "exists", lambda name: name in {"nbsr.operators", "nbsr.generate.base"})
     assert backward(module, imported(source, module)) == expected
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """Those modules that reach themselves over what they import."""
+
+    def reached(module: str) -> set[str]:
+        found, open_ = set(), [module]
+        while open_:
+            fresh = graph.get(open_.pop(), set()) - found
+            found |= fresh
+            open_ += fresh
+        return found
+
+    return {module for module in graph if module in reached(module)}
+
+
+PACKAGES = ("benchmark", "evaluate", "expression", "generate", "notebook", "prior", "refine", "result", "simplify",
+            "table", "training")  # fmt: skip
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_circles_inside_a_package(package):
+    """Also none that an import inside a function hides."""
+    paths = {module_name(path): path for path in MODULES if module_name(path).split(".")[0] == package}
+    graph = {
+        module: imported(path.read_text(encoding="utf-8"), module, path.name == "__init__.py") - {module}
+        for module, path in paths.items()
+    }
+    assert not circles(graph)
+
+
+def test_the_search_for_circles():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "x"}}) == {"b", "c"}

@@ -283,7 +283,7 @@ class Expression:
         """A torch module: X `[N, D]` in, values `[N]` out; its constants are trainable parameters."""
         from nbsr.expression.module import ExpressionModule
 
-        return ExpressionModule(self)
+        return ExpressionModule(self.tokens, self.constants, self.vocabulary)
 
     # -- printing
 
