@@ -1,5 +1,6 @@
 """The magics in real kernels, over the protocol that a notebook speaks."""
 
+import os
 import queue
 import random
 import re
@@ -56,7 +57,8 @@ class Kernel:
 
     def __init__(self) -> None:
         self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel()
+        # pictures instead of widgets, whose front end there is none of here: tests/test_views.py plays one
+        self.manager.start_kernel(env={**os.environ, "NBSR_WIDGETS": "0"})
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)

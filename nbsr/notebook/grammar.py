@@ -132,8 +132,23 @@ VERBS: dict[str, str] = {
     "stop": "stop a search; what it found is kept",
     "show": "show a search again, here",
     "candidates": "the best candidates of a search, as a DataFrame (--top N)",
+    "pause": "hold the search that runs; its clock stands still",
+    "resume": "let it go on",
+    "step": "let it do one more batch while it is paused",
+    "more": "give it more time: more 30, more 2min",
+    "forbid": "no law may hold this from now on: forbid sin",
+    "require": "every law must hold this from now on",
+    "allow": "take a forbid or require back",
+    "guess": "try a formula: guess c0*sin(x1)",
+    "detach": "let the cell that waits for it end; the search goes on",
+    "save": "save the result: save law.json, or save law.html as a page to explore",
     "doctor": "versions and what this machine offers",
 }
+STEERING: dict[str, str] = {  # verbs that steer the search that runs -> what they need to be told
+    "pause": "", "resume": "", "step": "", "detach": "", "more": "seconds, such as 30 or 2min",
+    "forbid": "an operator, column or part of a law", "require": "an operator, column or part of a law",
+    "allow": "what was forbidden or required", "guess": "a formula", "save": "the name of a file",
+}  # fmt: skip
 
 
 # --- Splitting text without forgetting where the pieces stood

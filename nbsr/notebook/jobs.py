@@ -16,10 +16,13 @@ from ..threads import free_imports
 from .task import Task
 
 if TYPE_CHECKING:
-    from ..engine import Control
+    from ..engine import Answer, Control
     from ..expression import Expression
     from ..result import Candidate, Result
     from ..table import Table
+
+_AT_ONCE = ("stop", "pause", "resume", "step")
+_PATIENCE = 60.0  # seconds that an act may take
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,15 @@ class Job:
         self.rivals: tuple[Rival, ...] = ()
         self.error: BaseException | None = None
         self.interrupted = False
+        self.detachable = False  # a cell waits for it
+        self.detached = threading.Event()
+        self.interrupts_by_button = 0  # interrupts of the kernel by which a page had its stop heard
+        self.heard_button = threading.Event()
         self.accepted = threading.Event()  # nothing is wrong with what was asked, or the end
         self.begun = threading.Event()  # a first candidate, or the end
         self.done = threading.Event()
         self._result: Result | None = None
-        self._control: Control | None = None
+        self.control: Control | None = None  # as soon as the search is made
         self._wanted = ""  # "stop" or "pause", asked for before there was a control to tell
         self._lock = threading.Lock()
         self._on_end = on_end
@@ -86,9 +93,9 @@ class Job:
             if self.interrupted:
                 return "interrupted"
             return self._result.ended if self._result is not None else "finished"
-        if self._control is not None and self._control.stopped or self._wanted == "stop":
+        if self.control is not None and self.control.stopped or self._wanted == "stop":
             return "stopping"
-        if self._control is not None and self._control.paused:
+        if self.control is not None and self.control.paused:
             return "paused"
         return "running" if self.snapshot is not None else "starting"
 
@@ -125,7 +132,47 @@ class Job:
         self._tell("pause")
 
     def resume(self) -> None:
+        """Let a paused search go on."""
         self._tell("resume")
+
+    def step(self) -> None:
+        """Let a paused search do one more batch."""
+        self.act("step")
+
+    def detach(self) -> None:
+        """Let the cell that waits for the search end; the search goes on in the background."""
+        self.act("detach")
+
+    def act(self, name: str, **arguments: object) -> "Answer":
+        """Steer the search: `act("forbid", text="sin")`, `act("guess", text="c0*x1")`, `act("more", seconds=30)`.
+
+        name: one of the acts of `nbsr.Control`, or "detach".
+
+        Raises UsageError, in a sentence, where it cannot be done.
+        """
+        from ..engine import Answer
+
+        if self.done.is_set() and name in (*_AT_ONCE, "detach", "more"):
+            raise UsageError("The search is over.")
+        if name == "detach":
+            if not self.detachable:
+                raise UsageError("No cell waits for this search; it runs in the background already.")
+            self.detached.set()
+            return Answer("The search goes on in the background.")
+        if name in ("stop", "pause", "resume"):
+            self._tell(name)
+            return Answer({"stop": "Stopping.", "pause": "Paused.", "resume": "Going on."}[name])
+        if self.control is None or self.error is not None:
+            raise UsageError(
+                "The search has failed." if self.error is not None
+                else "The search is still getting ready; ask again in a moment."
+            )  # fmt: skip
+        return self.control.act(name, **arguments).wait(_PATIENCE)
+
+    def button(self) -> None:
+        """A page has interrupted the kernel to have its stop heard."""
+        self.interrupts_by_button += 1
+        self.heard_button.set()
 
     def __getattr__(self, name: str) -> Any:
         """What a Result has, once there is one."""
@@ -153,8 +200,8 @@ class Job:
         with self._lock:
             if self._wanted != "stop":
                 self._wanted = wish
-            if self._control is not None:
-                getattr(self._control, wish)()
+            if self.control is not None:
+                self.control.act(wish)
 
     def _work(self) -> None:
         try:
@@ -193,11 +240,11 @@ class Job:
         self.task.check({"method": METHODS, "score": RULES})
         self.table, self.test_table = self._tables()
         with self._lock:
-            self._control = Control()
+            self.control = Control()
             if self._wanted:
-                getattr(self._control, self._wanted)()
+                getattr(self.control, self._wanted)()
         given = [(label, self._given(label, law)) for label, law in self.task.compare]
-        snapshots = search(self.table, control=self._control, **self.task.settings)
+        snapshots = search(self.table, control=self.control, **self.task.settings)
         self.accepted.set()
         for snapshot in snapshots:
             self.snapshot = snapshot

@@ -6,6 +6,7 @@ Colours are JupyterLab's own variables with fallbacks, and text inherits its col
 `View` puts the picture into the cell and refreshes it there.
 """
 
+import contextlib
 import html
 import math
 import platform
@@ -20,9 +21,11 @@ from .task import SECONDS, Task
 
 if TYPE_CHECKING:
     from ..result import Candidate
+    from .views import SearchView
 
 REFRESH = 0.1  # seconds between two pictures at least
 TICK = 0.5  # and at most while the search runs, so that the clock moves
+WIDGET = "application/vnd.jupyter.widget-view+json"
 LONGEST = 400  # characters of a law that are shown
 
 _ACCENT = "var(--jp-brand-color1, #1976d2)"
@@ -369,13 +372,18 @@ def plain(job: Job) -> str:
 
 
 class View:
-    """One place in the notebook that shows a job. `refresh` redraws it when something has changed."""
+    """The places in the notebook that show a job. `refresh` brings them up to date.
 
-    def __init__(self, job: Job, publish: Any):
+    With a widget the places hold the live workbench until the search is over, and then what `render` draws; without
+    one they hold that from the beginning.
+    """
+
+    def __init__(self, job: Job, publish: Any, widget: "SearchView | None" = None):
         self.job = job
         self._publish = publish
+        self._widget = widget
         self._id = f"nbsr-{uuid.uuid4().hex}"
-        self._shown: Mapping[str, str] = {}
+        self._shown: Mapping[str, object] = {}
         self._snapshot: object = None
         self._at = -math.inf
 
@@ -384,7 +392,11 @@ class View:
         self._put(update=False)
 
     def refresh(self) -> None:
-        """Redraw, at most every REFRESH seconds; when nothing is new but the clock, every TICK."""
+        """Tell the widget what is new; without one redraw, at most every REFRESH seconds, and where nothing is new but
+        the clock, every TICK."""
+        if self._widget is not None:
+            self._tell()
+            return
         now = time.monotonic()
         pause = TICK if self.job.snapshot is self._snapshot else REFRESH
         if now - self._at >= pause:
@@ -392,10 +404,12 @@ class View:
 
     def close(self) -> None:
         """Draw what stays in the notebook."""
+        self._dismiss()
         self._put(update=True)
 
     def clear(self) -> None:
         """Leave nothing in the notebook."""
+        self._dismiss()
         empty = {"text/html": "", "text/plain": ""}
         self._publish(data=empty, metadata={}, transient={"display_id": self._id}, update=True)
 
@@ -403,13 +417,33 @@ class View:
         """Show the job once more, in the cell that is running now; both places stay up to date."""
         self._put(update=False)
 
+    def _tell(self) -> None:
+        """A page that cannot be told must not cost the search; the picture takes the widget's place."""
+        assert self._widget is not None
+        try:
+            self._widget.tell()
+        except Exception:
+            self._dismiss()
+            self._put(update=True)
+
+    def _dismiss(self) -> None:
+        widget, self._widget = self._widget, None
+        if widget is not None:
+            with contextlib.suppress(Exception):
+                widget.end()
+
     def _put(self, update: bool) -> None:
         self._at, self._snapshot = time.monotonic(), self.job.snapshot
         try:
-            bundle = render(self.job)
+            bundle: Mapping[str, object] = render(self.job)
         except Exception as slip:  # a picture that cannot be drawn must not cost the search
             failed = f"The picture could not be drawn: {type(slip).__name__}: {slip}"
             bundle = {"text/plain": f"Search {self.job.name}: {self.job.status}. {failed}"}
+        if self._widget is not None:
+            bundle = {
+                **bundle,
+                WIDGET: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id},
+            }
         if bundle != self._shown or not update:
             self._shown = bundle
             self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)

@@ -1,23 +1,40 @@
 """`%%regress` and `%regress`: parse, start the search, show it, return the result. Nothing here searches."""
 
+import os
 import signal
 import sys
 import threading
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError as ShellUsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 
 from ..errors import UsageError, did_you_mean
 from . import live
-from .grammar import MAGIC, VERBS, Body, Command, help_text, parse_body, parse_command, short
+from .grammar import (
+    MAGIC,
+    STEERING,
+    VERBS,
+    Body,
+    Command,
+    Phrase,
+    help_text,
+    parse_body,
+    parse_command,
+    short,
+)
 from .jobs import Job
-from .task import Scope, Task, read
+from .task import Scope, Task, read, read_seconds
+
+if TYPE_CHECKING:
+    from .views import SearchView
 
 PAUSE = 0.3  # seconds after which a picture is shown in any case
 GRACE = 10.0  # seconds that a search may take to wrap up after an interrupt
 HURRY = 1.0  # and after a second one
+EXPLAINED = 0.3  # for a page to say that an interrupt was its button
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -77,6 +94,9 @@ class RegressMagics(Magics):
     def _regress(self, line: str, cell: str | None, local_ns: dict[str, Any]) -> Any:
         silent = cell is None and line.rstrip().endswith(";")
         line = line.rstrip().removesuffix(";") if silent else line
+        verb, _, said = line.strip().partition(" ")
+        if cell is None and verb in STEERING and "~" not in said:
+            return self._steer(verb, said.strip(), line)
         command = parse_command(line, MAGIC if cell is not None else MAGIC[1:])
         if command.help:
             print(help_text())
@@ -104,21 +124,24 @@ class RegressMagics(Magics):
             else:
                 self._follow(job, view, interrupts)
             value = self._value(job)
-            if interrupts.count and not task.background and value is not None:
+            if job.interrupted and value is not None:
                 self.shell.displayhook.update_user_ns(value)
         if job.error is not None:
             raise job.error
-        if interrupts.count and not task.background:
+        if job.interrupted:
             raise RunInterrupted(_farewell(job))
         return None if task.silent else value
 
     def _follow(self, job: Job, view: live.View | None, interrupts: Interrupts) -> None:
-        """Wait for the search and keep its picture fresh; an interrupt stops it and loses nothing."""
+        """Wait for the search and keep its picture fresh; an interrupt stops it and loses nothing.
+
+        A job that is detached goes on behind the cell.
+        """
         asked = None  # when an interrupt asked the search to stop
+        job.detachable = True
         try:
-            while not job.done.wait(live.REFRESH / 2):
+            while not job.done.wait(live.REFRESH / 2) and not job.detached.is_set():
                 if interrupts.count and asked is None:
-                    job.interrupted = True
                     job.stop()
                     asked = time.monotonic()
                 if asked and time.monotonic() - asked > (GRACE if interrupts.count == 1 else HURRY):
@@ -126,7 +149,13 @@ class RegressMagics(Magics):
                 if view is not None:
                     view.refresh()
         finally:
-            job.stop()
+            job.detachable = False
+            if not job.detached.is_set():
+                job.stop()
+        if interrupts.count:
+            # an interrupt by the button of the view is a stop; its message may come a moment later
+            job.heard_button.wait(EXPLAINED)
+            job.interrupted = interrupts.count > job.interrupts_by_button
         if job.done.is_set():
             self._close(job, view)
         else:
@@ -150,7 +179,7 @@ class RegressMagics(Magics):
         """A view of the job in the running cell; None where the shell cannot redraw what it showed."""
         if getattr(self.shell, "kernel", None) is None:
             return None
-        view = self._views[job] = live.View(job, self.shell.display_pub.publish)
+        view = self._views[job] = live.View(job, self.shell.display_pub.publish, _widget(job))
         view.open()
         return view
 
@@ -219,6 +248,24 @@ class RegressMagics(Magics):
             return self._show(job)
         return self._candidates(job, command)
 
+    def _steer(self, verb: str, said: str, line: str) -> None:
+        """Tell the search that runs, or the last one, to do something."""
+        whole = Phrase(f"{MAGIC[1:]} {line}", len(MAGIC), len(MAGIC) + len(line))
+        if not self.jobs:
+            raise whole.error("No search was started in this notebook yet.")
+        job = ([job for job in self.jobs if not job.done.is_set()] or self.jobs)[-1]
+        argument = STEERING[verb]
+        if bool(argument) != bool(said):
+            needs = f"needs {argument}" if argument else "takes nothing more"
+            raise whole.error(f"{verb} {needs}.")
+        if verb == "save":
+            print(f"Saved as {_saved(job, said)}.")
+            return
+        arguments: dict[str, object] = {"text": said} if said else {}
+        if verb == "more":
+            arguments = {"seconds": read_seconds(said, whole)}
+        print(job.act(verb, **arguments).said)
+
     def _job(self, command: Command) -> Job:
         """The job that a verb means: by name or number, else the last one."""
         if not self.jobs:
@@ -260,6 +307,26 @@ class RegressMagics(Magics):
         return pd.DataFrame(rows, columns=["law", "complexity", "fvu", "source"])
 
 
+def _widget(job: Job) -> "SearchView | None":
+    """The live workbench of a job; None where it was switched off, or is not there."""
+    if os.environ.get("NBSR_WIDGETS") == "0":
+        return None
+    try:
+        from .sources import Running
+        from .views import STATIC, SearchView
+    except ImportError:
+        return None
+    return SearchView(Running(job), job.button) if (STATIC / "search.js").is_file() else None
+
+
+def _saved(job: Job, file: str) -> Path:
+    """Write the result of a job as a file, or as a page where its name ends in .html."""
+    if job.finding is None:
+        raise UsageError("There is no result to save yet; stop the search, or wait for its end.")
+    path = Path(file.strip("'\"")).expanduser()
+    return job.finding.to_html(path) if path.suffix.lower() in (".html", ".htm") else job.finding.save(path)
+
+
 def _farewell(job: Job) -> str:
     """One line about an interrupted run: what was found, and where it is."""
     after = f"Interrupted after {job.elapsed:.1f} s"
@@ -274,7 +341,6 @@ def _farewell(job: Job) -> str:
 def doctor() -> str:
     """Versions, and what this machine offers."""
     import importlib.metadata
-    import os
     import platform
 
     from .. import __version__

@@ -35,12 +35,15 @@ from nbsr.result.digits import (
     with_names,
 )
 from nbsr.result.plot import Plot, chart
+from nbsr.result.query import condition
 from nbsr.result.show import as_html, as_markdown, as_text
 from nbsr.table import Table
 from nbsr.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from nbsr.notebook.views import SearchView
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +213,11 @@ class Result:
         law, digits = self._printed(self.candidate(pick))
         return law.infix(digits)
 
+    def printed(self, pick: "int | str | Candidate | None" = None) -> tuple[str, str]:
+        """The right side as `text`, and as MathML: the inside of a <math> element."""
+        law, digits = self._printed(self.candidate(pick))
+        return law.infix(digits), law.mathml(digits)
+
     def latex(self, pick: "int | str | Candidate | None" = None, digits: int | None = None) -> str:
         """The law as LaTeX; the fewest digits that reproduce its FVU unless `digits` are given."""
         chosen = self.candidate(pick)
@@ -302,7 +310,39 @@ class Result:
         """The fit, its residuals, and the front, drawn by altair; shows itself without a network."""
         return Plot(chart(self, self.candidate(pick)))
 
+    # ---- looking into it
+
+    def query(self, text: str) -> "pd.DataFrame":
+        """The rows of `candidates` that a query holds for, the most accurate first.
+
+        text: a pattern such as `sin(_*x1)+_`, where `_` stands for anything; a condition such as
+            `complexity < 9 and "exp" not in law`; or both, joined by `and`, `or` and `not`.
+
+        Raises UsageError, with the place, where the text is no query.
+        """
+        vocabulary = self.best.expression.vocabulary
+        holds = condition(text, vocabulary)
+        rows = [row for row, law in enumerate(self.candidates_seen) if holds(law)]
+        return self.candidates.iloc[rows].sort_values("fvu", kind="stable")
+
+    def explore(self) -> "SearchView":
+        """All views on the search, in a notebook: the front, the trees, every candidate, each law taken apart."""
+        from nbsr.notebook.sources import Finished
+        from nbsr.notebook.views import SearchView
+
+        return SearchView(Finished(self))
+
     # ---- keeping it
+
+    def to_html(self, path: str | os.PathLike) -> Path:
+        """Write the search as one page that anybody can open and explore: no kernel, no network.
+
+        Raises UsageError where it cannot be written.
+        """
+        from nbsr.notebook.page import write
+
+        write(self, Path(path))
+        return Path(path)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the result, its table included, as JSON. The file appears whole or not at all."""

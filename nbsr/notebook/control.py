@@ -1,0 +1,42 @@
+"""The way from the page to a kernel that is busy with a cell: its control channel, which a thread of its own reads."""
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ipykernel.kernelbase import Kernel
+
+
+class Hearer(Protocol):
+    """A view that can be spoken to, from any thread."""
+
+    view_id: Any
+
+    def hear(self, message: object, interrupts: bool = False) -> None: ...
+
+
+_views: "weakref.WeakValueDictionary[str, Hearer]" = weakref.WeakValueDictionary()
+
+
+def listen(view: Hearer) -> None:
+    """Let the page reach a view on the control channel; elsewhere than in ipykernel it has the comm alone.
+
+    To be called in the thread of the cell, which knows its shell.
+    """
+    from IPython.core.getipython import get_ipython
+
+    _views[view.view_id] = view
+    kernel = getattr(get_ipython(), "kernel", None)
+    if hasattr(kernel, "control_handlers"):
+        kernel.control_handlers["nbsr_request"] = functools.partial(_heard, kernel)
+
+
+def _heard(kernel: "Kernel", stream: object, ident: list[bytes], parent: dict[str, Any]) -> None:
+    content = parent["content"]  # view, message: what the comm would carry, interrupts
+    name = content.get("view")
+    view = _views.get(name) if isinstance(name, str) else None
+    told = {"status": "ok", "heard": view is not None}
+    kernel.session.send(stream, "nbsr_reply", told, parent, ident=ident)  # pyright: ignore
+    if view is not None:
+        view.hear(content.get("message"), interrupts=bool(content.get("interrupts")))
