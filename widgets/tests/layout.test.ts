@@ -152,6 +152,24 @@ test("a million nodes below one another and beside one another are shown in part
   expect(Math.max(...part.hidden)).toBe(count - 1000 + 1 - 5);
 });
 
+test("of thousands of roots the most visited are shown, and the one that is looked at", () => {
+  const store = new Store();
+  const given = forest({ seed: 3, nodes: 3000, ends: 500, marks: 0, trees: 1 });
+  given.nodes.parent.fill(-1);
+  given.nodes.tree.fill(0);
+  store.accept(given);
+  const tree = new TreeStore(store);
+  tree.sync();
+  const expansion = new Expansion();
+  const part = shownPart(tree, 0, expansion, 2999);
+  const shown = [...part.node].filter((_, i) => !part.hidden[i]);
+  expect(shown).toContain(2999);
+  expect(shown.length + part.hidden[part.length - 1]).toBe(3000);
+  expect(shown.length).toBeLessThanOrEqual(21);
+  expansion.widen(part.node[part.length - 1]);
+  expect(shownPart(tree, 0, expansion).length).toBeGreaterThan(part.length);
+});
+
 test("nothing grown yet is nothing shown", () => {
   const tree = new TreeStore(new Store());
   tree.sync();

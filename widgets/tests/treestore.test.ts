@@ -31,6 +31,9 @@ const known = (value: number): number => (Number.isNaN(value) ? -1 : value);
 
 function check(tree: TreeStore, expected: ReturnType<typeof naive>): void {
   expect(tree.length).toBe(expected.length);
+  for (const state of [0, 1, 2, 3, 4, 5]) {
+    expect(tree.inState(0, state) + tree.inState(1, state)).toBe(expected.filter((one) => one.state === state).length);
+  }
   expected.forEach((one, node) => {
     expect(tree.children(node)).toEqual(one.children);
     expect(tree.visits[node]).toBe(one.visits);

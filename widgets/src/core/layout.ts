@@ -12,6 +12,9 @@ import { leftBehind, type TreeStore } from "./treestore";
 export const COLUMN = 150; // from one depth to the next
 export const ROW = 32; // from one sibling to the next
 
+/** Stands in a stub for the roots that are not shown: evolution begins thousands of trees. */
+export const ROOTS = -1_000_000;
+
 /** What a person has opened and closed, and what was opened for them; it outlives every layout. */
 export class Expansion {
   /** Nodes shown before no more are opened unasked. */
@@ -57,7 +60,7 @@ export class Expansion {
 /** The nodes that are shown, from top to bottom as a list reads: each before what is below it. */
 export interface Part {
   length: number;
-  node: Int32Array; // the node; for a stub the node whose children it stands for, or -1 - step of a lattice
+  node: Int32Array; // the node; for a stub the node whose children it stands for, -1 - step of a lattice, `ROOTS` for other roots
   hidden: Int32Array; // 0 for a node; for a stub the children that it stands for
   above: Int32Array; // place of the parent in this part, -1 for a root
   level: Int32Array; // from 1
@@ -161,7 +164,10 @@ class Queue {
  *  @param kept  a node that is looked at: it and the way to it are shown whatever the rest says; -1 for none */
 export function shownPart(tree: TreeStore, which: number, expansion: Expansion, kept = -1): Part {
   const way = new Set(kept >= 0 && kept < tree.length ? tree.path(kept) : []);
-  const roots = tree.roots[which] ?? [];
+  const all = tree.roots[which]?.length ?? 0;
+  const roots = tree.topRoots(which, 4 * expansion.breadthOf(ROOTS), (root) => tree.visits[root]);
+  for (const node of way) if (tree.parent(node) < 0 && !roots.includes(node) && tree.nodes.tree[node] === which) roots.push(node);
+  roots.sort((a, b) => a - b);
   const chosen = new Map<number, number[]>(); // children shown, of open nodes
   const queue = new Queue(tree);
   let count = roots.length;
@@ -190,6 +196,7 @@ export function shownPart(tree: TreeStore, which: number, expansion: Expansion, 
 
   const maker = new PartMaker();
   const stack: { node: number; hidden: number; above: number }[] = [];
+  if (all > roots.length) stack.push({ node: ROOTS, hidden: all - roots.length, above: -1 });
   for (let i = roots.length - 1; i >= 0; i--) stack.push({ node: roots[i], hidden: 0, above: -1 });
   while (stack.length) {
     const { node, hidden, above } = stack.pop()!;

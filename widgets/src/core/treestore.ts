@@ -60,6 +60,7 @@ export class TreeStore {
 
   private lastChild = new Int32Array(64);
   private sum = new Float64Array(64);
+  private inStates: number[][] = []; // nodes by tree and state
   private ends = 0; // rows read so far
   private marks = 0;
   // Rows that speak of a node which has not come yet.
@@ -114,13 +115,24 @@ export class TreeStore {
     return way;
   }
 
-  /** The `count` children with the largest key, best first; ties go to the likelier and then to the earlier one.
-   *  One pass over the children with a heap of `count`, so that a node with a million of them does no harm. */
+  /** The `count` children with the largest key, best first; ties go to the likelier and then to the earlier one. */
   topChildren(node: number, count: number, key: (child: number) => number): number[] {
+    return this.top(this.eachChild(node), count, key);
+  }
+
+  topRoots(tree: number, count: number, key: (root: number) => number): number[] {
+    return this.top(this.roots[tree] ?? [], count, key);
+  }
+
+  private *eachChild(node: number): Iterable<number> {
+    for (let child = this.firstChild[node]; child >= 0; child = this.nextSibling[child]) yield child;
+  }
+
+  /** One pass with a heap of `count`, so that a million siblings do no harm. */
+  private top(nodes: Iterable<number>, count: number, key: (node: number) => number): number[] {
     const { log_prob } = this.nodes;
     const behind = (a: number, b: number): number =>
       key(b) - key(a) || log_prob[b] - log_prob[a] || a - b;
-    if (this.childCount[node] <= count) return this.children(node).sort(behind);
     const heap: number[] = []; // the worst of the best on top
     const swap = (i: number, j: number): void => void ([heap[i], heap[j]] = [heap[j], heap[i]]);
     const worse = (i: number, j: number): boolean => behind(heap[i], heap[j]) > 0;
@@ -134,12 +146,12 @@ export class TreeStore {
         i = next;
       }
     };
-    for (let child = this.firstChild[node]; child >= 0; child = this.nextSibling[child]) {
+    for (const node of nodes) {
       if (heap.length < count) {
-        heap.push(child);
+        heap.push(node);
         for (let i = heap.length - 1; i > 0 && worse(i, (i - 1) >> 1); i = (i - 1) >> 1) swap(i, (i - 1) >> 1);
-      } else if (count > 0 && behind(child, heap[0]) < 0) {
-        heap[0] = child;
+      } else if (count > 0 && behind(node, heap[0]) < 0) {
+        heap[0] = node;
         sink();
       }
     }
@@ -148,11 +160,7 @@ export class TreeStore {
 
   /** How many nodes of a tree are in a state. */
   inState(tree: number, state: number): number {
-    let count = 0;
-    for (let node = 0; node < this.length; node++) {
-      if (this.state[node] === state && this.nodes.tree[node] === tree) count += 1;
-    }
-    return count;
+    return this.inStates[tree]?.[state] ?? 0;
   }
 
   /** Reads on, as far as the clock (in seconds of the search) allows; a clock that went back begins anew. */
@@ -175,6 +183,12 @@ export class TreeStore {
     this.waitingMarks = [];
     this.roots = [];
     this.sizes = [];
+    this.inStates = [];
+  }
+
+  private countState(node: number, change: number): void {
+    const counts = (this.inStates[this.nodes.tree[node]] ??= []);
+    counts[this.state[node]] = (counts[this.state[node]] ?? 0) + change;
   }
 
   private readNodes(clock: number): void {
@@ -204,6 +218,7 @@ export class TreeStore {
         if (above !== -1) this.orphans += 1;
       }
       this.sizes[tree[node]] = (this.sizes[tree[node]] ?? 0) + 1;
+      this.countState(node, 1);
       this.length = node + 1;
     }
   }
@@ -251,7 +266,9 @@ export class TreeStore {
     let changed = false;
     const take = (mark: number): boolean => {
       if (node[mark] >= this.length) return false;
+      this.countState(node[mark], -1);
       this.state[node[mark]] = state[mark];
+      this.countState(node[mark], 1);
       changed = true;
       return true;
     };

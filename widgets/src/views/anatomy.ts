@@ -133,8 +133,9 @@ export const anatomyView: MakeView = (host, context) => {
       const item = h("div.nbsr-anatomy-node", {
         role: "treeitem", tabindex: place === active ? 0 : -1, "data-place": place, "aria-level": one.depth + 1,
         "aria-selected": String(place === active), "aria-expanded": one.children ? "true" : null,
-        "aria-label": `${part.text}: ${value.word}${value.ratio ? `, error ${value.ratio} ${value.how}` : ""}`, title: part.text,
-      }, h("b", {}, glyph(part.label)), h("span", {}, value.ratio || (part.parent < 0 ? "whole" : "–")));
+        title: part.text,
+      }, h("span.nbsr-seen", { "aria-hidden": "true" }, h("b", {}, glyph(part.label)), h("small", {}, value.ratio || (part.parent < 0 ? "whole" : "–"))),
+      h("span.nbsr-hidden", {}, `${part.text}: ${value.word}${value.ratio ? `, error ${value.ratio} ${value.how}` : ""}`));
       item.style.left = `${one.x}px`;
       item.style.width = `${chip}px`;
       item.style.top = `${one.y}px`;

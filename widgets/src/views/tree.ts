@@ -2,7 +2,7 @@
 
 import type { Changed, MakeView } from "../core/context";
 import { count, digits, plural } from "../core/format";
-import { Expansion, lattice, shownPart, tidy, type Placed } from "../core/layout";
+import { Expansion, lattice, ROOTS, shownPart, tidy, type Placed } from "../core/layout";
 import { TreeStore } from "../core/treestore";
 import { DROPPED } from "../core/types";
 import { button, h, say, set } from "./dom";
@@ -112,7 +112,7 @@ export const treeView: MakeView = (host, context) => {
   function words(place: number): { shown: Node[]; heard: string } {
     const { node, hidden } = placed!;
     if (hidden[place]) {
-      const text = node[place] < 0 ? `step ${-1 - node[place]}: ${count(hidden[place])} more left behind` : `${count(hidden[place])} more`;
+      const text = node[place] === ROOTS ? `${count(hidden[place])} more beginnings of trees` : node[place] < 0 ? `step ${-1 - node[place]}: ${count(hidden[place])} more left behind` : `${count(hidden[place])} more`;
       return { shown: [h("span.nbsr-faint", {}, text)], heard: `${text}, press Enter to show them` };
     }
     const at = node[place];
@@ -283,8 +283,8 @@ export const treeView: MakeView = (host, context) => {
         return [name, glyph(name)].some((one) => (whole ? one === word : one.startsWith(word)));
       };
       const walk = (tree.roots[tab] ?? []).map((node) => ({ node, at: 0 }));
-      while (walk.length && matches.length < MATCHES) {
-        const { node, at } = walk.shift()!;
+      for (let next = 0; next < walk.length && matches.length < MATCHES; next++) {
+        const { node, at } = walk[next];
         let taken = at;
         if (tree.nodes.token[node] !== -1) {
           if (!fits(node, asked[at], at < asked.length - 1)) continue;

@@ -217,12 +217,14 @@ export class NodeDetail {
     const rows = shown.map(({ token, before, after, child }) => {
       const heard = masked ? `${token}: ${share(before)} before the rules, ${after > 0 ? `${share(after)} after` : "not legal after"}` : `${token}: ${share(after)}`;
       const force = h("button.nbsr-tree-token", {
-        type: "button", "aria-disabled": not || !(after > 0) ? "true" : null, "aria-label": `Force ${heard}`, "data-key": `force ${token}`,
+        type: "button", "aria-disabled": not || !(after > 0) ? "true" : null, "data-key": `force ${token}`,
         title: not || (after > 0 ? `Force ${token} here` : "The rules do not allow this token here."),
       },
-        h("b", {}, glyph(token)),
-        h("span.nbsr-tree-bars", {}, masked && bar(before, "before"), bar(after, "after")),
-        h("span.nbsr-tree-share", {}, masked ? `${share(before)} → ${after > 0 ? share(after) : "not legal"}` : share(after)));
+        h("span.nbsr-seen", { "aria-hidden": "true" },
+          h("b", {}, glyph(token)),
+          h("span.nbsr-tree-bars", {}, masked && bar(before, "before"), bar(after, "after")),
+          h("span.nbsr-tree-share", {}, masked ? `${share(before)} → ${after > 0 ? share(after) : "not legal"}` : share(after))),
+        h("span.nbsr-hidden", {}, `Force ${heard}`));
       force.addEventListener("click", () => {
         if (not || !(after > 0)) return this.tell(not || "The rules do not allow this token here.");
         void perform(this.context, "force", { node: this.node, token }, this.tell);

@@ -168,11 +168,10 @@ export class TreeList {
     // Not all rows are in the document, so each says how many there are.
     set(row, "aria-posinset", this.siblings.place[place]);
     set(row, "aria-setsize", this.siblings.count[place]);
-    set(row, "aria-label", heard);
     set(row, "aria-expanded", openable ? String(part.open[place] === 1) : null);
     set(row, "aria-selected", String(place === this.selected));
     const handle = h("span.nbsr-tree-handle", { "data-handle": "", "aria-hidden": "true" }, openable ? (part.open[place] ? "▾" : "▸") : "");
-    row.replaceChildren(handle, ...shown);
+    row.replaceChildren(handle, h("span.nbsr-tree-shown", { "aria-hidden": "true" }, ...shown), h("span.nbsr-hidden", {}, heard));
   }
 
   /** Whether a node has children at all is told by the words of the view. */
