@@ -2,12 +2,10 @@
 
 import functools
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from ipykernel.kernelbase import Kernel
+from typing import Any, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Hearer(Protocol):
     """A view that can be spoken to, from any thread."""
 
@@ -28,15 +26,16 @@ def listen(view: Hearer) -> None:
 
     _views[view.view_id] = view
     kernel = getattr(get_ipython(), "kernel", None)
-    if hasattr(kernel, "control_handlers"):
-        kernel.control_handlers["nbsr_request"] = functools.partial(_heard, kernel)
+    handlers = getattr(kernel, "control_handlers", None)
+    if handlers is not None:
+        handlers["nbsr_request"] = functools.partial(_heard, kernel)
 
 
-def _heard(kernel: "Kernel", stream: object, ident: list[bytes], parent: dict[str, Any]) -> None:
+def _heard(kernel: Any, stream: object, ident: list[bytes], parent: dict[str, Any]) -> None:
     content = parent["content"]  # view, message: what the comm would carry, interrupts
     name = content.get("view")
     view = _views.get(name) if isinstance(name, str) else None
     told = {"status": "ok", "heard": view is not None}
-    kernel.session.send(stream, "nbsr_reply", told, parent, ident=ident)  # pyright: ignore
+    kernel.session.send(stream, "nbsr_reply", told, parent, ident=ident)
     if view is not None:
         view.hear(content.get("message"), interrupts=bool(content.get("interrupts")))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +33,7 @@ AT_ONCE = ("stop", "pause", "resume", "step", "detach")
 MOST_NEXT, MOST_BEST = 40, 10
 
 
+@runtime_checkable
 class Asked(Protocol):
     """What a view needs of a search."""
 

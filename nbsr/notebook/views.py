@@ -66,7 +66,7 @@ class SearchView(anywidget.AnyWidget):
         super().__init__(model_id=own, view_id=own)
         if hasattr(self.comm, "_reply_subshell_for"):
             # ipykernel 7.4 sends answers to the shell that published last, which is the busy one
-            self.comm._reply_subshell_for = lambda data, subshell: subshell
+            setattr(self.comm, "_reply_subshell_for", lambda data, default: default)  # noqa: B010
         self.on_msg(lambda _, message, buffers: self.hear(message))
         control.listen(self)
 
@@ -114,7 +114,7 @@ class SearchView(anywidget.AnyWidget):
         if kind == "hello":
             self._queue(message)
             return
-        if kind not in ("ask", "act") or not _is_number(number):
+        if kind not in ("ask", "act") or not isinstance(number, int) or not _is_number(number):
             return
         with self._lock:
             if number in self._answered:

@@ -8,24 +8,26 @@ import base64
 import html
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from ..errors import UsageError
+from ..expression import CONST, Expression, Vocabulary, exact_form
+from ..result import Candidate, Result, spoken_error
+from ..result.digits import values
+from ..score import fvu
+from ..table import Table
 from ..trace import Trace, packed
-
-if TYPE_CHECKING:
-    from ..result import Candidate, Result
-    from ..table import Table
 
 MOST_DOTS = 5_000
 MOST_ROWS = 500
 MOST_COLUMNS = 24
 RECORDED_ENDS = 30_000
 _ALL_DOTS = 2_500  # so many are told whatever they are, then the better ones and a thinning sample
+_GOOD_DOTS = 4_000  # the rest is for what comes later
 _DTYPES = ("f4", "f8", "i4", "u4", "i2", "u2", "u1")
 _NODES = {
     "tree": "u1", "parent": "i4", "token": "i2", "depth": "u2", "prior": "f4", "log_prob": "f4", "value": "f4",
@@ -36,7 +38,8 @@ _MARKS = {"node": "u4", "state": "u1", "value": "f4", "at": "f4"}
 _DOTS = {"id": "u4", "complexity": "u2", "fvu": "f4", "source": "u1", "born": "f4"}
 _CLOCK = 0.5  # seconds between two packets in which nothing but the clock is new
 
-Packet = dict[str, object]
+Packet: TypeAlias = dict[str, object]
+Bulk: TypeAlias = Callable[[np.ndarray], object]
 
 
 # -- as messages
@@ -65,7 +68,7 @@ def recorded(value: object) -> object:
     return _plain(value, bulk)
 
 
-def _plain(value: object, bulk) -> object:
+def _plain(value: object, bulk: Bulk) -> object:
     """JSON's own types: what is not finite is null, and text has no halves of characters."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
@@ -117,35 +120,33 @@ class Sight:
     """
 
     run: Packet
-    table: "Table | None" = None
-    test_table: "Table | None" = None
+    table: Table | None = None
+    test_table: Table | None = None
     trace: Trace | None = None
-    front: "Sequence[Candidate]" = ()
+    front: Sequence[Candidate] = ()
     picked: int = 0
-    pinned: "Sequence[Candidate]" = ()
-    result: "Result | None" = None
+    pinned: Sequence[Candidate] = ()
+    result: Result | None = None
     dots: Sequence[Dot] = ()
     seen: int = 0
 
 
+@runtime_checkable
 class Source(Protocol):
     """A search that can be looked at."""
 
     def sight(self) -> Sight: ...
 
 
-def dot_of(candidate: "Candidate") -> Dot:
+def dot_of(candidate: Candidate) -> Dot:
     return Dot(candidate.order, candidate.complexity, candidate.fvu, candidate.source, candidate.elapsed)
 
 
 # -- laws
 
 
-def law_of(candidate: "Candidate", columns: Sequence[str], result: "Result | None" = None) -> Packet:
+def law_of(candidate: Candidate, columns: Sequence[str], result: Result | None = None) -> Packet:
     """One law, as `Law` of the page; with a result, printed with as many digits as its FVU needs."""
-    from ..expression import CONST, exact_form
-    from ..result import spoken_error
-
     law = candidate.expression
     text, mathml = (law.infix(digits=4), law.mathml(4)) if result is None else result.printed(candidate)
     vocabulary = law.vocabulary
@@ -183,7 +184,7 @@ def law_of(candidate: "Candidate", columns: Sequence[str], result: "Result | Non
     }  # fmt: skip
 
 
-def with_test(law: Packet, candidate: "Candidate", test_table: "Table | None") -> Packet:
+def with_test(law: Packet, candidate: Candidate, test_table: Table | None) -> Packet:
     """The law with its FVU on the rows that were kept aside."""
     if test_table is None:
         return law
@@ -200,16 +201,14 @@ def token_names(tokens: Sequence[tuple[str, int]]) -> list[str]:
     return names
 
 
-def _target_mathml(table: "Table") -> str:
-    from ..expression import Expression, Vocabulary
-
+def _target_mathml(table: Table) -> str:
     try:
         return Expression.parse(table.target, Vocabulary((table.target_column,))).mathml()
     except UsageError:
         return f"<mi>{html.escape(table.target)}</mi>"
 
 
-def _rows(table: "Table", test: "Table | None", columns: Sequence[str]) -> Packet:
+def _rows(table: Table, test: Table | None, columns: Sequence[str]) -> Packet:
     """At most MOST_ROWS rows in the person's units, spread evenly."""
     kept = 0 if test is None else min(len(test), max(MOST_ROWS // 5, MOST_ROWS - len(table)))
     some = [(table, min(len(table), MOST_ROWS - kept), 0)]
@@ -219,7 +218,7 @@ def _rows(table: "Table", test: "Table | None", columns: Sequence[str]) -> Packe
     for rows, count, mark in some:
         chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(int)) if count else np.empty(0, int)
         places = [rows.names.index(name) for name in columns]
-        X.append(rows.X[np.ix_(chosen, places)])
+        X.append(rows.X[chosen][:, places])
         y.append(rows.y[chosen])
         marked.append(np.full(len(chosen), mark, np.uint8))
     matrix = np.concatenate(X).astype(np.float64)
@@ -269,7 +268,7 @@ class Feed:
         """The inputs, in the order of `Law.prefix`; none before they are known."""
         return self._columns or ()
 
-    def ask(self, candidate: "Candidate") -> None:
+    def ask(self, candidate: Candidate) -> None:
         """A law that the page asked for is told from now on, too."""
         self._asked[candidate.order] = candidate
 
@@ -368,7 +367,7 @@ class Feed:
         if have >= MOST_DOTS:
             return False
         stride = 2 ** (1 + 10 * (have - _ALL_DOTS) // (MOST_DOTS - _ALL_DOTS))
-        return dot.fvu <= 3 * best or dot.id % stride == 0
+        return dot.id % stride == 0 or (dot.fvu <= 3 * best and have < _GOOD_DOTS)
 
     def _new_dots(self, packet: Packet) -> None:
         if self._replaced("sources", list(self._sources)):
