@@ -11,7 +11,7 @@ from pathlib import Path
 from nbsr import __version__
 from nbsr.errors import UsageError, did_you_mean
 
-_EXTRA_BENCHES = ("evaluator", "startup", "large", "decode", "train", "network-memory", "ablation")
+_EXTRA_BENCHES = ("evaluator", "startup", "large", "decode", "train", "network-memory", "ablation", "workbench")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -192,6 +192,12 @@ def _measure(options: argparse.Namespace) -> None:
         from nbsr.benchmark import train
 
         train.run()
+    elif options.suite == "workbench":
+        from nbsr.benchmark import workbench
+        from nbsr.refine import warm
+
+        warm(background=False)
+        workbench.run(lambda line: print(line, flush=True))
     elif options.suite == "ablation":
         from nbsr.benchmark import ablation
         from nbsr.refine import warm
