@@ -14,16 +14,9 @@ from nbsr.generate.base import Task, seconds_left
 from nbsr.generate.bricks import distinct, factors, monomials, surprise, terms
 from nbsr.generate.evolve import evolve
 from nbsr.generate.exhaustive import exhaustive
-from nbsr.generate.pairs import (
-    Pairs,
-    best_products,
-    best_sums,
-    least_squares,
-    pairs,
-    simple_exponents,
-    standardised,
-)
+from nbsr.generate.pairs import Pairs, pairs, simple_exponents
 from nbsr.generate.prior import TreePrior, prior
+from nbsr.generate.screening import best_products, best_sums, least_squares, standardised
 from nbsr.refine import Problem, refine
 from nbsr.score import fvu
 

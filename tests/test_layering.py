@@ -27,9 +27,12 @@ ALLOWED = {
     "generate.base": {"operators", "expression", "trace"},
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
     "generate.decode": {"generate.base", "expression"},
+    "generate.screening": set(),
+    "generate.views": {"generate.base"},
     # the methods: they, alone among the modules of a package, never import each other
     "generate": {
-        "generate.base", "generate.bricks", "generate.decode", "operators", "expression", "evaluate", "trace",
+        "generate.base", "generate.bricks", "generate.decode", "generate.screening", "generate.views",
+        "operators", "expression", "evaluate", "trace",
     },
     "model": {"expression", "generate.base"},
     "config": {"operators", "expression", "prior", "model"},

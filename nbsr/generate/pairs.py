@@ -11,248 +11,21 @@ in place of fixed signs; the sums are orthogonal matching pursuit (Pati et al. 1
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from nbsr.expression import CONST
 from nbsr.generate.base import Method, Origin, Phrase, Proposals, Task, Writer, pack_phrases
 from nbsr.generate.bricks import factors, monomials, surprise, terms
+from nbsr.generate.screening import best_products, best_sums, least_squares, standardised
+from nbsr.generate.views import DEEP, NEEDS, OUTER, Outer, View, view
 
 __all__ = ["pairs"]
 
 _ROWS = 256  # rows that the library is evaluated on; candidates are judged on all rows later
 _BATCH = 64  # proposals handed over at a time
-
-
-@dataclass(frozen=True)
-class Outer:
-    """An outer function: `y = m * inverse(z)`, `z = forward(y/m)`.
-
-    slope: dz/du at u = y/m, for weighting by the error in y.
-    inverse: z -> u; phrase: spells u from a phrase for z.
-    """
-
-    name: str
-    forward: Callable[[np.ndarray], np.ndarray]
-    slope: Callable[[np.ndarray], np.ndarray]
-    inverse: Callable[[np.ndarray], np.ndarray]
-    phrase: Callable[[Writer, Phrase | None], Phrase | None]
-
-
-_OUTER = (
-    Outer("y", lambda u: u, np.ones_like, lambda z: z, lambda w, z: z),
-    Outer("1/y", lambda u: 1 / u, lambda u: 1 / u**2, lambda z: 1 / z, lambda w, z: w.power(z, -1)),
-    Outer("y^2", lambda u: u**2, lambda u: 2 * u, np.sqrt, lambda w, z: w.power(z, 0.5)),
-    Outer("log y", np.log, lambda u: 1 / u, np.exp, lambda w, z: w.apply("exp", z)),
-    Outer("1/y^2", lambda u: u**-2.0, lambda u: 2 / u**3, lambda z: z**-0.5, lambda w, z: w.power(z, -0.5)),
-    Outer("sqrt y", np.sqrt, lambda u: 0.5 / np.sqrt(u), np.square, lambda w, z: w.power(z, 2)),
-    Outer("exp y", np.exp, np.exp, np.log, lambda w, z: w.apply("log", z)),
-    Outer("sin y", np.sin, np.cos, np.arcsin, lambda w, z: w.apply("asin", z)),
-    Outer("cos y", np.cos, np.sin, np.arccos, lambda w, z: w.apply("acos", z)),
-    Outer("asin y", np.arcsin, lambda u: 1 / np.sqrt(1 - u**2), np.sin, lambda w, z: w.apply("sin", z)),
-    Outer("atanh y", np.arctanh, lambda u: 1 / (1 - u**2), np.tanh, lambda w, z: w.apply("tanh", z)),
-)  # fmt: skip
-
-# Operators that the law holds under an outer function, one of them at least.
-_NEEDS = {
-    "1/y": ("/", "inv"), "y^2": ("pow1_2",), "log y": ("exp",), "1/y^2": ("pow1_2",), "sqrt y": ("pow2",),
-    "exp y": ("log",), "sin y": ("asin",), "cos y": ("acos",), "asin y": ("sin",), "atanh y": ("tanh",),
-}  # fmt: skip
-
-# Looked through only for a single monomial inside: saturation and Bose-Einstein forms.
-_DEEP = (
-    Outer("log(1+y)", np.log1p, lambda u: 1 / (1 + u), np.expm1,
-          lambda w, z: w.apply("-", w.apply("exp", z), w.number(1.0))),
-    Outer("log(1+1/y)", lambda u: np.log1p(1 / u), lambda u: 1 / (u * (1 + u)), lambda z: 1 / np.expm1(z),
-          lambda w, z: w.power(w.apply("-", w.apply("exp", z), w.number(1.0)), -1)),
-    Outer("log(1-y)", lambda u: np.log1p(-u), lambda u: 1 / (1 - u), lambda z: -np.expm1(z),
-          lambda w, z: w.apply("-", w.number(1.0), w.apply("exp", z))),
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class View:
-    """The target as one screening sees it: transformed, peeled, on the rows where that is defined."""
-
-    outer: Outer
-    peel: Phrase | None
-    peel_values: np.ndarray  # [N], 1 without a peel
-    rows: np.ndarray  # row numbers that are used
-    z: np.ndarray  # [n] transformed target on these rows
-    weight: np.ndarray  # [n], mean 1
-
-    def judge(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """FVU in the space of y of predictions `[K, N]` of the transformed target."""
-        with np.errstate(all="ignore"):
-            prediction = self.outer.inverse(z) * self.peel_values
-            if self.outer.name in ("y^2", "1/y^2") and np.mean(y / self.peel_values) < 0:
-                prediction = -prediction
-            error = np.mean((prediction - y) ** 2, axis=-1) / np.var(y)
-        return np.where(np.isfinite(error), error, np.inf)
-
-    def spell(self, writer: Writer, inner: Phrase | None, y: np.ndarray) -> Phrase | None:
-        """The law for y, given the phrase for the transformed target."""
-        power = {"1/y": -1.0, "y^2": 0.5, "1/y^2": -0.5, "sqrt y": 2.0}.get(self.outer.name)
-        negative = power in (0.5, -0.5) and np.mean(y / self.peel_values) < 0
-        if self.peel is not None and power is not None:
-            law = writer.product((self.peel, 1.0), (inner, power))
-        else:
-            law = self.outer.phrase(writer, inner)
-            if self.peel is not None:
-                law = writer.apply("*", self.peel, law)
-        return writer.first(writer.apply("neg", law), writer.scaled(law, -1.0)) if negative else law
-
-
-def view(
-    y: np.ndarray, outer: Outer, peel: Phrase | None, peel_values: np.ndarray, weighted: bool
-) -> View | None:
-    """The transformed target, or None where it is defined on too few rows or shows nothing."""
-    with np.errstate(all="ignore"):
-        u = y / peel_values
-        if outer.name in ("y^2", "1/y^2") and not (np.all(u >= 0) or np.all(u <= 0)):
-            return None
-        if outer.name in ("sin y", "cos y") and (
-            np.max(np.abs(u)) > math.pi + 1e-9 or np.ptp(u) > math.pi + 1e-9
-        ):
-            return None
-        if outer.name == "exp y" and np.max(np.abs(u)) > 80:
-            return None
-        z = outer.forward(u)
-        weight = (peel_values / outer.slope(u)) ** 2 if weighted else np.ones_like(z)
-        rows = np.flatnonzero(np.isfinite(z) & np.isfinite(weight) & (weight > 0))
-    if len(rows) < max(4, 0.7 * len(y)):
-        return None
-    z, weight = z[rows], weight[rows]
-    weight = weight / weight.mean()
-    if np.ptp(z) <= 1e-12 * np.max(np.abs(z)):
-        return None
-    return View(outer, peel, peel_values, rows, z, weight)
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# screening: values in, index pairs out
-
-
-@np.errstate(all="ignore")
-def standardised(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Rows centred and scaled to length one under the weights, times sqrt(weight), float32."""
-    share = weight / weight.sum()
-    top = np.max(np.abs(values), axis=-1, keepdims=True)
-    scaled = values / np.where(top > 0, top, 1.0)
-    centred = (scaled - (scaled @ share)[..., None]) * np.sqrt(share)
-    length = np.sqrt(np.sum(centred**2, axis=-1, keepdims=True))
-    out = np.where(length > 1e-9, centred / length, 0.0)
-    return out.astype(np.float32)
-
-
-class _Best:
-    """Keeps the pairs with the highest explained share, with a threshold that rises as it fills."""
-
-    def __init__(self, size: int):
-        self.size = size
-        self.score = np.empty(0, np.float32)
-        self.pair = np.empty((0, 2), np.intp)
-        self.floor = np.float32(0.0)
-
-    def offer(self, block: np.ndarray, first: int, second: int) -> None:
-        """block: `[b, m]` scores of the pairs (first + i, second + j)."""
-        hit = np.nonzero(block > self.floor)
-        if len(hit[0]) == 0:
-            return
-        score = block[hit]
-        if len(score) > 4 * self.size:
-            top = np.argpartition(score, -self.size)[-self.size :]
-            score, hit = score[top], (hit[0][top], hit[1][top])
-        self.score = np.concatenate([self.score, score])
-        self.pair = np.concatenate([self.pair, np.stack([hit[0] + first, hit[1] + second], 1)])
-        if len(self.score) > self.size:
-            top = np.argpartition(self.score, -self.size)[-self.size :]
-            self.score, self.pair = self.score[top], self.pair[top]
-            self.floor = self.score.min()
-
-
-@np.errstate(all="ignore")
-def best_sums(H: np.ndarray, z: np.ndarray, size: int, must: np.ndarray | None = None) -> np.ndarray:
-    """Pairs (i, j) of rows of the standardised library whose two-term fit explains most of z; (i, i) is one term.
-
-    With correlations r and g the explained share of a pair is (r_i^2 + r_j^2 - 2 g r_i r_j) / (1 - g^2).
-    must: `[n]` rows of which a pair has to hold one, or None.
-    """
-    r = H @ z
-    square = r * r
-    best = _Best(size)
-    single = np.argsort(-square if must is None else -square * must)[: max(8, size // 4)]
-    for start in range(0, len(H), 256):
-        block = slice(start, min(start + 256, len(H)))
-        rest = slice(start, len(H))
-        g = H[block] @ H[rest].T
-        share = (square[block, None] + square[None, rest]) - 2 * g * (r[block, None] * r[None, rest])
-        room = 1 - g * g
-        np.divide(share, room, out=share, where=room > 1e-4)
-        share[room <= 1e-4] = 0
-        share[share > 1.001] = 0
-        if must is not None:
-            share *= must[block, None] | must[None, rest]
-        share[np.tril_indices(len(share))] = 0  # each pair once
-        best.offer(share, start, start)
-    return np.concatenate([best.pair[np.argsort(-best.score)], np.stack([single, single], 1)])
-
-
-@np.errstate(all="ignore")
-def best_products(values: np.ndarray, z: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
-    """Pairs (i, j) whose product, with a factor and an offset, explains most of z: three matrix products."""
-    share = (weight / weight.sum()).astype(np.float32)
-    rms = np.sqrt(np.mean(values**2, axis=1, keepdims=True))
-    A = (values / np.where(rms > 0, rms, 1)).astype(np.float32)
-    centred = z - z @ (weight / weight.sum())
-    target = (centred / np.sqrt((centred**2) @ (weight / weight.sum()))).astype(np.float32)
-    with_share, with_target, squared = A * share, A * (share * target), A * A
-    squared_share = squared * share
-    best = _Best(size)
-    for start in range(0, len(A), 256):
-        block = slice(start, min(start + 256, len(A)))
-        rest = slice(start, len(A))
-        mean = with_share[block] @ A[rest].T
-        length = squared_share[block] @ squared[rest].T - mean * mean
-        explained = (with_target[block] @ A[rest].T) ** 2
-        np.divide(explained, length, out=explained, where=length > 1e-5)
-        explained[length <= 1e-5] = 0
-        explained[explained > 1.001] = 0
-        explained[np.tril_indices(len(explained), -1)] = 0
-        best.offer(explained, start, start)
-    return best.pair[np.argsort(-best.score)]
-
-
-@np.errstate(all="ignore")
-def least_squares(columns: np.ndarray, z: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted linear fits with an offset, batched.
-
-    columns: `[K, t, n]`; z: `[n]`.  Returns coefficients `[K, t + 1]`, the offset last, and what is unexplained `[K]`.
-    """
-    K, t, n = columns.shape
-    share = weight / weight.sum()
-    mean = columns @ share
-    centred = (columns - mean[..., None]) * np.sqrt(share)
-    zc = (z - z @ share) * np.sqrt(share)
-    size = np.sqrt(np.sum(centred**2, axis=2))
-    size = np.where(size > 0, size, 1.0)
-    unit = centred / size[..., None]
-    q, r = np.linalg.qr(np.swapaxes(unit, 1, 2))
-    along = np.swapaxes(q, 1, 2) @ zc
-    diagonal = np.abs(np.diagonal(r, axis1=1, axis2=2))
-    regular = diagonal.min(axis=1) > 1e-10
-    r[~regular] = np.eye(t)
-    coefficients = np.linalg.solve(r, along[..., None])[..., 0] / size
-    residual = zc - (q @ along[..., None])[..., 0]
-    unexplained = np.sum(residual**2, axis=1) / max(float(zc @ zc), 1e-300)
-    offset = z @ share - np.sum(coefficients * mean, axis=1)
-    return np.concatenate([coefficients, offset[:, None]], 1), np.where(regular, unexplained, np.inf)
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# the method
 
 
 class Pairs:
@@ -321,11 +94,11 @@ class Pairs:
     def views(self) -> list[tuple[Outer, Phrase | None, np.ndarray]]:
         """Outer functions and peels: without a peel first, and those later that the network holds for unlikely."""
         odds = self.task.odds()
-        late = {name: surprise(odds, *needed) for name, needed in _NEEDS.items()}
+        late = {name: surprise(odds, *needed) for name, needed in NEEDS.items()}
         ranked = [
             (rank + late.get(outer.name, 0.0), (outer, *peel))
             for rank, peel in enumerate(self.peels(6))
-            for outer in _OUTER
+            for outer in OUTER
         ]
         return [seen for _, seen in sorted(ranked, key=lambda entry: entry[0])]
 
@@ -554,7 +327,7 @@ class Pairs:
         logs = np.log(np.abs(self.X[:, [c for c, _ in columns]]))
         found = []
         for peel, peel_values in self.peels(6):
-            for outer in (*_OUTER[1:], *_DEEP):
+            for outer in (*OUTER[1:], *DEEP):
                 seen = view(self.y, outer, peel, peel_values, weighted)
                 if seen is None or np.any(seen.z == 0):
                     continue

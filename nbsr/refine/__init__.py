@@ -4,9 +4,9 @@
     problem = Problem.of(X, y)                                              # a table made ready once,
     constants, fvu, status, passes = fit_batch(programs, starts, problem)   # for thousands of fits a call
 
-`structure` finds the linear constants, `kernels` holds the compiled Levenberg-Marquardt, `jobs` hands it out over
-threads, `batch` is the race of many starts, `scipy_methods` the refiners that SciPy offers, and `trajectories` shows
-how the constants of one law converge.
+`structure` finds the linear constants, `starts` draws where the others begin, `peeling` undoes outer functions, `climb`
+is Levenberg-Marquardt: these are compiled. `jobs` hands them out over threads, `batch` is the race of many starts,
+`scipy_methods` are the refiners that SciPy offers, and `trajectories` shows how the constants of one law converge.
 """
 
 from nbsr.refine.batch import METHODS, covariance, fit_batch, refine

@@ -65,7 +65,7 @@ def all_starts(
     batch: Batch, keys: np.ndarray, problem: Problem, starts: np.ndarray | None, restarts: int
 ) -> Jobs:
     """Every start of every candidate, given and drawn, before its first step."""
-    from nbsr.refine import kernels
+    from nbsr.refine.starts import draw
     from nbsr.refine.structure import current_tables
 
     kinds, inverses = current_tables()
@@ -77,7 +77,7 @@ def all_starts(
         theta[told] = starts[owner[told], -1 - number[told]]
     peek = problem.sample(PEEK)
     room = aligned((batch.code.shape[1], BLOCK))
-    kernels.draw(
+    draw(
         batch.code, batch.length, peek.columns, kinds, inverses, batch.role, keys, owner,
         np.where(number < 0, 1, number), room, theta,
     )  # fmt: skip
@@ -120,22 +120,24 @@ def _race(
 
 
 def starts_from_inside(batch: Batch, sample: Problem, candidates: np.ndarray, keys: np.ndarray) -> Jobs:
-    """Starts found by undoing the outer layers of a formula and fitting its inner part (see `kernels.peel`)."""
-    from nbsr.refine import kernels
-    from nbsr.refine.structure import current_tables
+    """Starts found by undoing the outer layers of a formula and fitting its inner part (see `peel`)."""
+    from nbsr.refine.compiled import find_roles
+    from nbsr.refine.peeling import peel
+    from nbsr.refine.starts import draw
+    from nbsr.refine.structure import FIXED, current_tables
 
     kinds, inverses = current_tables()
     theta = np.full((len(candidates), batch.role.shape[1]), np.nan)
     room = aligned((batch.code.shape[1], BLOCK))
     peek = sample.sample(PEEK)
-    kernels.draw(
+    draw(
         batch.code, batch.length, peek.columns, kinds, inverses, batch.role, keys, candidates,
         np.ones(len(candidates), np.int64), room, theta,
     )  # fmt: skip
     inner = np.zeros(len(candidates), np.int32)
     targets = np.empty((len(candidates), sample.rows))
     weights = np.empty_like(targets)
-    kernels.peel(
+    peel(
         batch.code, batch.length, sample.columns, sample.targets[0] / sample.unit, kinds, inverses, batch.role,
         candidates, theta, room, inner, targets, weights,
     )  # fmt: skip
@@ -144,9 +146,9 @@ def starts_from_inside(batch: Batch, sample: Problem, candidates: np.ndarray, ke
         a[use] for a in (candidates, theta, inner, targets, weights)
     )
     role = np.zeros((len(candidates), batch.role.shape[1]), np.int8)
-    kernels.find_roles(
+    find_roles(
         batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, kinds,
-        batch.role[candidates] == kernels.FIXED, role,
+        batch.role[candidates] == FIXED, role,
     )  # fmt: skip
     units = np.array([unit_of(row) for row in targets])
     inside = Batch(
@@ -289,13 +291,13 @@ def fit_batch(
 
 def _judge(jobs: Jobs, problem: Problem, reached: np.ndarray, n_constants: np.ndarray):
     """FVU and status of every candidate's best job; constants without meaning become NaN."""
-    from nbsr.refine import kernels
+    from nbsr.refine import climb
 
     translate = np.zeros(6, np.int8)
     for state, status in (
-        (kernels.FRESH, Status.UNFINISHED), (kernels.RUNNING, Status.UNFINISHED),
-        (kernels.CONVERGED, Status.CONVERGED), (kernels.EXACT, Status.EXACT), (kernels.STALLED, Status.STALLED),
-        (kernels.NOT_FINITE, Status.NOT_FINITE),
+        (climb.FRESH, Status.UNFINISHED), (climb.RUNNING, Status.UNFINISHED),
+        (climb.CONVERGED, Status.CONVERGED), (climb.EXACT, Status.EXACT), (climb.STALLED, Status.STALLED),
+        (climb.NOT_FINITE, Status.NOT_FINITE),
     ):  # fmt: skip
         translate[state] = status
     status = translate[jobs.state]

@@ -47,7 +47,7 @@ class Jobs:
 
     def reopen(self) -> None:
         """Let every job that found something finite go on."""
-        from nbsr.refine.kernels import FRESH, NOT_FINITE, RUNNING
+        from nbsr.refine.climb import FRESH, NOT_FINITE, RUNNING
 
         self.state[(self.state != NOT_FINITE) & (self.state != FRESH)] = RUNNING
 
@@ -79,7 +79,7 @@ class Batch:
 
     @classmethod
     def of(cls, programs: Programs, width: int, fixed, threads, deadline) -> "Batch":
-        from nbsr.refine.kernels import find_roles
+        from nbsr.refine.compiled import find_roles
         from nbsr.refine.structure import current_tables
 
         role = np.zeros((len(programs), width), np.int8)
@@ -107,7 +107,7 @@ class Batch:
 
     def advance_on(self, jobs, length, columns, targets, root_weights, units, spreads, target, max_steps, tolerance,
                    free_exponents=True) -> np.ndarray:  # fmt: skip
-        from nbsr.refine import kernels
+        from nbsr.refine.climb import RUNNING, advance
 
         cost = columns.shape[1] * self.code.shape[1]  # of one pass
         steps = min(max_steps, max(1, 20_000_000 // cost))
@@ -117,12 +117,12 @@ class Batch:
             room, adjoint = aligned((self.code.shape[1], BLOCK)), aligned((self.code.shape[1], BLOCK))
             out = aligned((part.theta.shape[1], BLOCK))
             for _ in range(0, max(max_steps, 1), max(steps, 1)):
-                kernels.advance(
+                advance(
                     self.code, length[first:last], columns, targets, root_weights, units, spreads, part.owner,
                     target[first:last], self.role, free_exponents, steps, tolerance, EXACT_FVU, room, adjoint, out,
                     part.theta, part.damping, part.misfit, part.state, part.passes,
                 )  # fmt: skip
-                if self.late or (part.state > kernels.RUNNING).all():
+                if self.late or (part.state > RUNNING).all():
                     break
 
         return self.share(work, len(jobs), max(1, 10_000_000 // (cost * min(steps + 1, 8))))

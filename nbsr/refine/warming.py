@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbsr.evaluate
 
+_COMPILED = ("compiled", "starts", "peeling", "climb")  # modules of this package
 _PATIENCE = 300.0  # seconds that the compiling process waits for the evaluator's own
 
 
@@ -24,7 +25,8 @@ def _marker() -> Path:
 
     here, beside = Path(__file__).parent, object_path()
     digest = hashlib.sha256(f"{beside.name} {version('numba')}".encode())
-    for source in (here / "kernels.py", here / "structure.py", here.parent / "evaluate" / "blocks.py"):
+    sources = [here / f"{name}.py" for name in (*_COMPILED, "structure")]
+    for source in (*sources, here.parent / "evaluate" / "blocks.py"):
         # as numba does, so that both forget a file at the same time
         digest.update(f"{source} {source.stat().st_mtime_ns} {source.stat().st_size}".encode())
     return beside.with_name(f"refine-{digest.hexdigest()[:24]}.compiled")
@@ -60,5 +62,6 @@ def compile_all() -> None:
     until = time.monotonic() + _PATIENCE
     while not nbsr.evaluate.ready() and time.monotonic() < until:
         time.sleep(0.02)
-    importlib.import_module("nbsr.refine.kernels")  # the signatures are explicit, so importing compiles
+    for name in _COMPILED:  # the signatures are explicit, so importing compiles
+        importlib.import_module(f"nbsr.refine.{name}")
     _marker().touch()

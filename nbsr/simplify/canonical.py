@@ -4,16 +4,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from nbsr.expression import Expression
-from nbsr.simplify.normal import (
-    FUNCTION,
-    NUMBER,
-    PRODUCT,
-    VARIABLE,
-    Algebra,
-    Node,
-    Number,
-    Undefined,
-)
+from nbsr.simplify.nodes import FUNCTION, NUMBER, PRODUCT, VARIABLE, Node, Number, Undefined
+from nbsr.simplify.normal import Algebra
 
 _COMMUTATIVE = frozenset(("max", "min"))
 

@@ -12,14 +12,12 @@ from fractions import Fraction
 from functools import lru_cache
 
 from nbsr.expression import CONST, Expression, Vocabulary, exact_form
-from nbsr.simplify.normal import (
+from nbsr.simplify.nodes import (
     FUNCTION,
     NUMBER,
-    ODD,
     PRODUCT,
     SUM,
     VARIABLE,
-    Algebra,
     Node,
     Number,
     Undefined,
@@ -29,6 +27,7 @@ from nbsr.simplify.normal import (
     split,
     tidy,
 )
+from nbsr.simplify.normal import ODD, Algebra
 
 # Prefix text under construction: token ids, and constants as floats in their places.
 Items = list

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable
 
 from nbsr.expression import CONST, Expression
 from nbsr.simplify.emit import Writer
-from nbsr.simplify.normal import Algebra, Undefined
+from nbsr.simplify.nodes import Undefined
+from nbsr.simplify.normal import Algebra
 
 _SCALINGS = {f"mult{k}": ("*", float(k)) for k in range(2, 6)} | {
     f"div{k}": ("/", float(k)) for k in range(2, 6)
