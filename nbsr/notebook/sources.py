@@ -81,6 +81,7 @@ def node_of(
     text = law.infix(digits=4)
     for place in sorted(places, key=len, reverse=True):
         text = text.replace(f"`{place}`", "\u2026")
+    text, mathml = (shown.replace("\u200b", "") for shown in (text, law.mathml(4)))
 
     parent, token, prior = (trace.nodes[name] for name in ("parent", "token", "prior"))
     below = {int(token[at]): int(at) for at in np.flatnonzero(parent == number)}
@@ -118,7 +119,7 @@ def node_of(
     return {
         "prefix": [names[t] for t in tokens],
         "text": text,
-        "mathml": law.mathml(4),
+        "mathml": mathml,
         "next": following,
         "best": list(best.values()),
         "rewards": np.bincount(bins, minlength=10).tolist(),
@@ -300,8 +301,12 @@ class Running:
     # -- asking
 
     def candidate(self, number: int) -> "Candidate":
-        if not self._searching():
-            return self._finished().candidate(number)
+        found = self.job.finding if self.job.done.is_set() else None
+        for candidate in () if found is None else found.candidates_seen:
+            if candidate.order == number:
+                return candidate
+        if self.job.control is None or self.job.error is not None:
+            raise UsageError(f"There is no law number {number} in this search.")
         return self._ask(lambda run: run.report.candidates([run.archive.of(number)])[0])
 
     def candidates(self) -> "Sequence[Candidate]":
@@ -338,6 +343,11 @@ class Running:
         return node_of(trace, number, laws, chances, columns)
 
     def act(self, name: str, arguments: Mapping[str, object]) -> "Answer":
+        snapshot = self.job.snapshot
+        if name in ("force", "branch") and snapshot is not None and snapshot.trace is not None:
+            known = dict(zip(token_names(snapshot.trace.tokens), (own for own, _ in snapshot.trace.tokens)))
+            token = arguments.get("token")
+            arguments = {**arguments, "token": known.get(token, token) if isinstance(token, str) else token}
         return self.job.act(name, **arguments)
 
     def _searching(self) -> bool:
