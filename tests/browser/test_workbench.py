@@ -1,0 +1,140 @@
+"""The live workbench as a person meets it: a search that is watched, paused, steered, detached, kept and replayed."""
+
+import re
+
+import pytest
+from conftest import PATIENCE, Notebook, Server
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+SETUP = """
+%load_ext nbsr
+import numpy as np, pandas as pd
+rng = np.random.default_rng(0)
+frame = pd.DataFrame(rng.uniform(0.5, 3, (80, 3)), columns=["mass", "speed", "angle"])
+noise = 1 + 0.1 * rng.standard_normal(80)
+frame["energy"] = 0.5 * frame.mass * frame.speed**2 * np.sin(frame.angle) * noise
+""".strip()
+SEARCH = "%%regress frame --seconds 600 --method mcts -o law\nenergy ~ mass + speed + angle\ntest: 20%"
+KEEP = "job = law\nresult = getattr(job, 'wait', lambda seconds: job)(60)\nresult.to_html('run.html').stat().st_size"
+
+
+class Workbench:
+    """The workbench in a cell, by what a person sees of it."""
+
+    def __init__(self, notebook: Notebook, cell: int):
+        self.root = notebook.output(cell).locator(".nbsr[role=region]").first
+        self.page = notebook.page
+
+    def press(self, name: str) -> None:
+        self.root.get_by_role("button", name=name, exact=True).first.click()
+
+    def tab(self, name: str) -> None:
+        self.root.get_by_role("tab", name=name).click()
+
+    def tried(self) -> int:
+        found = re.search(r"([\d,]+) tried", self.root.inner_text())
+        return int(found[1].replace(",", "")) if found else 0
+
+    def says(self, text: str | re.Pattern[str]) -> None:
+        expect(self.root).to_contain_text(text, timeout=PATIENCE)
+
+
+def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, page: Page):
+    lab.write("watch.ipynb", [SETUP, SEARCH, "%regress status", KEEP])
+    notebook = Notebook(page, lab, "watch.ipynb")
+    notebook.run(0)
+    notebook.start(1)
+    bench = Workbench(notebook, 1)
+    bench.says("Searching")
+    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible()
+
+    # the tree grows
+    items = bench.root.get_by_role("treeitem")
+    expect(items.first).to_be_attached()
+    before = bench.tried()
+    page.wait_for_function(
+        "([before]) => { const found = /([\\d,]+) tried/.exec(document.querySelector('.nbsr[role=region]').innerText);"
+        " return found && Number(found[1].replaceAll(',', '')) > before; }",
+        arg=[before],
+    )
+
+    # pause, and one step
+    bench.press("Pause")
+    bench.says("Paused")
+    bench.press("Step")
+    bench.says("One step")
+    bench.says("Paused")
+
+    # rules and guesses
+    steer = bench.root.get_by_label("An operator, a column or a formula")
+    steer.fill("cos")
+    bench.press("Forbid")
+    bench.says("No law holds cos from now on")
+    steer.fill("c0*mass*speed +* 2")
+    bench.press("Guess")
+    bench.says("stands where")
+    steer.fill("c0*mass*sin(angle)*speed**2")
+    bench.press("Guess")
+    bench.says(re.compile(r"FVU 0\.0\d"))
+
+    # a node: what may come next, and no growth below it any more
+    row = bench.root.locator(".nbsr-tree-row").nth(1)
+    row.evaluate("row => row.click()")
+    detail = bench.root.get_by_label("Selected node")
+    expect(detail).to_contain_text("Next token")
+    detail.get_by_role("button", name="Prune").click()
+    bench.says(re.compile("Nothing grows below .+ any more"))
+
+    # candidates are queried and pinned
+    bench.tab("Candidates")
+    bench.root.get_by_label("Which candidates").fill("sin(_)*_ and complexity < 12")
+    page.keyboard.press("Enter")
+    pin = bench.root.locator("button.nbsr-pin[aria-pressed=false]").first
+    pin.click()
+    bench.says(re.compile("is pinned"))
+
+    # nobody is shut out
+    assert not notebook.barriers(".nbsr[role=region]")
+
+    # the cell is let go, the search goes on behind it, and is stopped
+    bench.press("Resume")
+    bench.press("Detach")
+    notebook.wait_for_end(1)
+    notebook.run(2)
+    expect(notebook.output(2)).to_contain_text("running")
+    bench.press("Stop")
+    notebook.run(3)
+    size = int(notebook.output(3).inner_text())
+    assert 50_000 < size < 1_500_000
+    expect(notebook.output(1).locator(".nbsr[data-nbsr=stopped] mjx-container").first).to_be_visible()
+    assert not [said for said in notebook.complaints if "nbsr" in said.lower()]
+
+    # with no kernel that knows of it, it can be read in the notebook
+    notebook.save()
+    lab.end_kernels()
+    again = Notebook(page, lab, "watch.ipynb")
+    expect(again.output(1).locator(".nbsr mjx-container").first).to_be_visible()
+
+    # and be explored on a page of its own, which asks for nothing from anywhere
+    asked: list[str] = []
+    wrong: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((lab.root / "run.html").as_uri())
+    replay = page.locator(".nbsr[role=region]")
+    expect(replay.locator(".nbsr-formula math").first).to_be_visible()
+    expect(replay.get_by_role("treeitem").first).to_be_attached()
+    assert not wrong and not [url for url in asked if url.startswith("http")]
+
+
+def test_a_stop_ends_the_cell_and_the_next_one_runs(server: Server, page: Page):
+    server.write("stopped.ipynb", [SETUP, SEARCH, "print(law.ended, law.best.complexity > 0)"])
+    notebook = Notebook(page, server, "stopped.ipynb")
+    notebook.run_all()
+    bench = Workbench(notebook, 1)
+    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible()
+    bench.press("Stop")
+    expect(notebook.output(2)).to_contain_text("stopped True", timeout=PATIENCE)
+    expect(notebook.output(1).locator(".nbsr[data-nbsr=stopped]").first).to_be_visible()
