@@ -11,7 +11,16 @@ from pathlib import Path
 from nbsr import __version__
 from nbsr.errors import UsageError, did_you_mean
 
-_EXTRA_BENCHES = ("evaluator", "startup", "large", "decode", "train", "network-memory", "ablation", "workbench")
+_EXTRA_BENCHES = (
+    "evaluator",
+    "startup",
+    "large",
+    "decode",
+    "train",
+    "network-memory",
+    "ablation",
+    "workbench",
+)
 
 
 class _Parser(argparse.ArgumentParser):

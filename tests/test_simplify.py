@@ -388,7 +388,9 @@ def rewritten(expression: Expression, rng: random.Random) -> Expression:
 @given(expressions, st.integers(0, 10**6))
 def test_skeletons_do_not_see_how_a_formula_is_written(expression, seed):
     found, expected = canonical(rewritten(expression, random.Random(seed))), canonical(expression)
-    assume(found != "undefined" or expected == found)  # a product with x - x, written as a quotient, has no value
+    assume(
+        found != "undefined" or expected == found
+    )  # a product with x - x, written as a quotient, has no value
     assert found == expected
 
 
