@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from ..result import Candidate, Result
 
 FORMAT, VERSION = "nbsr-recording", 1
+# what a notebook gives a view, and a page of its own has to bring
+_SHEET = (
+    "html{color-scheme:light dark;background:#fff}body{margin:16px auto;max-width:1400px;padding:0 12px}"
+    "@media(prefers-color-scheme:dark){html{background:#111418}}"
+)
 MOST_ANSWERED = 30  # laws of the front, and pinned ones, whose answers are kept
 
 
@@ -79,7 +84,7 @@ def page(result: "Result") -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{rules}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<title>{name}</title>\n<style>{_SHEET}{style}</style>\n</head>\n<body>\n"
         f'<main id="nbsr-root"><pre style="white-space:pre-wrap">{html.escape(repr(result))}</pre></main>\n'
         f'<script type="application/json" id="nbsr-recording">{told}</script>\n'
         f"<script>{code}</script>\n</body>\n</html>\n"

@@ -127,6 +127,9 @@ def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, pag
     expect(replay.locator(".nbsr-formula math").first).to_be_visible()
     expect(replay.get_by_role("treeitem").first).to_be_attached()
     assert not wrong and not [url for url in asked if url.startswith("http")]
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert not again.barriers("main")
 
 
 def test_a_stop_ends_the_cell_and_the_next_one_runs(server: Server, page: Page):
