@@ -21,7 +21,7 @@ FEW = ("+", "*", "sin", "exp")
 TINY = ModelConfig(
     variables=3, width=16, heads=2, inducing=4, seeds=4, seed_blocks=1, decoder_blocks=1, max_length=16
 )
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ class Held:
         self.snapshots: queue.Queue = queue.Queue()
         given = {
             "seconds": None,
-            "max_evaluations": 4000,
+            "max_evaluations": 1200,
             "max_complexity": 10,
             "operators": FEW,
             "model": "none",
