@@ -118,17 +118,18 @@ def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, pag
     expect(again.output(1).locator(".nbsr mjx-container").first).to_be_visible()
 
     # and be explored on a page of its own, which asks for nothing from anywhere
+    again.page = alone = page.context.new_page()
     asked: list[str] = []
     wrong: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto((lab.root / "run.html").as_uri())
-    replay = page.locator(".nbsr[role=region]")
+    alone.on("request", lambda request: asked.append(request.url))
+    alone.on("pageerror", lambda error: wrong.append(str(error)))
+    alone.goto((lab.root / "run.html").as_uri())
+    replay = alone.locator(".nbsr[role=region]")
     expect(replay.locator(".nbsr-formula math").first).to_be_visible()
     expect(replay.get_by_role("treeitem").first).to_be_attached()
     assert not wrong and not [url for url in asked if url.startswith("http")]
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        alone.emulate_media(color_scheme=scheme)
         assert not again.barriers("main")
 
 
