@@ -109,13 +109,18 @@ class RegressMagics(Magics):
 
     # --- a run
 
-    def _run(self, task: Task) -> Any:
+    def begin(self, task: Task) -> Job:
+        """Start a search, of which `%regress status` knows, and whose result gets its name; nobody waits for it."""
         job = Job(task, len(self.jobs) + 1, on_end=self._bind)
+        self.jobs.append(job)
+        if task.name:
+            self.shell.user_ns[task.name] = job
+        job.start()
+        return job
+
+    def _run(self, task: Task) -> Any:
         with Interrupts() as interrupts:
-            self.jobs.append(job)
-            if task.name:
-                self.shell.user_ns[task.name] = job
-            job.start()
+            job = self.begin(task)
             while not job.accepted.wait(0.02) and not interrupts.count and job.elapsed < PAUSE:
                 pass  # a slip is told without a picture
             view = self._open(job) if job.error is None else None
@@ -179,7 +184,7 @@ class RegressMagics(Magics):
         """A view of the job in the running cell; None where the shell cannot redraw what it showed."""
         if getattr(self.shell, "kernel", None) is None:
             return None
-        view = self._views[job] = live.View(job, self.shell.display_pub.publish, _widget(job))
+        view = self._views[job] = live.View(job, self.shell.display_pub.publish, workbench_of(job))
         view.open()
         return view
 
@@ -307,7 +312,7 @@ class RegressMagics(Magics):
         return pd.DataFrame(rows, columns=["law", "complexity", "fvu", "source"])
 
 
-def _widget(job: Job) -> "SearchView | None":
+def workbench_of(job: Job) -> "SearchView | None":
     """The live workbench of a job; None where it was switched off, or is not there."""
     if os.environ.get("NBSR_WIDGETS") == "0":
         return None
@@ -317,6 +322,13 @@ def _widget(job: Job) -> "SearchView | None":
     except ImportError:
         return None
     return SearchView(Running(job), job.button) if (STATIC / "search.js").is_file() else None
+
+
+def magics_of(shell: Any) -> RegressMagics | None:
+    """The magics of a shell; None where `%load_ext nbsr` was not run."""
+    method = shell.magics_manager.magics["cell"].get("regress")
+    found = getattr(method, "__self__", None)
+    return found if isinstance(found, RegressMagics) else None
 
 
 def _saved(job: Job, file: str) -> Path:
