@@ -29,12 +29,15 @@ from nbsr.generate.base import Step
 __all__ = [
     "OPERATORS_KNOWN",
     "Encoding",
+    "Look",
     "Model",
     "ModelConfig",
     "Policy",
     "Prepared",
     "attention_over_rows",
     "hl_gauss",
+    "look_at",
+    "spelled_bits",
 ]
 
 OPERATORS_KNOWN = (
@@ -160,15 +163,24 @@ class Prepared:
         """
         if self.rows.shape[1] <= most_rows:
             return self
+        return self.taken(self.kept(most_rows))
+
+    def kept(self, most_rows: int) -> Int[Tensor, "b k"]:
+        """The places of the rows that `thinned` keeps."""
+        if self.rows.shape[1] <= most_rows:
+            return torch.arange(self.rows.shape[1], device=self.rows.device).expand(self.rows.shape)
         count = self.rows.sum(1, keepdim=True)
         spread = torch.linspace(0, 1, most_rows, device=count.device) * (count - 1)
         place = torch.where(
             count > most_rows, spread.round().long(), torch.arange(most_rows, device=count.device)
         )
         target = torch.where(self.rows, self.values[..., -1], torch.inf)
-        chosen = torch.argsort(target, dim=1, stable=True).gather(1, place)
-        values = self.values.gather(1, chosen[..., None].expand(-1, -1, self.values.shape[2]))
-        return replace(self, values=values, rows=self.rows.gather(1, chosen))
+        return torch.argsort(target, dim=1, stable=True).gather(1, place)
+
+    def taken(self, places: Int[Tensor, "b k"]) -> "Prepared":
+        """With these rows of each table, in this order."""
+        values = self.values.gather(1, places[..., None].expand(-1, -1, self.values.shape[2]))
+        return replace(self, values=values, rows=self.rows.gather(1, places))
 
     def to(self, device: torch.device | str) -> "Prepared":
         return Prepared(
@@ -264,6 +276,22 @@ def bits_of(values: Float[Tensor, "*shape"], bits: int) -> Float[Tensor, "*shape
     whole = values.to(torch.float16).view(torch.int16) if bits == 16 else values.view(torch.int32)
     places = torch.arange(bits - 1, -1, -1, device=values.device, dtype=torch.int32)
     return ((whole[..., None].int() >> places) & 1).float() * 2 - 1
+
+
+def spelled_bits(value: float, bits: int = 32) -> tuple[str, str, str]:
+    """Sign, exponent and fraction of one number as the network reads them, each a text of 0 and 1.
+
+    A number that the form cannot hold is the nearest one that it can, or infinite.
+
+    Raises:
+        UsageError: there is no such form; numbers are read as 16 or 32 bits.
+    """
+    if bits not in (16, 32):
+        raise UsageError(f"'bits' is {bits!r}; numbers are read as 16 or 32 bits.")
+    near = torch.tensor(value, dtype=torch.float64).to(torch.float16 if bits == 16 else torch.float32)
+    text = "".join("1" if bit > 0 else "0" for bit in bits_of(near.float(), bits).tolist())
+    end = 6 if bits == 16 else 9
+    return text[:1], text[1:end], text[end:]
 
 
 class Bits(nn.Module):
@@ -652,6 +680,15 @@ def encode_table(
 ) -> Encoding:
     """Encode rows of numbers; a longer table is thinned evenly, a wider one keeps its most relevant columns."""
     model.eval()
+    prepared, order, left_out, _ = _prepared(model, inputs, response, most_rows)
+    memory = model.encode(prepared.to(model.device))[0]
+    return Encoding(memory, order, left_out)
+
+
+def _prepared(
+    model: Model, inputs: Float[np.ndarray, "n d"], response: Float[np.ndarray, " n"], most_rows: int
+) -> tuple[Prepared, tuple[int, ...], tuple[int, ...], Int[np.ndarray, " m"]]:
+    """One table made ready: as it is read, its column at each place, those left out, and the numbers of its rows."""
     by_target = np.argsort(response, kind="stable")
     chosen = by_target[
         np.linspace(0, len(response) - 1, min(len(response), most_rows)).round().astype(np.intp)
@@ -662,8 +699,7 @@ def encode_table(
     kept = ranked[: model.config.variables]
     prepared = model.prepare(x[:, :, kept], y, rows, columns[:, : len(kept)])
     order = tuple(kept[place] for place in prepared.order[0].tolist() if place < len(kept))
-    memory = model.encode(prepared.to(model.device))[0]
-    return Encoding(memory, order, tuple(ranked[len(kept) :]))
+    return prepared, order, tuple(ranked[len(kept) :]), chosen
 
 
 @torch.inference_mode()
@@ -755,3 +791,44 @@ def attention_over_rows(model: Model, prepared: Prepared) -> Float[Tensor, "b he
     key, _ = look.keys_values(encoder.pool.memory_norm(x))
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
     return scores.masked_fill(~prepared.rows[:, None, None], -torch.inf).softmax(-1)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network sees of one table: the rows that it looks at closely, in the order of their targets.
+
+    rows: their numbers in the table.
+    order: the table's column that stands at each place.
+    exponents: powers of two that the columns at these places, and last the target, were divided by.
+    values: the numbers as they are read.
+    attention: how much each seed looks at each row; every row of weights adds up to 1.
+    prepared: the same numbers, as `Model.encode` takes them.
+    """
+
+    rows: Int[np.ndarray, " m"]
+    order: tuple[int, ...]
+    exponents: tuple[int, ...]
+    values: Float[np.ndarray, "m places"]
+    attention: Float[np.ndarray, "heads s m"]
+    prepared: Prepared
+
+
+@torch.inference_mode()
+def look_at(
+    model: Model, inputs: Float[np.ndarray, "n d"], response: Float[np.ndarray, " n"], most_rows: int = 512
+) -> Look:
+    """What `encode_table` lets the network see of a table, and which of its rows the network attends to."""
+    model.eval()
+    whole, order, _, chosen = _prepared(model, inputs, response, most_rows)
+    places = whole.kept(model.config.rows)
+    near = whole.taken(places)
+    used = [*range(len(order)), whole.values.shape[2] - 1]
+    attention = attention_over_rows(model, near.to(model.device))[0].float().cpu().numpy()
+    return Look(
+        rows=chosen[places[0].numpy()],
+        order=order,
+        exponents=tuple(int(near.exponents[0, place]) for place in used),
+        values=near.values[0, :, used].double().numpy(),
+        attention=attention.astype(np.float64),
+        prepared=near,
+    )

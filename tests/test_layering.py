@@ -29,6 +29,8 @@ ALLOWED = {
     "generate.decode": {"generate.base", "expression"},
     "generate.screening": set(),
     "generate.views": {"generate.base"},
+    # the steps of a method, one at a time
+    "generate.stepwise": {"generate.base", "generate.decode", "generate.sample", "expression"},
     # the methods: they, alone among the modules of a package, never import each other
     "generate": {
         "generate.base", "generate.bricks", "generate.decode", "generate.screening", "generate.views",
@@ -50,6 +52,9 @@ ALLOWED = {
         "models", "network", "trace",
     },
     "estimator": {"engine", "table", "result"},
+    # the stages call what a program would call for each of them
+    "notebook.panels.stages": {"notebook.panels", "model", "models", "network", "generate", "refine", "score", "result",
+                               "simplify", "table", "expression"},
     "notebook": {"engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
                  "expression", "operators", "evaluate", "datasets", "trace"},
     "benchmark": EVERYTHING,

@@ -8,16 +8,16 @@ context is the number of open places.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
 from nbsr.expression.constraints import Constraints
 from nbsr.expression.patterns import REJECTED
-from nbsr.expression.vocabulary import PAD, Vocabulary
+from nbsr.expression.vocabulary import CONST, PAD, Vocabulary
 
-__all__ = ["LegalMask", "LegalState", "legal_next"]
+__all__ = ["LegalMask", "LegalState", "legal_next", "why_illegal"]
 
 _NEVER = 30_000  # a cost above every budget, below the largest int16
 _FINISHED, _DEAD = 0, 1  # the first two contexts: a complete expression, and one that cannot become legal
@@ -373,3 +373,44 @@ def legal_next(
     for token in prefix:
         state = state.advance(np.array([token]))
     return state.mask()[0]
+
+
+def why_illegal(
+    token: int, prefix: Sequence[int], vocabulary: Vocabulary, constraints: Constraints, max_length: int
+) -> str:
+    """Why a token may not come next, in a sentence; "" for one that may.
+
+    Arguments:
+        token: of the vocabulary.
+        prefix, max_length: as for `legal_next`.
+    """
+    if legal_next(prefix, vocabulary, constraints, max_length)[token]:
+        return ""
+    name = "a constant" if token == CONST else f"'{vocabulary.name(token)}'"
+    missing = 1 + sum(vocabulary.arities[one] - 1 for one in prefix)
+    if missing == 0:
+        return "The law is complete, so that nothing can follow; take a token back first."
+    if token == PAD:
+        places = "1 place is" if missing == 1 else f"{missing} places are"
+        return f"The law cannot end here: {places} still open."
+    if not constraints.legal_tokens[token]:
+        return f"{_capital(name)} is not among the {_kind(token, vocabulary)} that are allowed."
+    roomy = replace(constraints, max_complexity=_NEVER - 1)
+    wide = max_length + 2 * len(vocabulary.arities)  # room for every pattern that is required
+    if not legal_next(prefix, vocabulary, roomy, wide)[token]:
+        return f"{_capital(name)} would make a part that is forbidden, or leave no way to what is required."
+    least = missing + vocabulary.arities[token]
+    spent = int(vocabulary.complexity[list(prefix)].sum())
+    left = min(max_length - len(prefix), constraints.max_complexity - spent)
+    return (
+        f"With {name} the law needs {least} more tokens at least, and there is room for {left}; "
+        "take a token back, or allow longer laws."
+    )
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def _kind(token: int, vocabulary: Vocabulary) -> str:
+    return "columns" if vocabulary.is_variable(token) else "operators"

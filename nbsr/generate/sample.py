@@ -22,7 +22,7 @@ from nbsr.expression import PAD
 from nbsr.generate.base import Method, Proposals, Task
 from nbsr.generate.decode import Canonical, Decoder, Prefixes, best, normalised
 
-__all__ = ["distinct_draws", "given_largest", "independent_draws", "reshaped", "sample"]
+__all__ = ["check_shape", "distinct_draws", "given_largest", "independent_draws", "reshaped", "sample"]
 
 Draws = Iterator[tuple[Integer[np.ndarray, "draws length"], Float[np.ndarray, "draws"]]]
 
@@ -79,9 +79,16 @@ def sample(
 
 
 def _check(choices: int, batch: int, temperature: float, top_k: int, top_p: float) -> None:
-    for name, number, least in (("choices", choices, 1), ("batch", batch, 1), ("top_k", top_k, 0)):
-        if number < least:
-            raise UsageError(f"'{name}' is {number}; give a whole number of at least {least}.")
+    for name, number in (("choices", choices), ("batch", batch)):
+        if number < 1:
+            raise UsageError(f"'{name}' is {number}; give a whole number of at least 1.")
+    check_shape(temperature, top_k, top_p)
+
+
+def check_shape(temperature: float, top_k: int, top_p: float) -> None:
+    """Raises UsageError for a setting of `reshaped` that makes no sense."""
+    if top_k < 0:
+        raise UsageError(f"'top_k' is {top_k}; give a whole number of at least 0.")
     if not 0 < temperature < np.inf:
         raise UsageError(f"The temperature is {temperature}; give a positive number, such as 1.")
     if not 0 < top_p <= 1:
