@@ -346,6 +346,7 @@ def test_the_html_is_whole_scriptless_and_follows_the_theme(result):
         "span",
         "br",
         "code",
+        *"math mrow mi mn mo mfrac msqrt msup msub mspace mtext".split(),
     }
     assert not any(name.startswith("on") or name == "src" for _, attrs in page.tags for name in attrs)
     assert "var(--jp-content-font-color1,inherit)" in text

@@ -1,8 +1,10 @@
 """The picture of a search in a cell: while it runs, and what is left of it for good.
 
-`render` draws a job as it stands now, as plain HTML with inline styles and one inline SVG: no script, so the
-last picture stays readable when the notebook is opened without a kernel, converted, or shown on a web page.
-Colours are JupyterLab's own variables with fallbacks, and text inherits its colour: light and dark both work.
+`render` draws a job as it stands now, as plain HTML with inline styles, MathML and SVG: no script, so the last picture
+stays readable when the notebook is opened without a kernel, converted, or shown on a web page. `keepsake` adds the
+forms for those who show no HTML: LaTeX, and a PNG. Where a page takes MathML and SVG out of what it does not trust, the
+law is there as text, and the front as a table. Colours are JupyterLab's own variables with fallbacks, and text inherits
+its colour: light and dark both work.
 `View` puts the picture into the cell and refreshes it there.
 """
 
@@ -21,10 +23,12 @@ from .task import SECONDS, Task
 
 if TYPE_CHECKING:
     from ..result import Candidate
+    from ..result.picture import Drawing
     from .views import SearchView
 
 REFRESH = 0.1  # seconds between two pictures at least
 TICK = 0.5  # and at most while the search runs, so that the clock moves
+UNSEEN = 1.0  # seconds between two pictures beside a workbench that no page has opened
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LONGEST = 400  # characters of a law that are shown
 
@@ -190,7 +194,7 @@ def render(job: Job) -> dict[str, str]:
                 "display: flex; flex-wrap: wrap; gap: 12px 32px; align-items: flex-start; margin-top: 12px"
             )
             table = _tag("div", "flex: 1 1 24em; min-width: 0; overflow-x: auto", _table(job))
-            parts.append(_tag("div", side_by_side, table, _fit_plot(*job.snapshot.fit)))
+            parts.append(_tag("div", side_by_side, table, _pictures(job)))
             parts += [_tag("div", f"{_SMALL}; {_MUTED}", f"Note: {_escape(note)}") for note in _notes(job)]
         parts += [_details(job)] if job.done.is_set() else []
     elif job.done.is_set() and job.error is None:
@@ -200,6 +204,25 @@ def render(job: Job) -> dict[str, str]:
         "text/html": _tag("div", style, *parts, **{"class": "nbsr", "data_nbsr": job.status}),
         "text/plain": plain(job),
     }
+
+
+def keepsake(job: Job) -> tuple[dict[str, str], dict[str, object]]:
+    """What stays of a job that is over: a MIME bundle of plain forms, and the metadata that belongs to it.
+
+    Beside what `render` draws: the law as `text/latex`, and law, front and fit as `image/png`.
+    """
+    bundle, metadata = render(job), {}
+    best = job.best
+    if best is None:
+        return bundle, metadata
+    bundle["text/latex"] = f"$\\displaystyle {_latex(job, best)}$"
+    if not job.task.silent:
+        from ..result.picture import png
+
+        law_text = f"{job.table.target} = {law(job, best)}"
+        drawn = png(law_text, " · ".join(_judgement(job, best)), list(_drawings(job, "#1976d2").values()))
+        bundle["image/png"], metadata["image/png"] = drawn
+    return bundle, metadata
 
 
 def _header(job: Job) -> str:
@@ -220,11 +243,10 @@ def _header(job: Job) -> str:
 
 
 def _law(job: Job, best: "Candidate") -> str:
-    shown = _tag(
-        "div",
-        "font-size: 1.2em; text-align: center; overflow-x: auto; overflow-y: hidden; padding: 14px 0 10px",
-        f"$\\displaystyle {html.escape(_latex(job, best))}$",
-    )
+    from ..result.show import typeset
+
+    mathml = job.finding.printed(best)[1] if job.finding is not None else best.expression.mathml(4)
+    shown = typeset(job.table, mathml, "font-size: 1.2em")
     text = _tag("div", f"{_CODE}; overflow-wrap: anywhere", _escape(f"{job.table.target} = {law(job, best)}"))
     judged = _tag("div", _SMALL, _escape(" · ".join(_judgement(job, best))))
     constants = _tag("div", f"{_SMALL}; {_MUTED}", _escape(_cut(_constants(job, best))))
@@ -263,31 +285,32 @@ def _table(job: Job) -> str:
     return table + (_tag("div", f"{_SMALL}; {_MUTED}", f"and {hidden} more") if hidden else "")
 
 
-def _fit_plot(y: Any, prediction: Any) -> str:
-    """Prediction against measurement, with the line where they agree; one path, so that it stays small."""
-    points = [(float(a), float(b)) for a, b in zip(y, prediction) if math.isfinite(a) and math.isfinite(b)]
-    low, high = min((a for a, _ in points), default=0.0), max((a for a, _ in points), default=0.0)
-    margin = 0.05 * (high - low)
-    if not 0 < margin < math.inf:
+def _pictures(job: Job) -> str:
+    """The front and the fit, side by side where there is room."""
+    from ..result.picture import ACCENT
+    from ..result.show import WHERE_TRUSTED
+
+    drawn = _drawings(job, ACCENT)
+    if not drawn:
         return ""
-    low, span = low - margin, 1.1 * (high - low)
-    left, top, side = 8, 6, 164
+    row = "display: flex; flex-wrap: wrap; gap: 4px 16px"
+    side_by_side = _tag("div", row, *(one.svg(f"nbsr-{name}") for name, one in drawn.items()))
+    return _tag("div", WHERE_TRUSTED, side_by_side)
 
-    def place(value: float) -> float:
-        return round(side * min(1.0, max(0.0, (value - low) / span)), 1)
 
-    dots = "".join(f"M{left + place(a):g} {top + side - place(b):g}h0" for a, b in points)
-    text = 'fill="currentColor" fill-opacity="0.7" font-size="11"'
-    return (
-        f'<svg class="nbsr-fit" width="{side + 16}" height="{side + 26}" role="img" '
-        f'aria-label="Predicted against measured values of {len(points)} rows">'
-        f'<rect x="{left}" y="{top}" width="{side}" height="{side}" fill="none" stroke="currentColor" '
-        f'stroke-opacity="0.25"/><path d="M{left} {top + side}L{left + side} {top}" stroke="currentColor" '
-        f'stroke-opacity="0.4" stroke-dasharray="3 3"/><path d="{dots}" style="stroke: {_ACCENT}" '
-        f'stroke-opacity="0.6" stroke-width="4.5" stroke-linecap="round" fill="none"/>'
-        f'<text x="{left + side / 2:g}" y="{top + side + 15}" text-anchor="middle" {text}>measured</text>'
-        f'<text x="{left + 5}" y="{top + 14}" {text}>predicted</text></svg>'
-    )
+def _drawings(job: Job, accent: str) -> "dict[str, Drawing]":
+    import numpy as np
+
+    from ..result import picture
+
+    laws, picked = _front(job)
+    y, predicted = job.snapshot.fit
+    complexity, fvu = np.array([c.complexity for c in laws]), np.array([c.fvu for c in laws])
+    drawn = {
+        "front": picture.front(complexity, fvu, picked, accent),
+        "fit": picture.fit(y, predicted, accent),
+    }
+    return {name: one for name, one in drawn.items() if one is not None}
 
 
 def _notes(job: Job) -> Sequence[str]:
@@ -374,8 +397,9 @@ def plain(job: Job) -> str:
 class View:
     """The places in the notebook that show a job. `refresh` brings them up to date.
 
-    With a widget the places hold the live workbench until the search is over, and then what `render` draws; without
-    one they hold that from the beginning.
+    With a widget the places hold the live workbench until the search is over, and then what `keepsake` leaves; without
+    one they hold pictures from the beginning.  Until a page has opened the workbench the picture beside it is redrawn,
+    too: it is what a front end without widgets shows.
     """
 
     def __init__(self, job: Job, publish: Any, widget: "SearchView | None" = None):
@@ -392,14 +416,14 @@ class View:
         self._put(update=False)
 
     def refresh(self) -> None:
-        """Tell the widget what is new; without one redraw, at most every REFRESH seconds, and where nothing is new but
-        the clock, every TICK."""
+        """Tell the widget what is new, and redraw, at most every UNSEEN seconds, until a page has opened it; without
+        a widget redraw, at most every REFRESH seconds, and where nothing is new but the clock, every TICK."""
         if self._widget is not None:
             self._tell()
+        if self._widget is not None and self._widget.greeted:
             return
-        now = time.monotonic()
         pause = TICK if self.job.snapshot is self._snapshot else REFRESH
-        if now - self._at >= pause:
+        if time.monotonic() - self._at >= (UNSEEN if self._widget is not None else pause):
             self._put(update=True)
 
     def close(self) -> None:
@@ -434,11 +458,7 @@ class View:
 
     def _put(self, update: bool) -> None:
         self._at, self._snapshot = time.monotonic(), self.job.snapshot
-        try:
-            bundle: Mapping[str, object] = render(self.job)
-        except Exception as slip:  # a picture that cannot be drawn must not cost the search
-            failed = f"The picture could not be drawn: {type(slip).__name__}: {slip}"
-            bundle = {"text/plain": f"Search {self.job.name}: {self.job.status}. {failed}"}
+        bundle, metadata = self._drawn()
         if self._widget is not None:
             bundle = {
                 **bundle,
@@ -446,4 +466,12 @@ class View:
             }
         if bundle != self._shown or not update:
             self._shown = bundle
-            self._publish(data=bundle, metadata={}, transient={"display_id": self._id}, update=update)
+            self._publish(data=bundle, metadata=metadata, transient={"display_id": self._id}, update=update)
+
+    def _drawn(self) -> tuple[Mapping[str, object], dict[str, object]]:
+        """A picture that cannot be drawn must not cost the search."""
+        try:
+            return keepsake(self.job) if self.job.done.is_set() else (render(self.job), {})
+        except Exception as slip:
+            failed = f"The picture could not be drawn: {type(slip).__name__}: {slip}"
+            return {"text/plain": f"Search {self.job.name}: {self.job.status}. {failed}"}, {}

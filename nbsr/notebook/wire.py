@@ -5,7 +5,6 @@ The twin of widgets/src/core/types.ts, where every channel is described.  A `Fee
 """
 
 import base64
-import html
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +13,10 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from ..errors import UsageError
-from ..expression import CONST, Expression, Vocabulary, exact_form
+from ..expression import CONST, exact_form
 from ..result import Candidate, Result, spoken_error
 from ..result.digits import values
+from ..result.show import target_mathml
 from ..score import fvu
 from ..table import Table
 from ..trace import Trace, packed
@@ -201,13 +200,6 @@ def token_names(tokens: Sequence[tuple[str, int]]) -> list[str]:
     return names
 
 
-def _target_mathml(table: Table) -> str:
-    try:
-        return Expression.parse(table.target, Vocabulary((table.target_column,))).mathml()
-    except UsageError:
-        return f"<mi>{html.escape(table.target)}</mi>"
-
-
 def _rows(table: Table, test: Table | None, columns: Sequence[str]) -> Packet:
     """At most MOST_ROWS rows in the person's units, spread evenly."""
     kept = 0 if test is None else min(len(test), max(MOST_ROWS // 5, MOST_ROWS - len(table)))
@@ -299,7 +291,7 @@ class Feed:
         packet["run"] = {
             **sight.run,
             "target": "" if sight.table is None else sight.table.target,
-            "target_mathml": "" if sight.table is None else _target_mathml(sight.table),
+            "target_mathml": "" if sight.table is None else target_mathml(sight.table),
             "columns": list(self.columns),
         }
         if sight.table is not None and self._columns is not None and self._replaced("data", True):

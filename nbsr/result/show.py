@@ -4,13 +4,20 @@ import html
 import math
 from typing import TYPE_CHECKING
 
+from nbsr.errors import UsageError
+from nbsr.expression import Expression, Vocabulary
 from nbsr.result.digits import fitted_constants, spoken_error, spoken_fvu, with_names
+from nbsr.table import Table
 
 if TYPE_CHECKING:
     from nbsr.result.core import Result
 
 SHOWN_LAWS = 25  # rows of the front that are shown at most
 SHOWN_CHARACTERS = 400  # of a law within a table
+TYPESET_CHARACTERS = 20_000  # of MathML; a longer law is there as text alone
+# Where a page takes out what it does not trust, MathML and SVG among it, it takes out `all` as well: then what is left
+# of them, words without meaning, is hidden, and the text beside them stays.
+WHERE_TRUSTED = "display: none; all: revert"
 
 
 def as_text(result: "Result") -> str:
@@ -67,15 +74,35 @@ _LINE = "border:none;border-bottom:1px solid var(--jp-border-color2,rgba(128,128
 _MARKED = "background:var(--jp-layout-color2,rgba(128,128,128,.15))"
 
 
+def target_mathml(table: Table) -> str:
+    """The target of a table, the inside of a <math> element."""
+    try:
+        return Expression.parse(table.target, Vocabulary((table.target_column,))).mathml()
+    except UsageError:
+        return f"<mi>{html.escape(table.target)}</mi>"
+
+
+def typeset(table: Table, law: str, style: str = "") -> str:
+    """`target = law` as browsers typeset it by themselves; nothing where the law is too long for that.
+
+    law: the inside of a <math> element.
+    """
+    if len(law) > TYPESET_CHARACTERS:
+        return ""
+    whole = f"<mrow>{target_mathml(table)}<mo>=</mo>{law}</mrow>"
+    scrolls = "overflow-x: auto; overflow-y: hidden; padding: 14px 0 10px"
+    return f'<div style="{WHERE_TRUSTED}; {scrolls}; {style}"><math display="block">{whole}</math></div>'
+
+
 def as_html(result: "Result") -> str:
     """The law typeset, its constants, the front as a table; no script, and styles of the page's own theme.
 
-    Front-ends typeset the LaTeX between dollars in HTML as they do in Markdown; dollars elsewhere are
-    written so that they do not.
+    Front-ends typeset what stands between dollars in HTML as they do in Markdown; dollars are written so that they
+    do not.
     """
     if not result.candidates_seen:
         return f'<div class="nbsr-result">{_escaped(as_text(result))}</div>'
-    parts = [f"<div>$$ {html.escape(result.latex())} $$</div>", _html_constants(result)]
+    parts = [typeset(result.table, result.printed()[1]), _html_constants(result)]
     parts.append('<table style="border-collapse:collapse;margin:.5em 0;color:inherit"><thead><tr>')
     for title, side in (("", "left"), ("row", "right"), ("complexity", "right"), ("FVU", "right"),
                         ("score", "right"), ("law", "left")):  # fmt: skip

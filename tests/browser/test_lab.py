@@ -23,9 +23,10 @@ def test_a_law_is_found_shown_and_kept(lab: Server, page: Page):
     notebook.run_all()
     done = notebook.output(1).locator(".nbsr[data-nbsr=finished], .nbsr[data-nbsr=exact]")
     done.wait_for(timeout=PATIENCE)
-    # the law is typeset, not shown as LaTeX source, and the plot is drawn
-    expect(done.locator("mjx-container").first).to_be_visible()
+    # the law is typeset, not shown as LaTeX source, and front and fit are drawn
+    expect(done.locator("math").first).to_be_visible()
     expect(done.locator("svg.nbsr-fit")).to_be_visible()
+    expect(done.locator("svg.nbsr-front")).to_be_visible()
     expect(done).not_to_contain_text("\\frac")
     expect(notebook.output(1)).to_have_count(1)
     expect(notebook.output(2)).to_contain_text("True")
@@ -37,9 +38,10 @@ def test_a_law_is_found_shown_and_kept(lab: Server, page: Page):
     saved = lab.read("kepler.ipynb").cells[1].outputs
     assert [output.output_type for output in saved] == ["display_data"]
     assert "<script" not in saved[0].data["text/html"] and " = " in saved[0].data["text/plain"]
+    assert set(saved[0].data) == {"text/html", "text/latex", "text/plain", "image/png"}
     lab.end_kernels()
     again = Notebook(page, lab, "kepler.ipynb")
-    expect(again.output(1).locator(".nbsr mjx-container").first).to_be_visible()
+    expect(again.output(1).locator(".nbsr math").first).to_be_visible()
     expect(again.output(1).locator("svg.nbsr-fit")).to_be_visible()
 
     # and so it can where the notebook is not trusted: from somebody else, everything but text is taken out
@@ -48,7 +50,9 @@ def test_a_law_is_found_shown_and_kept(lab: Server, page: Page):
     nbformat.write(stranger, lab.root / "stranger.ipynb")
     foreign = Notebook(page, lab, "stranger.ipynb")
     expect(foreign.output(1).locator("table tbody tr").first).to_be_visible()
-    expect(foreign.output(1).locator("svg")).to_have_count(0)
+    expect(foreign.output(1).locator("svg, math")).to_have_count(0)
+    expect(foreign.output(1).get_by_text(re.compile(r"^period = ")).first).to_be_visible()
+    assert "measured" not in foreign.output(1).inner_text()  # nor any other word without its picture
     assert re.search(r"FVU = \S+ · complexity \d", foreign.output(1).inner_text())
 
 

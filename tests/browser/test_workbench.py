@@ -108,14 +108,14 @@ def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, pag
     notebook.run(3)
     size = int(notebook.output(3).inner_text())
     assert 50_000 < size < 1_500_000
-    expect(notebook.output(1).locator(".nbsr[data-nbsr=stopped] mjx-container").first).to_be_visible()
+    expect(notebook.output(1).locator(".nbsr[data-nbsr=stopped] math").first).to_be_visible()
     assert not [said for said in notebook.complaints if "nbsr" in said.lower()]
 
     # with no kernel that knows of it, it can be read in the notebook
     notebook.save()
     lab.end_kernels()
     again = Notebook(page, lab, "watch.ipynb")
-    expect(again.output(1).locator(".nbsr mjx-container").first).to_be_visible()
+    expect(again.output(1).locator(".nbsr math").first).to_be_visible()
 
     # and be explored on a page of its own, which asks for nothing from anywhere
     again.page = alone = page.context.new_page()
