@@ -89,10 +89,11 @@ def bars(counts: Integer[np.ndarray, " bins"], label: str) -> str:
     """A histogram as SVG; `label` says in words what it shows."""
     most = max(int(counts.max(initial=0)), 1)
     step = WIDTH / max(len(counts), 1)
+    tall = [max(1.0, (HEIGHT - _EDGE) * int(count) / most) for count in counts]
     path = "".join(
-        f"M{i * step:.1f} {HEIGHT - 1}v{-max(1.0, (HEIGHT - _EDGE) * int(count) / most):.1f}h{step - 1:.1f}V{HEIGHT - 1}z"
-        for i, count in enumerate(counts)
-        if count
+        f"M{i * step:.1f} {HEIGHT - 1}v{-height:.1f}h{step - 1:.1f}V{HEIGHT - 1}z"
+        for i, height in enumerate(tall)
+        if counts[i]
     )
     return _picture(label, path, 0.7)
 
