@@ -142,6 +142,14 @@ class Act:
     said: str
 
 
+def token_names(tokens: Sequence[tuple[str, int]]) -> list[str]:
+    """The names of a trace's tokens as people read them: a constant is "c" where no column is called so."""
+    names = [name for name, _ in tokens]
+    if len(names) > 1 and "c" not in names:
+        names[1] = "c"
+    return names
+
+
 class Cursor(TypedDict):
     """How much of a trace a reader has seen."""
 

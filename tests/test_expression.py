@@ -31,6 +31,7 @@ from nbsr.expression import (
     unpack,
     unregister,
 )
+from nbsr.expression.symbolic import program
 from nbsr.operators import BUILT_IN, OPERATORS
 
 # the run-time type checks look at random elements, also where an expression is built inside a strategy
@@ -628,6 +629,38 @@ def test_sympy_symbols_are_the_columns_whatever_their_names():
         Expression.from_sympy(sympy.Symbol("z"), XY)
     with pytest.raises(UsageError, match="gamma has no operator"):
         Expression.from_sympy(sympy.gamma(sympy.Symbol("x")), XY)
+
+
+@settings(deadline=None, max_examples=60)
+@given(expressions(values=well_behaved, most=7, operators=list(BUILT_IN)))
+def test_a_program_for_sympy_makes_the_same_law(e):
+    import sympy
+
+    X = np.array([[0.731, 1.913], [1.3, 0.4]])
+    # SymPy works a huge part of constants out to its last digit, which may take for ever
+    assume(all((np.abs(part.predict(X)) < 1e6).all() for part in e.subexpressions()))
+    law = e.sympy()
+    made: dict[str, sympy.Expr] = {}
+    exec(program(law), made)
+    assert sympy.srepr(made["law"]) == sympy.srepr(law) or (
+        sympy.lambdify(sympy.symbols("x y", real=True), law - made["law"])(0.731, 1.913)
+        == pytest.approx(0, abs=1e-9)
+    )
+
+
+def test_a_program_for_sympy_keeps_every_digit_and_survives_any_name():
+    import sympy
+
+    odd = Vocabulary(("lambda", "S", "a b", "law", "'\n", "sin", "1x", "a_b"))
+    e = Expression.parse(
+        "0.1234567890123456789*sin(`sin`)/3 + `lambda`*`S`**2.5e-30 + `a b`*`a_b` - `law` + `1x`", odd
+    )
+    made: dict[str, sympy.Expr] = {}
+    exec(program(e.sympy()), made)
+    assert made["law"] == e.sympy()
+    assert "0.12345678901234568" in program(Expression.parse("0.1234567890123456789*S", odd).sympy())
+    assert program(parse("2/3").sympy()) == "from sympy import S\n\nlaw = S(2)/3"
+    assert program(parse("0.5").sympy()).startswith("from sympy import S")
 
 
 # -- LaTeX

@@ -275,6 +275,10 @@ def test_doubled_braces_are_braces(text):
         ("%%regress df\nperiod ~ a\nstart: c0*si", ["sin"], ["cos"]),
         ("%%regress --seed 1\nperiod ~ ", ["a"], []),  # the only DataFrame there is
         ("%regress df period ~ ", ["a", "`orbit class`"], []),
+        ("%regress forbid ", ["a", "`orbit class`", "sin", "square"], ["--seconds"]),
+        ("%regress require sin(", ["a", "sin"], ["df"]),
+        ("%regress guess c0*co", ["cos", "cosh"], ["sin", "a"]),
+        ("%regress guess c0*sin(a)*`or", ["`orbit class`"], ["a"]),
     ],
 )
 def test_completes(text, offered, not_offered):

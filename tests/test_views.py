@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy
 from jupyter_client.manager import KernelManager
 
 import nbsr
@@ -90,6 +91,24 @@ def test_every_question_of_a_result_is_answered(said, result):
     assert told["fvu"]["length"] == told["starts"] * (told["steps"] + 1)
     _, buffers = next(m for m in said.messages if m[0].get("id") == 4)
     assert len(buffers[told["fvu"]["data"]]) == 4 * told["fvu"]["length"]
+
+
+def test_a_law_is_copied_as_a_program_that_runs(said, result):
+    X = result.table.X
+    for number, law in enumerate(result.front_candidates):
+        made = {}
+        exec(said.ask(number, what="copy", args={"law": law.order, "form": "sympy"})["value"]["text"], made)
+        told = sympy.lambdify(sympy.symbols(result.table.names, real=True), made["law"])(*X.T)
+        np.testing.assert_allclose(told * np.ones(len(X)), law.expression.predict(X), rtol=1e-12)
+
+
+def test_time_that_was_given_later_is_part_of_the_budget(result):
+    control = nbsr.Control()
+    control.act("more", seconds=30)
+    *_, last = nbsr.search(
+        result.table, seconds=20, max_evaluations=50, method="pairs", model="none", control=control
+    )
+    assert Finished(last.result).sight().run["seconds"] == 50
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from nbsr.expression import CONST, FREE, Constraints, Expression
 from nbsr.expression.legal import LegalMask
 from nbsr.result import spoken_fvu
 from nbsr.result.anatomy import with_constant, without
-from nbsr.trace import State
+from nbsr.trace import State, token_names
 
 if TYPE_CHECKING:
     from nbsr.engine.run import Run
@@ -277,7 +277,8 @@ def _check_beginnings(
 
 def _spelled(run: "Run", prefix: tuple[int, ...]) -> str:
     """A beginning as its tokens' names."""
-    return " ".join(run.trace.tokens[token][0] for token in prefix) or "the root"
+    names = token_names(run.trace.tokens)
+    return " ".join(names[token] for token in prefix) or "the root"
 
 
 # -- laws

@@ -1,5 +1,9 @@
 """To SymPy and back, always by our own mapping: nothing that a user typed is ever evaluated as code."""
 
+import ast
+import keyword
+import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -77,6 +81,41 @@ def to_sympy(
         return _operator_function(row)(*values)
 
     return fold(tokens, vocabulary.arities, leaf, node)
+
+
+def program(law: "sympy.Expr") -> str:
+    """Python text that makes this expression anew, called `law`: what it imports, its symbols, every digit.
+
+    A column whose name is no name in Python, or means something in SymPy, has another one in the text; its symbol is
+    called as the column is.
+    """
+    import sympy
+    from sympy.printing.str import StrPrinter
+
+    taken = {*dir(sympy), *keyword.kwlist, "law"}
+    names: dict[object, str] = {}
+    for symbol in sorted(law.free_symbols, key=str):
+        name = re.sub(r"\W", "_", str(symbol))
+        name = name if name.isidentifier() else f"x_{name}"
+        while name in taken:
+            name += "_"
+        names[symbol] = name
+        taken.add(name)
+
+    class Writer(StrPrinter):
+        def _print_Symbol(self, expr: "sympy.Symbol") -> str:
+            return names[expr]
+
+        def _print_Float(self, expr: "sympy.Float") -> str:
+            number = float(expr)
+            return repr(number) if math.isfinite(number) and (number or not expr) else f"Float('{expr}')"
+
+    text = Writer({"sympy_integers": True}).doprint(law)
+    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)} - set(names.values())
+    imports = sorted(used | ({"Symbol"} if names else set()))
+    lines = [f"{name} = Symbol({str(symbol)!r}, real=True)" for symbol, name in names.items()]
+    head = [f"from sympy import {', '.join(imports)}", ""] if imports else []
+    return "\n".join([*head, *lines, f"law = {text}"])
 
 
 class Reader:

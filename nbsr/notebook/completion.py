@@ -14,6 +14,7 @@ from .grammar import KEYS, OPTIONS, VERBS
 from .task import Scope
 
 _MOST = 500  # columns offered at most
+STEERED_BY_TEXT = ("forbid", "require", "allow", "guess")  # verbs that take a law, or a part of one
 _START = re.compile(r"(?s)\s*%%regress(?=\s|$)")
 _LINE = re.compile(r"(?:^|=|\s)%regress(?=\s|$)(.*)$")
 
@@ -55,6 +56,8 @@ def _offer(fragment: str, words: Iterable[str], kind: str) -> Offer:
 def _on_line(line: str, scope: Scope, values: Callable[[str], Iterable[str]], verbs: bool) -> Offer:
     words = line.split()
     current = "" if not words or line[-1:].isspace() else words.pop()
+    if verbs and words and words[0] in STEERED_BY_TEXT and "~" not in line:
+        return _parts(line, _columns("", "", scope) or _all_columns(scope))
     option, equals, value = current.partition("=")
     if equals and option in OPTIONS:
         return _offer(value, values(option), "value")
@@ -114,9 +117,22 @@ def _value(key: str, text: str, columns: list[str], scope: Scope) -> Offer:
     if key in ("data", "test"):
         return _offer(fragment, sorted(scope.frames()), "data")
     if key in ("forbid", "require", "start", "compare"):
-        functions = [name for name in (*OPERATORS, *ALIASES) if name.isidentifier()]
-        return _offer(fragment, [*names, *functions], "operator")
+        return _parts(text, columns)
     return Offer(fragment, (), "value")
+
+
+def _parts(text: str, columns: list[str]) -> Offer:
+    """What parts of laws are made of: columns, and operators that are words."""
+    from ..table import quoted
+
+    functions = [name for name in (*OPERATORS, *ALIASES) if name.isidentifier()]
+    return _offer(_name_at_end(text), [*map(quoted, columns), *functions], "operator")
+
+
+def _all_columns(scope: Scope) -> list[str]:
+    """The columns of all DataFrames: which of them a search was given is not known here."""
+    frames = scope.frames().values()
+    return list(dict.fromkeys(str(name) for frame in frames for name in frame.columns))[:_MOST]
 
 
 def _name_at_end(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..threads import free_imports
-from .task import Task
+from .task import SECONDS, Task
 
 if TYPE_CHECKING:
     from ..engine import Answer, Control
@@ -83,6 +83,14 @@ class Job:
     def elapsed(self) -> float:
         """Seconds since the start; they stand still when the search has ended."""
         return (self._ended or time.monotonic()) - self._started
+
+    @property
+    def budget(self) -> float | None:
+        """Seconds that the search has, with those that it was given later; None where it has no limit."""
+        if self.snapshot is None:
+            return self.task.settings.get("seconds", SECONDS)
+        seconds = self.snapshot.elapsed + self.snapshot.remaining
+        return seconds if math.isfinite(seconds) else None
 
     @property
     def status(self) -> str:

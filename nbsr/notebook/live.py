@@ -105,9 +105,12 @@ def _headline(job: Job) -> tuple[str, str]:
     if job.done.is_set():
         said += f" after {_seconds(job.elapsed)}"
     else:
-        budget = job.task.settings.get("seconds", SECONDS)
         numbers = [job.snapshot.stage] if job.snapshot is not None else []
-        numbers.append(f"{_seconds(min(job.elapsed, budget))} of {_seconds(budget)}")
+        budget = job.budget
+        if budget is None:
+            numbers.append(_seconds(job.elapsed))
+        else:
+            numbers.append(f"{_seconds(min(job.elapsed, budget))} of {_seconds(budget)}")
     tried = sum(job.snapshot.counts.values()) if job.snapshot is not None else 0
     return said, " · ".join([*numbers, *([f"{tried:,} candidates tried"] if tried else [])])
 
@@ -234,9 +237,9 @@ def _header(job: Job) -> str:
     right = _tag("span", f"{_MUTED}; font-variant-numeric: tabular-nums", _escape(numbers))
     row = "display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 24px; font-size: 0.92em"
     header = _tag("div", row, left, right)
-    if job.done.is_set():
+    if job.done.is_set() or job.budget is None:
         return header
-    share = 100 * min(1.0, job.elapsed / job.task.settings.get("seconds", SECONDS))
+    share = 100 * min(1.0, job.elapsed / job.budget)
     bar = "height: 3px; border-radius: 2px"
     filled = _tag("div", f"{bar}; background: {colour}; width: {share:.1f}%")
     return header + _tag("div", f"{bar}; background: {_TINT}; margin: 5px 0 2px", filled)

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from ..errors import UsageError
-from ..trace import Trace
+from ..trace import Trace, token_names
 from .live import python_equivalent
-from .task import SECONDS
-from .wire import Dot, Sight, dot_of, token_names
+from .wire import Dot, Sight, dot_of
 
 if TYPE_CHECKING:
     from ..engine.control import Answer, Pending
@@ -159,7 +158,7 @@ class Finished:
         result = self.result
         run: dict[str, object] = {
             "name": "", "formula": result.table.formula, "status": result.ended, "stage": "",
-            "elapsed": result.elapsed, "seconds": _positive(result.settings.get("seconds")),
+            "elapsed": result.elapsed, "seconds": _budget(result),
             "evaluations": len(result.candidates_seen), "live": False, "detachable": False,
             "python": _program(result), "notes": [*result.table.notes, *result.notes],
             "rules": {
@@ -193,8 +192,14 @@ class Finished:
         raise UsageError("This search is over; there is nothing left to steer.")
 
 
-def _positive(seconds: object) -> float | None:
-    return float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else None
+def _budget(result: "Result") -> float | None:
+    """The seconds that the search had, with those that it was given later."""
+    seconds = result.settings.get("seconds")
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return None
+    acts = () if result.trace is None else result.trace.acts
+    later = [act.arguments["seconds"] for act in acts if act.name == "more"]
+    return float(seconds) + sum(given for given in later if isinstance(given, int | float))
 
 
 def _program(result: "Result") -> str:
@@ -213,7 +218,6 @@ class Glance:
     dots: tuple[Dot, ...]
     known: int  # candidates looked at so far
     seen: int
-    seconds: float | None
     forbid: tuple[str, ...]
     require: tuple[str, ...]
     forced: tuple[tuple[int, ...], ...]
@@ -252,7 +256,7 @@ class Running:
         trace = None if snapshot is None else snapshot.trace
         glance = self._glance
         names = [] if trace is None else token_names(trace.tokens)
-        budget = job.task.settings.get("seconds", SECONDS) if glance is None else glance.seconds
+        budget = job.budget
         forced = [] if glance is None else [[names[t] for t in one] for one in glance.forced]
         notes = list(job.table.notes) if job.table is not None else []
         if result is not None:
@@ -372,8 +376,7 @@ def _glance(run: "Run", known: int) -> Glance:
     fresh = tuple(
         Dot(r.order, r.complexity, r.fvu, r.source, r.elapsed) for r in islice(records.values(), known, None)
     )
-    budget = run.clock.deadline - run.clock.began
     return Glance(
-        fresh, len(records), len(records) + run.archive.forgotten, budget if math.isfinite(budget) else None,
+        fresh, len(records), len(records) + run.archive.forgotten,
         run.rules.forbid, run.rules.require, run.rules.forced,
     )  # fmt: skip

@@ -274,13 +274,15 @@ FORMS = ("latex", "sympy", "numpy", "torch", "c", "text")
 
 def copied(candidate: "Candidate", form: str, target: str) -> str:
     """A law as text to paste, at full precision."""
+    from ..expression.symbolic import program
+
     law = candidate.expression
     if form == "text":
         return f"{target} = {law.infix()}"
     if form == "latex":
         return law.latex()
     if form == "sympy":
-        return str(law.sympy())
+        return program(law.sympy())
     if form in ("numpy", "torch", "c"):
         return law.code(form)
     raise UsageError(f"A law is copied as {', '.join(FORMS)}, not as {short(form)!r}.")

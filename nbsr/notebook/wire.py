@@ -19,7 +19,7 @@ from ..result.digits import values
 from ..result.show import target_mathml
 from ..score import fvu
 from ..table import Table
-from ..trace import Trace, packed
+from ..trace import Trace, packed, token_names
 
 MOST_DOTS = 5_000
 MOST_ROWS = 500
@@ -190,14 +190,6 @@ def with_test(law: Packet, candidate: Candidate, test_table: Table | None) -> Pa
     predicted = values(candidate.expression, test_table.X, test_table.names)
     error = float(fvu(test_table.y, predicted, test_table.weights))
     return {**law, "test_fvu": error if math.isfinite(error) else None}
-
-
-def token_names(tokens: Sequence[tuple[str, int]]) -> list[str]:
-    """The names of tokens as people read them: a constant is "c" where no column is called so."""
-    names = [name for name, _ in tokens]
-    if len(names) > 1 and "c" not in names:
-        names[1] = "c"
-    return names
 
 
 def _rows(table: Table, test: Table | None, columns: Sequence[str]) -> Packet:
