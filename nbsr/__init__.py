@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from nbsr.estimator import SymbolicRegressor
     from nbsr.expression import Expression, Vocabulary, register
     from nbsr.notebook import load_ipython_extension, unload_ipython_extension
+    from nbsr.notebook.panels.stages import Stages, stages
     from nbsr.notebook.panels.workbench import workbench
     from nbsr.result import Candidate, Result, Snapshot
     from nbsr.table import Table
@@ -45,6 +46,8 @@ _HOMES = {
     "load_config": "config",
     "train": "training",
     "workbench": "notebook.panels.workbench",
+    "stages": "notebook.panels.stages",
+    "Stages": "notebook.panels.stages",
     "load_ipython_extension": "notebook",
     "unload_ipython_extension": "notebook",
 }
