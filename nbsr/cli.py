@@ -7,9 +7,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbsr import __version__
 from nbsr.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from nbsr.benchmark.runner import Settings
 
 _EXTRA_BENCHES = (
     "evaluator",
@@ -20,6 +24,7 @@ _EXTRA_BENCHES = (
     "network-memory",
     "ablation",
     "workbench",
+    "measured",
 )
 
 
@@ -88,6 +93,7 @@ def _parser() -> _Parser:
     bench.add_argument("--seeds", type=_count, default=3, metavar="N", help="ablation: so many seeds (3)")
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
+    bench.add_argument("--part", help="measured: tuning or report (both)")
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
     bench.add_argument(
         "--choices",
@@ -177,6 +183,24 @@ def _bench(options: argparse.Namespace) -> None:
         run_suite(settings, *how)
 
 
+def _searches(options: argparse.Namespace) -> "Settings":
+    """How a suite of measured tables is searched."""
+    from nbsr.benchmark.peers import PEERS
+    from nbsr.benchmark.runner import Settings
+    from nbsr.refine import warm
+
+    if options.peer is not None and options.peer not in PEERS:
+        raise UsageError(f"there is no peer {options.peer!r}; there are {', '.join(PEERS)}.")
+    warm(background=False)
+    return Settings(
+        suite=options.suite,
+        method=options.peer or options.method,
+        seconds=options.seconds or 10.0,
+        seed=options.seed,
+        model=options.model,
+    )
+
+
 def _measure(options: argparse.Namespace) -> None:
     """The benches that pose no problem."""
     seconds = options.seconds
@@ -207,6 +231,14 @@ def _measure(options: argparse.Namespace) -> None:
 
         warm(background=False)
         workbench.run(lambda line: print(line, flush=True))
+    elif options.suite == "measured":
+        from nbsr.benchmark import measured
+
+        only = [id for id in options.only.split(",") if id]
+        measured.run(
+            _searches(options), options.part, options.every, only, options.jobs,
+            lambda line: print(line, flush=True),
+        )  # fmt: skip
     elif options.suite == "ablation":
         from nbsr.benchmark import ablation
         from nbsr.refine import warm
