@@ -29,6 +29,7 @@ from .jobs import Job
 from .task import Scope, Task, read, read_seconds
 
 if TYPE_CHECKING:
+    from .sources import Running
     from .views import SearchView
 
 PAUSE = 0.3  # seconds after which a picture is shown in any case
@@ -121,6 +122,8 @@ class RegressMagics(Magics):
     def _run(self, task: Task) -> Any:
         with Interrupts() as interrupts:
             job = self.begin(task)
+            if self._redraws:
+                _front_end()  # loaded while there is nothing to show yet
             while not job.accepted.wait(0.02) and not interrupts.count and job.elapsed < PAUSE:
                 pass  # a slip is told without a picture
             view = self._open(job) if job.error is None else None
@@ -180,9 +183,14 @@ class RegressMagics(Magics):
         if view is not None:
             view.close()
 
+    @property
+    def _redraws(self) -> bool:
+        """Whether the shell can redraw what it showed."""
+        return getattr(self.shell, "kernel", None) is not None
+
     def _open(self, job: Job) -> live.View | None:
         """A view of the job in the running cell; None where the shell cannot redraw what it showed."""
-        if getattr(self.shell, "kernel", None) is None:
+        if not self._redraws:
             return None
         view = self._views[job] = live.View(job, self.shell.display_pub.publish, workbench_of(job))
         view.open()
@@ -212,7 +220,7 @@ class RegressMagics(Magics):
 
     def _do_not_repeat(self, value: object) -> None:
         """The cell shows this value already: leave it out when the cell's value is displayed."""
-        if value is not None and getattr(self.shell, "kernel", None) is not None:
+        if value is not None and self._redraws:
             self._drawn.append(value)
             self._own_printers()[id(value)] = lambda _: None
 
@@ -314,6 +322,12 @@ class RegressMagics(Magics):
 
 def workbench_of(job: Job) -> "SearchView | None":
     """The live workbench of a job; None where it was switched off, or is not there."""
+    front_end = _front_end()
+    return None if front_end is None else front_end[0](front_end[1](job), job.button)
+
+
+def _front_end() -> "tuple[type[SearchView], type[Running]] | None":
+    """The class of the workbench and of its source; None where it was switched off, or is not there."""
     if os.environ.get("NBSR_WIDGETS") == "0":
         return None
     try:
@@ -321,7 +335,7 @@ def workbench_of(job: Job) -> "SearchView | None":
         from .views import STATIC, SearchView
     except ImportError:
         return None
-    return SearchView(Running(job), job.button) if (STATIC / "search.js").is_file() else None
+    return (SearchView, Running) if (STATIC / "search.js").is_file() else None
 
 
 def magics_of(shell: Any) -> RegressMagics | None:

@@ -2,6 +2,9 @@
 
 Both can be looked at (`sight`) and asked; only a job can be told to do something.  What needs the search's own state is
 asked between two of its batches; what does not (the parts of a law, how its constants converge) is worked out here.
+
+What a law is, and how it is told, is imported where it is needed: it takes most of a second to load in a new kernel,
+and the page of a search is open before that.
 """
 
 import math
@@ -14,9 +17,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from ..errors import UsageError
-from ..trace import Trace, token_names
 from .live import python_equivalent
-from .wire import Dot, Sight, dot_of
 
 if TYPE_CHECKING:
     from ..engine.control import Answer, Pending
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from ..network import Told
     from ..result import Candidate, Result
     from ..table import Table
+    from ..trace import Trace
     from .jobs import Job
+    from .wire import Dot, Sight
 
 LOOK = 0.5  # seconds between two looks into a running search
 PATIENCE = 60.0  # seconds that an answer of the search may take
@@ -42,7 +45,7 @@ class Asked(Protocol):
     def test_table(self) -> "Table | None": ...
     @property
     def result(self) -> "Result | None": ...
-    def sight(self) -> Sight: ...
+    def sight(self) -> "Sight": ...
     def candidate(self, number: int) -> "Candidate": ...
     def candidates(self) -> "Sequence[Candidate]": ...
     def node(self, number: int) -> dict[str, object]: ...
@@ -53,7 +56,7 @@ class Asked(Protocol):
 
 
 def node_of(
-    trace: Trace,
+    trace: "Trace",
     number: int,
     laws: "Mapping[int, Candidate]",
     chances: "tuple[np.ndarray, np.ndarray] | None" = None,
@@ -66,6 +69,7 @@ def node_of(
     columns: the names of the search's columns, for the beginning as a formula.
     """
     from ..expression import Expression, Vocabulary
+    from ..trace import token_names
 
     trace.own(number)
     names = token_names(trace.tokens)
@@ -154,7 +158,9 @@ class Finished:
         self.table = result.table
         self._by_number = {c.order: c for c in result.candidates_seen}
 
-    def sight(self) -> Sight:
+    def sight(self) -> "Sight":
+        from .wire import Sight, dot_of
+
         result = self.result
         run: dict[str, object] = {
             "name": "", "formula": result.table.formula, "status": result.ended, "stage": "",
@@ -215,7 +221,7 @@ def _program(result: "Result") -> str:
 class Glance:
     """What a search said of itself between two batches."""
 
-    dots: tuple[Dot, ...]
+    dots: "tuple[Dot, ...]"
     known: int  # candidates looked at so far
     seen: int
     forbid: tuple[str, ...]
@@ -248,7 +254,10 @@ class Running:
 
     # -- looking
 
-    def sight(self) -> Sight:
+    def sight(self) -> "Sight":
+        from ..trace import token_names
+        from .wire import Sight, dot_of
+
         job, snapshot = self.job, self.job.snapshot
         over = job.done.is_set()
         self._look()
@@ -347,6 +356,8 @@ class Running:
         return node_of(trace, number, laws, chances, columns)
 
     def act(self, name: str, arguments: Mapping[str, object]) -> "Answer":
+        from ..trace import token_names
+
         snapshot = self.job.snapshot
         if name in ("force", "branch") and snapshot is not None and snapshot.trace is not None:
             known = dict(zip(token_names(snapshot.trace.tokens), (own for own, _ in snapshot.trace.tokens)))
@@ -370,6 +381,8 @@ class Running:
 
 
 def _glance(run: "Run", known: int) -> Glance:
+    from .wire import Dot
+
     records = run.archive.records
     if known > len(records):  # some were forgotten, or ruled out
         known = 0

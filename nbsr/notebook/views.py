@@ -2,9 +2,13 @@
 
 Whatever the page says only waits in a queue; one thread of each view works it off, so that neither the search nor the
 kernel's own threads ever wait for a page.  What is asked at once (stop, pause) is done at once.
+
+How laws are told (`wire`) is imported where it is needed: it takes most of a second to load in a new kernel, and the
+page is open before that.
 """
 
 import contextlib
+import functools
 import math
 import queue
 import threading
@@ -22,13 +26,13 @@ from ..errors import UsageError
 from . import control
 from .grammar import short
 from .sources import AT_ONCE, Asked
-from .wire import Feed, encoded, law_of, with_test
 
 if TYPE_CHECKING:
     from ..expression import Expression
     from ..refine import Problem
     from ..result import Candidate
     from ..table import Table
+    from .wire import Feed
 
 STATIC = Path(__file__).parent / "static"
 PACE = 0.1  # seconds between two packets at least
@@ -54,7 +58,6 @@ class SearchView(anywidget.AnyWidget):
     def __init__(self, source: Asked, button: Callable[[], None] = lambda: None):
         own = uuid.uuid4().hex
         self._source, self._button = source, button
-        self._feed = Feed(source)
         self._lock = threading.RLock()
         self._seq = 0
         self._at = -math.inf
@@ -69,6 +72,12 @@ class SearchView(anywidget.AnyWidget):
             setattr(self.comm, "_reply_subshell_for", lambda data, default: default)  # noqa: B010
         self.on_msg(lambda _, message, buffers: self.hear(message))
         control.listen(self)
+
+    @functools.cached_property
+    def _feed(self) -> "Feed":
+        from .wire import Feed
+
+        return Feed(self._source)
 
     # -- telling
 
@@ -93,6 +102,8 @@ class SearchView(anywidget.AnyWidget):
             self._over = True
 
     def _post(self, kind: str, packet: Mapping[str, object]) -> None:
+        from .wire import encoded
+
         self._seq += 1
         plain, buffers = encoded(packet)
         self.send({"kind": kind, "seq": self._seq, "packet": plain}, buffers)
@@ -150,6 +161,8 @@ class SearchView(anywidget.AnyWidget):
                 self._reply(message)
 
     def _reply(self, message: Mapping[str, object]) -> None:
+        from .wire import encoded
+
         number = message["id"]
         try:
             value, buffers = encoded(self._value(message))
@@ -161,6 +174,8 @@ class SearchView(anywidget.AnyWidget):
             self._say({"id": number, "ok": False, "error": said})
 
     def _say(self, reply: dict[str, object], buffers: list[bytes] | None = None) -> None:
+        from .wire import encoded
+
         plain, _ = encoded({"kind": "reply", **reply})
         with contextlib.suppress(Exception):  # a page that is gone needs no reply
             self.send(plain, buffers or [])
@@ -189,6 +204,8 @@ class SearchView(anywidget.AnyWidget):
         return self._source.node(node)
 
     def _law(self, law: int) -> Mapping[str, object]:
+        from .wire import law_of, with_test
+
         candidate = self._source.candidate(law)
         with self._lock:
             self._feed.ask(candidate)
@@ -198,6 +215,7 @@ class SearchView(anywidget.AnyWidget):
 
     def _query(self, text: str, sort: str, down: bool, first: int, count: int) -> Mapping[str, object]:
         from ..result.query import SORTS, query
+        from .wire import law_of
 
         if sort not in SORTS:
             raise UsageError(f"Laws are sorted by {', '.join(SORTS)}, not by {short(sort)!r}.")
@@ -205,8 +223,10 @@ class SearchView(anywidget.AnyWidget):
         found = query(text, self._source.candidates(), table.names)
         found.sort(key=SORTS[sort], reverse=down)
         first, count = max(0, first), min(max(0, count), MOST_LAWS)
+        with self._lock:
+            columns = self._feed.columns
         # few digits: to find out how many each law needs would take too long for a page of them
-        laws = [law_of(c, self._feed.columns) for c in found[first : first + count]]
+        laws = [law_of(c, columns) for c in found[first : first + count]]
         return {"total": len(found), "laws": laws}
 
     def _anatomy(self, law: int) -> Mapping[str, object]:
