@@ -1,10 +1,12 @@
 """The four stages as four tabs of plain ipywidgets: here it is asked for and shown, and `Stages` does it."""
 
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anywidget
 import ipywidgets as ipw
 import numpy as np
 
@@ -31,6 +33,20 @@ def _style() -> str:
     return f"<style>{(Path(__file__).with_name('stages.css')).read_text(encoding='utf-8')}</style>"
 
 
+class _Names(anywidget.AnyWidget):
+    """Shows nothing; it names the sliders for people who listen to the page."""
+
+    _esm = Path(__file__).with_name("stage_names.js")
+
+
+def _offer(control: ipw.Dropdown, options: Sequence[tuple[str, int]]) -> None:
+    """Other options for a dropdown, which keeps its choice where that is still there and else takes the first."""
+    before = control.value
+    control.options = options
+    numbers = [number for _, number in options]
+    control.value = before if before in numbers else next(iter(numbers), None)
+
+
 def _row(*controls: ipw.Widget) -> ipw.HBox:
     row = ipw.HBox(controls)
     row.add_class("nbsr-stages-row")
@@ -48,19 +64,23 @@ def _button(text: str, press: Callable[[], None], primary: bool = False) -> ipw.
 
 
 class _Call:
-    """A call as text that can be shown and hidden."""
+    """A call as text that can be shown and hidden.
 
-    def __init__(self) -> None:
+    what: of what, as it stands on the button.
+    """
+
+    def __init__(self, what: str) -> None:
         self.text = ipw.HTML(layout={"display": "none"})
-        self.toggle = ipw.ToggleButton(description="Show the call", layout={"width": "auto"})
+        self.toggle = ipw.ToggleButton(description=f"Python: {what}", icon="code", layout={"width": "auto"})
         self.toggle.observe(self._turned, "value")
-        self.widget = ipw.VBox([self.toggle, self.text])
+        self.toggle.layout.display = "none"  # there is no call yet
+        self.widget = ipw.VBox([self.toggle, self.text], layout={"align_items": "flex-start"})
 
     def _turned(self, change: Any) -> None:
         self.text.layout.display = "" if change["new"] else "none"
-        self.toggle.description = "Hide the call" if change["new"] else "Show the call"
 
     def show(self, text: str) -> None:
+        self.toggle.layout.display = ""
         self.text.value = pictures.call(text)
 
 
@@ -120,7 +140,12 @@ class _Encode(_Tab):
         self.row = ipw.BoundedIntText(description="row", min=0, max=len(stages.table) - 1, style=_WIDE)
         self.head = ipw.Dropdown(description="Heads", options=[("mean of all", -1)])
         self.bits, self.map, self.odds, self.shuffled = (ipw.HTML() for _ in range(4))
-        self.calls = {name: _Call() for name in ("bits", "look", "odds", "shuffle")}
+        self.calls = {
+            "bits": _Call("the bits"),
+            "look": _Call("the attention"),
+            "odds": _Call("the odds"),
+            "shuffle": _Call("the shuffling"),
+        }
         self.setting(self.number, self.spell)
         for control in (self.column, self.row):
             self.setting(control, self.spell_entry)
@@ -200,7 +225,11 @@ class _Decode(_Tab):
         for control in (self.width, self.simulations):
             control.layout.width = "150px"
         self.law, self.choices, self.way, self.laws = (ipw.HTML() for _ in range(4))
-        self.calls = {name: _Call() for name in ("choice", "decode", "search")}
+        self.calls = {
+            "choice": _Call("the next token"),
+            "decode": _Call("the last draw"),
+            "search": _Call("the last search"),
+        }
         self.widget = ipw.VBox(
             [
                 _intro(
@@ -218,8 +247,8 @@ class _Decode(_Tab):
                     _button("Begin anew", self.act(self.anew)),
                 ),
                 self.said,
-                self.choices,
                 _row(self.temperature, self.top_k, self.top_p, self.longest),
+                self.choices,
                 ipw.HBox(
                     [self.calls["choice"].widget, self.calls["decode"].widget], layout={"flex_flow": "wrap"}
                 ),
@@ -296,10 +325,14 @@ class _Decode(_Tab):
         self.choices.value = pictures.choices(choice, stages.token_name)
         self.calls["choice"].show(stages.code["choice"])
         order = np.argsort(-np.maximum(choice.masked, choice.plain * 1e-9), kind="stable").tolist()
-        self.token.options = [
-            (f"{plain(stages.token_name(token))}{'' if choice.legal[token] else ' (not legal)'}", token)
-            for token in order
-        ]
+        self.token.value = None  # the likeliest is offered first
+        _offer(
+            self.token,
+            [
+                (f"{plain(stages.token_name(token))}{'' if choice.legal[token] else ' (not legal)'}", token)
+                for token in order
+            ],
+        )
 
 
 class _Refine(_Tab):
@@ -319,7 +352,7 @@ class _Refine(_Tab):
         self.steps = ipw.IntSlider(50, min=1, max=200, description="steps", style=_WIDE)
         self.which = ipw.Dropdown(description="Climb of", options=[], style=_WIDE)
         self.table, self.climb = ipw.HTML(), ipw.HTML()
-        self.calls = {name: _Call() for name in ("refine", "path")}
+        self.calls = {"refine": _Call("the refinement"), "path": _Call("the climb")}
         self.setting(self.chosen, lambda: self.stages.choose(self.chosen.value))
         self.setting(self.which, self.draw_path)
         self.widget = ipw.VBox(
@@ -351,10 +384,7 @@ class _Refine(_Tab):
         fitted = [(plain(f"{k}: {laws[k]}", 90), k) for k in self.stages.chosen if laws[k].law.constants]
         self._quiet = True
         self.chosen.options, self.chosen.value = shown, tuple(self.stages.chosen)
-        before = self.which.value
-        self.which.options = fitted
-        if before in [number for _, number in fitted]:
-            self.which.value = before
+        _offer(self.which, fitted)
         self._quiet = False
 
     def add(self) -> str:
@@ -393,7 +423,7 @@ class _Score(_Tab):
         )  # fmt: skip
         self.setting(self.parsimony, self.refresh)
         self.picture = ipw.HTML()
-        self.call = _Call()
+        self.call = _Call("the score")
         self.widget = ipw.VBox(
             [
                 _intro(
@@ -429,7 +459,10 @@ class StagesPage:
         notes = "".join(f'<p class="faint">{escaped(note)}</p>' for note in stages.notes)
         table = escaped(f"{stages.table.formula}, {len(stages.table):,} rows")
         head = ipw.HTML(f"{_style()}{pictures.html(f'<p><code>{table}</code></p>', notes)}")
-        self.widget = ipw.VBox([head, book])
+        parts = [head, book]
+        if "google.colab" not in sys.modules:  # which shows widgets of others only where it is told to
+            parts.append(_Names())
+        self.widget = ipw.VBox(parts)
         self.widget.add_class("nbsr-stages")
         self._turned(0)
 

@@ -1,6 +1,7 @@
 """The stages as HTML and inline SVG: every picture has the same numbers beside it as text or as a table."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def _amount(share: float, text: str, kind: str = "") -> str:
 def _percent(probability: float) -> str:
     if probability == 0:
         return "0"
-    return f"{100 * probability:.1f} %" if probability >= 0.001 else f"{100 * probability:.0e} %"
+    return f"{100 * probability:.1f} %" if probability >= 0.001 else f"{100 * probability:.1g} %"
 
 
 def _svg(width: int, height: int, label: str, body: str) -> str:
@@ -105,6 +106,12 @@ def law(text: str) -> str:
 
 # -- encode
 
+_POWER = re.compile(r"\^(-?\d+)")
+
+
+def _raised(power: re.Match[str]) -> str:
+    return f"<sup>{power[1].replace('-', '−')}</sup>"
+
 
 def bits(number: Number) -> str:
     """The bits in their three named groups."""
@@ -122,7 +129,7 @@ def bits(number: Number) -> str:
     return html(
         f"<p><code>{escaped(number.said)}</code>{scaled}</p>",
         f'<div class="bits">{figures}</div>',
-        f"<p>{escaped(number.meaning)}.</p>",
+        f"<p>{_POWER.sub(_raised, escaped(number.meaning))}.</p>",
     )
 
 
@@ -310,36 +317,36 @@ def candidates(laws: Sequence[Candidate], shown: int = 100) -> str:
 
 
 def refined(found: Sequence[Refined]) -> str:
-    """Laws by methods: FVU, time, and how the refinement ended."""
+    """Laws by methods: FVU and time side by side; below it, how each refinement ended."""
     methods = list(dict.fromkeys(one.method for one in found))
     by_law: dict[int, dict[str, Refined]] = {}
     for one in found:
         by_law.setdefault(one.number, {})[one.method] = one
-    rows, marks = [], []
+    rows = []
     for number, row in by_law.items():
-        least = min((one.fvu for one in row.values()), default=math.inf)
-        for place, method in enumerate(methods):
+        best = min(row.values(), key=lambda one: one.fvu)
+        cells = [str(number), f"<code>{escaped(best.law.infix(4))}</code>"]
+        for method in methods:
             one = row[method]
-            best = math.isfinite(one.fvu) and one.fvu <= least * (1 + 1e-6) + EPS
-            rows.append(
-                (
-                    f"{number}" if not place else "",
-                    f"<code>{escaped(one.law.infix(4))}</code>",
-                    f'<span title="{escaped(METHODS[method])}">{escaped(method)}</span>',
-                    spoken_fvu(one.fvu) + (" ✓" if best else ""),
-                    f"{1000 * one.seconds:.1f} ms",
-                    f"{one.passes:,}",
-                    escaped(one.status.sentence),
-                )
-            )
-            marks.append("")
-    total = ", ".join(
-        f"{method} {sum(one.seconds for one in found if one.method == method):.2f} s" for method in methods
-    )
-    head = ["law", "<fitted", "<method", "FVU", "time", "passes", "<how it ended"]
+            ties = math.isfinite(one.fvu) and one.fvu <= best.fvu * (1 + 1e-6) + EPS
+            cells += [f"{spoken_fvu(one.fvu)}{' ✓' if ties else ''}", f"{1000 * one.seconds:.1f} ms"]
+        rows.append(cells)
+    seconds = {m: sum(one.seconds for one in found if one.method == m) for m in methods}
+    rows.append(["all", ""] + [cell for m in methods for cell in ("", f"{seconds[m]:.2f} s")])
+    head = ["law", "<fitted", *(title for m in methods for title in (f"{m}: FVU", "time"))]
+    endings = [
+        (
+            str(one.number), escaped(one.method), f"<code>{escaped(one.law.infix(8))}</code>", f"{one.passes:,}",
+            escaped(one.status.sentence),
+        )
+        for one in found
+    ]  # fmt: skip
+    detail = _table("Every refinement", ["law", "<method", "<fitted", "passes", "<how it ended"], endings)
+    names = "; ".join(f"{method}: {METHODS[method]}" for method in methods)
     return html(
-        _table("Each law by each method; ✓ marks the best FVU of a law", head, rows, marks),
-        f"<p>Time in all: {escaped(total)}.</p>",
+        _table("FVU and time of each law by each method; ✓ marks the best FVU of a law", head, rows),
+        f'<p class="faint">{escaped(names)}.</p>',
+        f"<details><summary>How each refinement ended, and its constants</summary>{detail}</details>",
     )
 
 
