@@ -138,6 +138,7 @@ class _Encode(_Tab):
             description="or column", options=[(plain(name), name) for name in stages.columns], style=_WIDE
         )
         self.row = ipw.BoundedIntText(description="row", min=0, max=len(stages.table) - 1, style=_WIDE)
+        self.row.layout.width = "110px"
         self.head = ipw.Dropdown(description="Heads", options=[("mean of all", -1)])
         self.bits, self.map, self.odds, self.shuffled = (ipw.HTML() for _ in range(4))
         self.calls = {
@@ -224,7 +225,7 @@ class _Decode(_Tab):
             self.setting(control, self.reshape)
         for control in (self.width, self.simulations):
             control.layout.width = "150px"
-        self.law, self.choices, self.way, self.laws = (ipw.HTML() for _ in range(4))
+        self.law, self.choices, self.way, self.found, self.laws = (ipw.HTML() for _ in range(5))
         self.calls = {
             "choice": _Call("the next token"),
             "decode": _Call("the last draw"),
@@ -249,9 +250,8 @@ class _Decode(_Tab):
                 self.said,
                 _row(self.temperature, self.top_k, self.top_p, self.longest),
                 self.choices,
-                ipw.HBox(
-                    [self.calls["choice"].widget, self.calls["decode"].widget], layout={"flex_flow": "wrap"}
-                ),
+                self.calls["choice"].widget,
+                self.calls["decode"].widget,
                 self.way,
                 _intro("<h4>Search on from here</h4>"),
                 _row(
@@ -260,6 +260,7 @@ class _Decode(_Tab):
                     self.simulations,
                     _button("Tree search", self.act(self.mcts)),
                 ),
+                self.found,
                 self.calls["search"].widget,
                 _intro("<h4>Complete laws</h4>"),
                 self.laws,
@@ -292,14 +293,18 @@ class _Decode(_Tab):
         return self.stages.spelled(())
 
     def beam(self) -> str:
-        return f"The beam found {len(self.stages.beam(self.width.value))} laws; the likeliest are chosen."
+        found = self.stages.beam(self.width.value)
+        self.found.value = pictures.beginnings(found, self.stages.token_name)
+        return f"The beam found {len(found)} laws; the likeliest are chosen."
 
     def mcts(self) -> str:
         self.compiling()
         found = self.stages.mcts(self.simulations.value)
+        self.found.value = pictures.beginnings(found, self.stages.token_name)
         return f"Tree search refined {len(found)} laws; those that fit best are chosen."
 
     def forget(self) -> None:
+        self.found.value = ""
         self.stages.forget()
 
     def reshape(self) -> None:
@@ -452,7 +457,9 @@ class StagesPage:
         self.encode, self.decode = _Encode(stages), _Decode(stages)
         self.refine, self.score = _Refine(stages), _Score(stages)
         self.tabs: tuple[_Tab, ...] = (self.encode, self.decode, self.refine, self.score)
-        book = ipw.Tab([tab.widget for tab in (self.encode, self.decode, self.refine, self.score)])
+        self.book = book = ipw.Tab(
+            [tab.widget for tab in (self.encode, self.decode, self.refine, self.score)]
+        )
         book.titles = _TITLES
         book.observe(lambda change: self._turned(change["new"]), "selected_index")
         book.selected_index = 0

@@ -15,13 +15,14 @@ from nbsr.result.digits import spoken_fvu
 from nbsr.score import EPS
 
 if TYPE_CHECKING:
-    from nbsr.generate.stepwise import Choice
+    from nbsr.generate.stepwise import Choice, Found
 
 __all__ = [
-    "bits", "call", "candidates", "choices", "did", "heat_map", "law", "odds", "path", "refined", "score", "shuffled",
-    "slip", "way",
+    "beginnings", "bits", "call", "candidates", "choices", "did", "heat_map", "law", "odds", "path", "refined", "score",
+    "shuffled", "slip", "way",
 ]  # fmt: skip
 
+_TWIGS = 5  # of a tree of beginnings that are shown at one place
 _TOKENS = 14  # of a distribution that are shown
 _LOWEST, _HIGHEST = math.log10(EPS), 2.0  # of log10 FVU in pictures; what lies beyond stands on the edge
 _DASHES = ("", "6 3", "2 3", "9 3 2 3", "1 4", "12 4")  # of lines, beside their colours
@@ -293,6 +294,37 @@ def way(branches: Sequence[Branch], name: Callable[[int], str]) -> str:
                 else f"<li>{taken} {share}{beside}</li>"
             )
     return html("<h4>The way through the tree</h4>", f'<ol class="way">{text}</ol>')
+
+
+def beginnings(found: "Sequence[Found]", name: Callable[[int], str]) -> str:
+    """What a search found as a tree of beginnings, the likeliest first."""
+    words = [(one.tokens, one.log_prob) for one in found]
+    return html(
+        "<h4>What the search found, by beginnings</h4>", f'<ol class="way">{_branches(words, 0, name)}</ol>'
+    )
+
+
+def _branches(words: Sequence[tuple[tuple[int, ...], float]], depth: int, name: Callable[[int], str]) -> str:
+    """Words that agree in their first tokens, parted by the next one; where only one goes on, in one line."""
+    groups: dict[int, list[tuple[tuple[int, ...], float]]] = {}
+    for word in words:
+        groups.setdefault(word[0][depth], []).append(word)
+    text = ""
+    order = sorted(groups, key=lambda token: -max(best for _, best in groups[token]))
+    for token in order[:_TWIGS]:
+        group = groups[token]
+        likeliest = max(best for _, best in group)
+        if len(group) == 1:
+            rest = " ".join(name(one) for one in group[0][0][depth:])
+            text += f'<li><code>{escaped(rest)}</code> <span class="faint">{likeliest:.2f}</span></li>'
+            continue
+        said = f"{len(group)} laws, the likeliest {likeliest:.2f}"
+        text += (
+            f'<li><span class="taken"><code>{escaped(name(token))}</code></span> <span class="faint">{said}</span>'
+            f"<ol>{_branches(group, depth + 1, name)}</ol></li>"
+        )
+    rest = sum(len(groups[token]) for token in order[_TWIGS:])
+    return text + (f'<li class="faint">and {rest} laws that begin otherwise</li>' if rest else "")
 
 
 def candidates(laws: Sequence[Candidate], shown: int = 100) -> str:
