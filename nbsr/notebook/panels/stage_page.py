@@ -71,7 +71,7 @@ class _Call:
 
     def __init__(self, what: str) -> None:
         self.text = ipw.HTML(layout={"display": "none"})
-        self.toggle = ipw.ToggleButton(description=f"Python: {what}", icon="code", layout={"width": "auto"})
+        self.toggle = ipw.ToggleButton(description=f"Python: {what}", layout={"width": "auto"})
         self.toggle.observe(self._turned, "value")
         self.toggle.layout.display = "none"  # there is no call yet
         self.widget = ipw.VBox([self.toggle, self.text], layout={"align_items": "flex-start"})
