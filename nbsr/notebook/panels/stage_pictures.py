@@ -25,6 +25,7 @@ __all__ = [
 _TWIGS = 5  # of a tree of beginnings that are shown at one place
 _TOKENS = 14  # of a distribution that are shown
 _LOWEST, _HIGHEST = math.log10(EPS), 2.0  # of log10 FVU in pictures; what lies beyond stands on the edge
+_LINEAR = 50.0  # constants up to this size are drawn on a plain scale
 _DASHES = ("", "6 3", "2 3", "9 3 2 3", "1 4", "12 4")  # of lines, beside their colours
 
 
@@ -57,11 +58,14 @@ def call(text: str) -> str:
 def _table(
     caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[str] = ()
 ) -> str:
-    """A table whose cells are HTML; a title that begins with `<` is of a column of text, and `marked` has the class of
-    each row."""
-    sides = [' class="text"' if title.startswith("<") else "" for title in head]
+    """A table whose cells are HTML, and `marked` has the class of each row.
+
+    A title that begins with `<` is of a column of text, one with `<<` of a column of laws.
+    """
+    kinds = {"<": "text", "<<": "text wide"}
+    sides = [f' class="{kinds.get(title[: len(title) - len(title.lstrip("<"))], "")}"' for title in head]
     titles = "".join(
-        f'<th scope="col"{side}>{escaped(title.removeprefix("<"))}</th>' for side, title in zip(sides, head)
+        f'<th scope="col"{side}>{escaped(title.lstrip("<"))}</th>' for side, title in zip(sides, head)
     )
     body = ""
     for place, row in enumerate(rows):
@@ -103,6 +107,14 @@ def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") 
 def law(text: str) -> str:
     """A law as text."""
     return f'<p class="law"><code>{escaped(text)}</code></p>'
+
+
+_BREAKS = re.compile(r"(?<!\*)(?=[*/])")  # where a law may go on in the next line: before an operator
+
+
+def _formula(text: str) -> str:
+    """A law within a table."""
+    return f"<code>{'<wbr>'.join(escaped(part) for part in _BREAKS.split(text))}</code>"
 
 
 # -- encode
@@ -225,14 +237,16 @@ def odds(found: dict[str, float], shown: int = 8) -> str:
 
 def shuffled(found: Shuffled) -> str:
     """What shuffling does to the code."""
+    same = "the same code: rows are sorted by the target before they are read"
+    other = "rows of equal targets are read in another order, or others of them"
     rows = [
-        ("the same rows in another order", f"{found.table:.2e}", "nothing: the encoder reads a set"),
+        ("the rows of the table", f"{found.table:.2g}", other if found.table else same),
         (
-            "the rows that it reads, handed over in disorder",
-            f"{found.rows:.2e}",
-            "rounding of single precision",
+            "the sorted rows, on their way to the encoder",
+            f"{found.rows:.2g}",
+            "a set has no order: rounding alone",
         ),
-        ("targets shuffled against their inputs", f"{found.broken:.2e}", "another table, another code"),
+        ("the targets, against their inputs", f"{found.broken:.2g}", "another table, another code"),
     ]
     caption = f"Shuffling {found.times}: the largest difference in the code, whose numbers go up to {found.size:.2f}"
     return html(_table(caption, ["<what is shuffled", "max abs difference", "<what that means"], rows))
@@ -299,8 +313,11 @@ def way(branches: Sequence[Branch], name: Callable[[int], str]) -> str:
 def beginnings(found: "Sequence[Found]", name: Callable[[int], str]) -> str:
     """What a search found as a tree of beginnings, the likeliest first."""
     words = [(one.tokens, one.log_prob) for one in found]
+    title = "What the search found, by beginnings"
+    tree = f'<ol class="way">{_branches(words, 0, name)}</ol>'
     return html(
-        "<h4>What the search found, by beginnings</h4>", f'<ol class="way">{_branches(words, 0, name)}</ol>'
+        f'<h4>{title}</h4><p class="faint">Each law in prefix order, with its log-probability.</p>',
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{tree}</div>',
     )
 
 
@@ -324,7 +341,7 @@ def _branches(words: Sequence[tuple[tuple[int, ...], float]], depth: int, name: 
             f"<ol>{_branches(group, depth + 1, name)}</ol></li>"
         )
     rest = sum(len(groups[token]) for token in order[_TWIGS:])
-    return text + (f'<li class="faint">and {rest} laws that begin otherwise</li>' if rest else "")
+    return text + (f'<li class="faint">and {rest} more</li>' if rest else "")
 
 
 def candidates(laws: Sequence[Candidate], shown: int = 100) -> str:
@@ -334,7 +351,7 @@ def candidates(laws: Sequence[Candidate], shown: int = 100) -> str:
     rows = [
         (
             str(number),
-            f"<code>{escaped(str(laws[number]))}</code>",
+            _formula(str(laws[number])),
             "" if math.isnan(laws[number].log_prob) else f"{laws[number].log_prob:.2f}",
             escaped(laws[number].source),
             "chosen" if laws[number].chosen else "",
@@ -342,7 +359,7 @@ def candidates(laws: Sequence[Candidate], shown: int = 100) -> str:
         for number in range(len(laws) - 1, max(-1, len(laws) - 1 - shown), -1)
     ]
     caption = f"{len(laws)} candidate{'s' * (len(laws) != 1)}, the latest first"
-    return html(_table(caption, ["number", "<law", "log-probability", "<from", "<to refine"], rows))
+    return html(_table(caption, ["number", "<<law", "log-probability", "<from", "<to refine"], rows))
 
 
 # -- refine
@@ -357,7 +374,7 @@ def refined(found: Sequence[Refined]) -> str:
     rows = []
     for number, row in by_law.items():
         best = min(row.values(), key=lambda one: one.fvu)
-        cells = [str(number), f"<code>{escaped(best.law.infix(4))}</code>"]
+        cells = [str(number), _formula(best.law.infix(4))]
         for method in methods:
             one = row[method]
             ties = math.isfinite(one.fvu) and one.fvu <= best.fvu * (1 + 1e-6) + EPS
@@ -365,15 +382,15 @@ def refined(found: Sequence[Refined]) -> str:
         rows.append(cells)
     seconds = {m: sum(one.seconds for one in found if one.method == m) for m in methods}
     rows.append(["all", ""] + [cell for m in methods for cell in ("", f"{seconds[m]:.2f} s")])
-    head = ["law", "<fitted", *(title for m in methods for title in (f"{m}: FVU", "time"))]
+    head = ["law", "<<fitted", *(title for m in methods for title in (f"{m}: FVU", "time"))]
     endings = [
         (
-            str(one.number), escaped(one.method), f"<code>{escaped(one.law.infix(8))}</code>", f"{one.passes:,}",
+            str(one.number), escaped(one.method), _formula(one.law.infix(8)), f"{one.passes:,}",
             escaped(one.status.sentence),
         )
         for one in found
     ]  # fmt: skip
-    detail = _table("Every refinement", ["law", "<method", "<fitted", "passes", "<how it ended"], endings)
+    detail = _table("Every refinement", ["law", "<method", "<<fitted", "passes", "<how it ended"], endings)
     names = "; ".join(f"{method}: {METHODS[method]}" for method in methods)
     return html(
         _table("FVU and time of each law by each method; ✓ marks the best FVU of a law", head, rows),
@@ -405,11 +422,14 @@ def path(found: Trajectory, names: Sequence[str]) -> str:
             f'<path d="{line}" fill="none" style="stroke:{color}" stroke-width="{3 if chosen else 1.5}" '
             f'stroke-dasharray="{"" if chosen else _DASHES[1 + k % (len(_DASHES) - 1)]}"/>'
         )
-    scaled = np.arcsinh(best)
+    many_sizes = float(np.abs(best[np.isfinite(best)]).max(initial=0.0)) > _LINEAR
+    scaled = np.arcsinh(best) if many_sizes else best
     right = left + half + gap
     low, high = _span(scaled[np.isfinite(scaled)])
-    parts.append(_text(right, 16, "constants, from the best start (arsinh scale)", kind="title"))
-    parts.append(_axes(right, half, top, bottom, (0, looks - 1), (low, high), "step", np.sinh))
+    scale = ", arsinh scale" if many_sizes else ""
+    parts.append(_text(right, 16, f"constants, from the best start{scale}", kind="title"))
+    marks = _sizes(low, high) if many_sizes else None
+    parts.append(_axes(right, half, top, bottom, (0, looks - 1), (low, high), "step", marks))
     ends = []
     for k, name in enumerate(names):
         line = _line(scaled[:, k], right, half, top, bottom, low, high)
@@ -467,14 +487,13 @@ def _apart(places: Sequence[float], least: float) -> list[float]:
 
 def _axes(
     left: int, width: int, top: int, bottom: int, across: tuple[float, float], up: tuple[float, float], title: str,
-    undo: Callable[[float], float] | None = None,
+    marks: Sequence[tuple[float, str]] | None = None,
 ) -> str:  # fmt: skip
-    """A frame with ticks; undo: from the scale that is drawn to the numbers that are written."""
+    """A frame with ticks; marks: those upwards and what they say, round numbers by default."""
     parts = [f'<path class="axis" d="M{left} {top}V{bottom}H{left + width}"/>']
-    for value in _ticks(*up, 5):
+    for value, said in [(value, spoken(value)) for value in _ticks(*up, 5)] if marks is None else marks:
         y = bottom - (bottom - top) * (value - up[0]) / (up[1] - up[0])
-        parts.append(f'<path class="grid" d="M{left} {y:.1f}h{width}"/>')
-        parts.append(_text(left - 6, y + 4, spoken(value) if undo is None else f"{undo(value):.3g}", "end"))
+        parts.append(f'<path class="grid" d="M{left} {y:.1f}h{width}"/>{_text(left - 6, y + 4, said, "end")}')
     for value in _ticks(*across, 6):
         x = left + width * (value - across[0]) / max(across[1] - across[0], 1e-9)
         parts.append(
@@ -491,6 +510,15 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
     step = next(size * k for k in (1, 2, 5, 10) if size * k >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _sizes(low: float, high: float) -> list[tuple[float, str]]:
+    """Powers of ten with both signs and 0, on an arsinh scale from low to high; not more than fit."""
+    most = max(1, math.ceil(max(abs(low), abs(high)) / math.log(10)))
+    step = 1 + most // 4
+    sizes = [0.0, *(sign * 10.0**power for power in range(0, most + 1, step) for sign in (-1.0, 1.0))]
+    found = [(place, spoken(size)) for size in sizes if low <= (place := math.asinh(size)) <= high]
+    return found if len(found) > 1 else [(place, f"{math.sinh(place):.3g}") for place in (low, high)]
 
 
 # -- score
@@ -570,27 +598,28 @@ def _sums(found: Scored, target: str) -> str:
         rows.append(
             (
                 f"{name}, {k}",
-                f"<code>{escaped(target)} = {escaped(found.laws[k].infix(4))}</code>",
+                _formula(f"{target} = {found.laws[k].infix(4)}"),
                 f"log10({spoken_fvu(fvu)}{floor}) + {found.parsimony:g} × {nodes}",
                 f"{accuracy:.3f} + {price:.3f} = {total}",
             )
         )
     sums = _table(
         "log10 FVU + parsimony × complexity, the lowest wins",
-        ["<which", "<law", "<the formula", "<its numbers"], rows, ["marked"],
+        ["<which", "<<law", "<<the formula", "<<its numbers"], rows, ["marked"],
     )  # fmt: skip
-    return f'<p class="law"><math>{found.laws[found.picked].mathml(4)}</math></p>{sums}'
+    left = f"<mtext>{escaped(target)}</mtext><mo>=</mo>"
+    return f'<p class="law"><math>{left}{found.laws[found.picked].mathml(4)}</math></p>{sums}'
 
 
 def _fronts(found: Scored) -> str:
     rows = [
         (
-            str(k), f"<code>{escaped(found.laws[k].infix(4))}</code>", str(int(found.complexity[k])),
+            str(k), _formula(found.laws[k].infix(4)), str(int(found.complexity[k])),
             spoken_fvu(float(found.fvu[k])), f"{float(found.value[k]):.3f}",
             escaped(", ".join(rule for rule, which in found.picks.items() if which == k)),
         )
         for k in sorted({*found.front, *found.picks.values()}, key=lambda k: (found.complexity[k], found.fvu[k]))
     ]  # fmt: skip
     marks = ["marked" if row[0] == str(found.picked) else "" for row in rows]
-    head = ["number", "<law", "complexity", "FVU", "score", "<picked by the rule"]
+    head = ["number", "<<law", "complexity", "FVU", "score", "<picked by the rule"]
     return _table("The front, and what the other rules would pick", head, rows, marks)
