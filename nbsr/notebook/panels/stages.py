@@ -56,7 +56,7 @@ class Stages:
         notes: sentences about the table.
         vocabulary: the tokens.
         prefix: the law so far, as tokens.
-        shape: how the next tokens are drawn.
+        shape: how the next tokens are drawn, to be replaced by another (`dataclasses.replace(stages.shape, top_k=5)`).
         candidates: the laws that were completed.
         code: by name, the call behind what was asked last, as text that runs where the frame is called `df`.
     """
@@ -104,6 +104,9 @@ class Stages:
         self.candidates: list[Candidate] = []
         self.code: dict[str, str] = {}
         self._by_key: dict[str, Candidate] = {}
+        self._fitted: tuple[tuple[tuple[int, ...], bytes], Fits] | None = (
+            None  # which laws, and what came out
+        )
         self._draws = self._shuffles = 0
         self._named = model
         self._wishes = Wishes(
@@ -569,8 +572,6 @@ class Stages:
             fits = refine(tokens, self.table, self.vocabulary, seed=self.seed, deadline=deadline)
             self._fitted = (key, fits)
         return self._fitted[1]
-
-    _fitted: "tuple[tuple[tuple[int, ...], bytes], Fits] | None" = None
 
 
 @without_traceback
