@@ -26,7 +26,7 @@ def named(column: str) -> str:
 
 def formula(
     target: str,
-    transform: str | None,
+    transform: str,
     inputs: Sequence[str],
     columns: Sequence[str] = (),
     certain: Collection[str] = (),
@@ -34,10 +34,11 @@ def formula(
     """`target ~ a + b`; where that is shorter and says the same, `target ~ . - c`.
 
     Arguments:
+        transform: one of `TRANSFORMS`, empty for none.
         columns: all that `.` stands for, the target among them; none where it must not be used.
         certain: those of the inputs that must be named, since `.` may leave them out.
     """
-    left = named(target) if transform is None else f"{transform}({named(target)})"
+    left = named(target) if not transform else f"{transform}({named(target)})"
     chosen = set(inputs)
     away = [name for name in columns if name not in chosen and name != target]
     listed = [name for name in inputs if name in certain]

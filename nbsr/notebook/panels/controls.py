@@ -42,7 +42,7 @@ class Inputs:
     ):
         self._columns, self._changed = columns, changed
         self._left_out = set(left_out)
-        self._apart: tuple[str | None, ...] = ()  # the target and the weights: no inputs
+        self._apart = ("", "")  # the target and the weights: no inputs
         self._first, self._quiet = 0, False
         count = min(ROWS_AT_ONCE, max(len(columns) - 1, 1))
         narrow, tick = (
@@ -97,8 +97,8 @@ class Inputs:
         self.show()
         self._changed()
 
-    def keep_apart(self, target: str, weights: str | None) -> None:
-        """Let these two be no inputs."""
+    def keep_apart(self, target: str, weights: str) -> None:
+        """Let these two be no inputs; no weights are an empty name."""
         if self._apart != (target, weights):
             self._apart = (target, weights)
             self._first = 0
@@ -113,7 +113,7 @@ class Inputs:
         listed, count = self._listed(), len(self._rows)
         names = listed[self._first : self._first + count]
         self._names = [*names, *[""] * (count - len(names))]
-        target = self._columns.get(self._apart[0] or "") if self._apart else None
+        target = self._columns.get(self._apart[0])
         self._quiet = True
         for name, tick, look, row in zip(self._names, self.ticks, self._looks, self._rows):
             row.layout.display = "" if name else "none"
@@ -159,7 +159,7 @@ class Operators:
         self.which = ui.RadioButtons(
             options=[self.USUAL, self.CHOSEN], description="Operators", layout=FIT(width="auto")
         )
-        fits, wide = FIT(width="auto", margin="0 10px 0 0"), FIT(width="auto", min_width="11em")
+        fits, wide = FIT(width="auto", margin="0 10px 0 0"), FIT(width="10.5em", flex="0 0 auto")
         self.groups = {
             name: ui.Checkbox(description=name, indent=False, layout=wide, value=name == "arithmetic")
             for name in groups
@@ -171,9 +171,12 @@ class Operators:
             for names in groups.values()
             for name in names
         }
-        row = FIT(flex_flow="row wrap", align_items="center")
-        rows: list[Any] = [
-            ui.Box([self.groups[group], *(self.single[name] for name in names)], layout=row)
+        row, wrapped = FIT(align_items="center"), FIT(flex_flow="row wrap", flex="1 1 0", min_width="0")
+        rows = [
+            ui.Box(
+                [self.groups[group], ui.Box([self.single[name] for name in names], layout=wrapped)],
+                layout=row,
+            )
             for group, names in groups.items()
         ]
         self._members = groups

@@ -95,7 +95,7 @@ def bars(counts: Integer[np.ndarray, " bins"], label: str) -> str:
         for i, height in enumerate(tall)
         if counts[i]
     )
-    return _picture(label, path, 0.7)
+    return _picture(label, path, 0.85)
 
 
 def dots(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], label: str) -> str:
@@ -103,7 +103,7 @@ def dots(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], label
     known = np.isfinite(x) & np.isfinite(y)
     across, up = _placed(x[known], WIDTH), _placed(y[known], HEIGHT)
     path = "".join(f"M{a:.1f} {HEIGHT - b:.1f}h0" for a, b in zip(across.tolist(), up.tolist()))
-    return _picture(label, path, 0.6, 'stroke-width="3" stroke-linecap="round"')
+    return _picture(label, path, 0.75, f'stroke-width="{3 if len(up) > 100 else 5}" stroke-linecap="round"')
 
 
 def _placed(values: np.ndarray, length: float) -> np.ndarray:

@@ -108,16 +108,16 @@ class Workbench(ui.VBox):
         columns = [(plain(name), name) for name in self._usable]
         spoken = [(f"{'1/…' if name == 'inv' else name}", name) for name in TRANSFORMS]
         self.target = _dropdown("Explain", columns, target)
-        self.transform = _dropdown("taken", [("as it is", None), *spoken], transform)
+        self.transform = _dropdown("taken", [("as it is", ""), *spoken], transform)
         self.inputs = Inputs(self._columns, self._changed)
         self.operators = Operators(self._changed)
         self.max_complexity = ui.BoundedIntText(value=30, min=1, max=1000, description="Longest law")
         self.method = _dropdown("Method", [(name, name) for name in METHODS], "auto")
-        self.model = _dropdown("Network", _networks(), None)
+        self.model = _dropdown("Network", _networks(), "")
         self.device = _dropdown("Device", [(name, name) for name in _devices()], "auto")
         self.seconds = ui.BoundedFloatText(value=10, min=0.1, max=1e6, description="Seconds")
         self.out = ui.Text(value="law", description="Result's name")
-        self.weights = _dropdown("Weights", [("all rows count alike", None), *columns], None)
+        self.weights = _dropdown("Weights", [("all rows count alike", ""), *columns], "")
         shares = [(f"{share} %", share) for share in (10, 20, 30, 40, 50)]
         self.test = _dropdown("Rows kept aside", [("none", 0), *shares], 0)
         self.more = dict(_further())
@@ -131,7 +131,7 @@ class Workbench(ui.VBox):
         super().__init__(self._laid_out(), layout=FIT(width="100%"))
         self.add_class("nbsr-workbench")
         self._listen()
-        self.inputs.keep_apart(target, None)
+        self.inputs.keep_apart(target, "")
         self.inputs.value = inputs
 
     # -- what is there
@@ -158,11 +158,11 @@ class Workbench(ui.VBox):
             raise UsageError("The table has no columns; a law needs a target and at least one input.")
         raise UsageError(f"No column of the table holds numbers. {' '.join(refusals[:1])}".rstrip())
 
-    def _begin_with(self, formula: str | None) -> tuple[str, str | None, list[str]]:
-        """Target, transform and inputs at first."""
+    def _begin_with(self, formula: str | None) -> tuple[str, str, list[str]]:
+        """Target, transform (empty for none) and inputs at first."""
         if formula is None:
             target = next((name for name in _TARGETS if name in self._usable), self._usable[-1])
-            return target, None, [n for n in self._usable if n != target and not self._columns[n].sparse]
+            return target, "", [n for n in self._usable if n != target and not self._columns[n].sparse]
         parsed = parse_formula(formula, list(self._columns))
         inputs = [
             n for n in parsed.inputs
@@ -174,7 +174,7 @@ class Workbench(ui.VBox):
                 raise UsageError(refusal)
         if not inputs:
             raise UsageError(f"No column of numbers is left to explain '{parsed.target}'.")
-        return parsed.target, parsed.transform, inputs
+        return parsed.target, parsed.transform or "", inputs
 
     # -- how it looks
 
@@ -227,7 +227,7 @@ class Workbench(ui.VBox):
 
     def _changed(self) -> None:
         """Write the cell anew, and judge it."""
-        self.inputs.keep_apart(self._target, self.weights.value)
+        self.inputs.keep_apart(self._target, str(self.weights.value))
         self.text = str(self._written())
         self.problem = ""
         try:
@@ -242,22 +242,22 @@ class Workbench(ui.VBox):
         certain = [c.name for c in columns if 4 * c.missing > c.rows]
         more = {name: " ".join(str(control.value).split()) for name, control in self.more.items()}
         operators = self.operators.value
-        weights = self.weights.value
+        weights = str(self.weights.value)
         listable = [name for name in listable if name != weights]
         return Cell(
             data=self._table_name(),
-            formula=formula(self._target, self.transform.value, self.inputs.value, listable, certain),
+            formula=formula(self._target, str(self.transform.value), self.inputs.value, listable, certain),
             options={
                 "--seconds": f"{self.seconds.value:.12g}",
                 "--method": "" if self.method.value == "auto" else str(self.method.value),
-                "--model": self.model.value or "",
+                "--model": str(self.model.value),
                 "--device": "" if self.device.value == "auto" else str(self.device.value),
                 **{name: text for name, text in more.items() if name in OPTIONS},
             },
             keys={
                 "operators": "" if operators is None else " ".join(map(word, operators)),
                 "max_complexity": str(self.max_complexity.value),
-                "weights": "" if weights is None else named(weights),
+                "weights": named(weights) if weights else "",
                 "test": f"{self.test.value}%" if self.test.value else "",
                 **{name: text for name, text in more.items() if name in KEYS},
             },
@@ -324,9 +324,7 @@ class Workbench(ui.VBox):
     def _show(self) -> None:
         target = self._columns[self._target]
         self._target_look.value = _beside(target.histogram(), escaped(target.facts))
-        self._method_said.value = (
-            f'<div style="{MUTED}; line-height: 1.3">{escaped(METHODS[str(self.method.value)])}</div>'
-        )
+        self._method_said.value = _faint(METHODS[str(self.method.value)])
         self._verdict.value = f'<div style="line-height: 1.3">{self._judged[2]}</div>'
         self._cell.value = _block(self.text)
         nameless = not list(self._names())
@@ -423,11 +421,11 @@ def _dropdown(description: str, options: list[tuple[str, Any]], value: object) -
     return ui.Dropdown(options=options, value=value, description=description)
 
 
-def _networks() -> list[tuple[str, str | None]]:
+def _networks() -> list[tuple[str, str]]:
     shipped = list(models.list()["name"])
     usual = f"{DEFAULT}, which comes with nbsr" if DEFAULT in shipped else "none comes with this nbsr"
     return [
-        (usual, None),
+        (usual, ""),
         *((name, name) for name in shipped if name != DEFAULT),
         ("none: search without", NONE),
     ]
@@ -459,6 +457,10 @@ def _further() -> Iterator[tuple[str, ui.Text | ui.Dropdown]]:
             yield option.name, ui.Text(description=label, placeholder=option.help, tooltip=option.help)
 
 
+def _faint(text: str) -> str:
+    return f'<div style="{MUTED}; line-height: 1.3; padding-left: 8.9em">{escaped(text)}</div>'
+
+
 def _block(text: str) -> str:
     """Code as HTML that can be read and scrolled with the keyboard."""
     edge = "border: 1px solid rgba(128, 128, 128, 0.45); border-radius: 3px"
@@ -487,15 +489,9 @@ def _judgement(frame: Any, task: Task) -> tuple[str, str]:
         table = Table.from_frame(frame, task.formula, weights=task.weights)
     except UsageError as slip:
         return "", slip.message
-    looked = len(frame)
-    dropped = sum(entry.count for entry in table.dropped)
-    of = (
-        f"Of {looked:,} of its {rows:,} rows, evenly spread, "
-        if sampled
-        else f"Of its {counted(rows, 'row')}, "
-    )
-    said = [f"{of}{looked - dropped:,} can be used."]
-    said += [f"{counted(entry.count, 'row')} left out: {entry.reason}." for entry in table.dropped]
-    said += list(table.notes)
-    lines = "".join(f"<li>{escaped(line)}</li>" for line in said[1:])
-    return f"{escaped(said[0])}<ul style='margin: 0 0 0 1.2em; padding: 0'>{lines}</ul>", ""
+    looked, used = len(frame), len(table)
+    head = f"All of its {counted(rows, 'row')} can be used." if used == looked else ""
+    if sampled:
+        head = f"Of {looked:,} of its {rows:,} rows, evenly spread, {used:,} can be used."
+    lines = "".join(f"<li>{escaped(line)}</li>" for line in table.notes)
+    return f"{head}<ul style='margin: 0 0 0 1.2em; padding: 0'>{lines}</ul>", ""
