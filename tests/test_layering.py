@@ -40,6 +40,8 @@ ALLOWED = {
     "config": {"operators", "expression", "prior", "model"},
     "models": {"operators", "config", "model"},
     "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
+    # the door of a run to its live picture
+    "training.plot": {"training", "result.plot", "notebook.losses"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table", "trace"},
     # the doors of a result to its views: explore() and to_html()
     "result.core": {

@@ -26,7 +26,7 @@ from nbsr.training import Report, learning_rate, train
 from nbsr.training.batches import batch_of, joined, rows_of, trimmed
 from nbsr.training.log import COLUMNS, read_log
 from nbsr.training.measure import Learner, at_rest, decode, proposals, solved, validate
-from nbsr.training.plot import in_notebook, live
+from nbsr.training.plot import in_notebook, live, losses_of
 from nbsr.training.run import Run, checkpoints
 from nbsr.training.value import best_by_prefix, reward
 
@@ -466,6 +466,7 @@ def test_the_losses_are_drawn_and_drawn_anew(finished, monkeypatch):
     assert repr(picture).startswith("step 60/60")
     assert not in_notebook()
     shell = InteractiveShell.instance()
+    monkeypatch.setenv("NBSR_WIDGETS", "0")
     monkeypatch.setattr(importlib.import_module("nbsr.training.plot"), "EVERY", 0.0)
     rows = []  # as at the beginning of a run
     with capture_output() as captured:
@@ -477,3 +478,40 @@ def test_the_losses_are_drawn_and_drawn_anew(finished, monkeypatch):
     assert "image/svg+xml" in second.data and "step 40/60" in second.data["text/plain"]
     monkeypatch.setattr(shell, "kernel", object(), raising=False)
     assert in_notebook()
+
+
+def test_the_losses_are_told_to_a_page_and_a_plot_takes_their_place(finished):
+    rows = []
+    with capture_output() as captured:
+        picture = live(60, rows)
+        view = picture._view
+        said = []
+        view.send = lambda content, buffers=None: said.append((content, buffers))
+        rows.extend(finished.log)
+        picture(rows[-1])
+        view._hear({"kind": "hello"})
+        picture.end()
+    first, last = captured.outputs
+    assert "application/vnd.jupyter.widget-view+json" in first.data
+    assert last.update and "image/svg+xml" in last.data and "widget" not in " ".join(last.data)
+    assert view.comm is None and not view._thread.is_alive()
+    message, buffers = said[-1]
+    steps = np.frombuffer(buffers[message["steps"]["data"]], "<f4")
+    assert message["kind"] == "train" and message["note"].startswith("step 60/60")
+    assert steps.tolist() == [row["step"] for row in finished.log]
+
+
+@pytest.mark.parametrize(("count", "every"), [(0, 1), (1, 1), (399, 5), (5000, 1), (5000, 7), (100_000, 50)])
+def test_few_losses_are_told_of_many_and_the_last_always(count, every):
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS, 1.0),
+            "step": 20.0 * i,
+            "validation_loss": 1.0 if i % every == 0 else math.nan,
+        }
+        for i in range(count)
+    ]
+    told = losses_of(rows, 20 * count)
+    assert len(told.steps) <= 801
+    assert not count or told.steps[-1] == rows[-1]["step"]
+    assert (np.diff(told.steps) >= 0).all()

@@ -17,6 +17,15 @@ class Hearer(Protocol):
 _views: "weakref.WeakValueDictionary[str, Hearer]" = weakref.WeakValueDictionary()
 
 
+def from_any_thread(widget: Any) -> None:
+    """Let what a widget says go straight to the page.
+
+    ipykernel 7.4 sends it to the shell that published last, which is the busy one.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        setattr(widget.comm, "_reply_subshell_for", lambda data, default: default)  # noqa: B010
+
+
 def listen(view: Hearer) -> None:
     """Let the page reach a view on the control channel; elsewhere than in ipykernel it has the comm alone.
 

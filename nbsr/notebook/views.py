@@ -67,9 +67,7 @@ class SearchView(anywidget.AnyWidget):
         self._answered: dict[int, None] = {}
         self._thread: threading.Thread | None = None
         super().__init__(model_id=own, view_id=own)
-        if hasattr(self.comm, "_reply_subshell_for"):
-            # ipykernel 7.4 sends answers to the shell that published last, which is the busy one
-            setattr(self.comm, "_reply_subshell_for", lambda data, default: default)  # noqa: B010
+        control.from_any_thread(self)
         self.on_msg(lambda _, message, buffers: self.hear(message))
         control.listen(self)
 

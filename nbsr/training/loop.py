@@ -95,7 +95,7 @@ def train(
     held_out: HeldOut | None = None,
     callback: Callable[[Row], None] | None = None,
 ) -> Report:
-    """Train a network; in a notebook, with a plot of the loss that is drawn anew as it runs.
+    """Train a network; in a notebook, with its losses live in the cell, where a plot stays of them.
 
     An interrupt (Ctrl-C, or SIGTERM) ends the run after its present step with a checkpoint.
 
@@ -245,14 +245,20 @@ class _Task:
             if fabric.is_global_zero and not checkpoint(self.out, state.step).is_dir():
                 run.save()
         last = sum(state.finish) if state.finish is not None else self.config.train.steps
-        log = None
+        log = picture = None
         if fabric.is_global_zero:
             log = Log(self.out / LOG, state.step)
-            log.tell = self.callback or (live(last, log.rows) if in_notebook() else printer(last))
+            if self.callback is None and in_notebook():
+                picture = live(last, log.rows)
+            log.tell = self.callback or picture or printer(last)
         ended = "steps"
-        if state.step < last:
-            with run.batches() as batches:
-                ended = self.steps(run, batches, last, log, interrupted)
+        try:
+            if state.step < last:
+                with run.batches() as batches:
+                    ended = self.steps(run, batches, last, log, interrupted)
+        finally:
+            if picture is not None:
+                picture.end()
         fabric.barrier()
         return state.step, state.samples, state.seconds, ended, list(log.rows) if log else []
 

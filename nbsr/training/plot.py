@@ -1,16 +1,22 @@
 """The losses of a run as a picture, which in a notebook is drawn anew while the run goes on."""
 
 import math
+import os
 import sys
 import time
 import typing
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nbsr.result.plot import Plot
 from nbsr.training.log import Row, line_of
 
-__all__ = ["LossPlot", "in_notebook", "live"]
+if TYPE_CHECKING:
+    from nbsr.notebook.losses import Losses
+
+__all__ = ["LossPlot", "Picture", "in_notebook", "live", "losses_of"]
 
 EVERY = 5.0  # seconds between two pictures
 _MOST_POINTS = 400
@@ -35,20 +41,73 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def live(last: int, rows: Sequence[Row]) -> Callable[[Row], None]:
-    """Draws the rows of a log, to which somebody else adds, in the cell that runs."""
-    from IPython.display import DisplayHandle, display
+class Picture:
+    """The losses of a run in the cell that runs: called with each new row, and ended with the run.
 
-    handle = typing.cast(DisplayHandle, display(LossPlot(rows, last), display_id=True))
-    drawn_at = time.monotonic()
+    Where widgets are, a live view that tells itself what is new, and in the end a plot in its place; elsewhere a plot
+    that is drawn anew.
 
-    def tell(row: Row) -> None:
-        nonlocal drawn_at
-        if time.monotonic() - drawn_at >= EVERY or row["step"] >= last:
-            handle.update(LossPlot(rows, last))
-            drawn_at = time.monotonic()
+    Arguments:
+        last: the last step of the run.
+        rows: of its log, to which somebody else adds.
+    """
 
-    return tell
+    def __init__(self, last: int, rows: Sequence[Row]):
+        from IPython.display import DisplayHandle, display
+
+        self._last, self._rows = last, rows
+        self._view = None
+        if os.environ.get("NBSR_WIDGETS") != "0":
+            from nbsr.notebook.losses import LossView
+
+            self._view = LossView(lambda: losses_of(self._rows, self._last))
+        first = LossPlot(rows, last) if self._view is None else self._view
+        self._handle = typing.cast(DisplayHandle, display(first, display_id=True))
+        self._drawn_at, self._drawn = time.monotonic(), len(rows)
+
+    def __call__(self, row: Row) -> None:
+        due = time.monotonic() - self._drawn_at >= EVERY or row["step"] >= self._last
+        if self._view is None and due:
+            self._draw()
+
+    def end(self) -> None:
+        """Leave a plot in the cell, and nothing that lives."""
+        if self._view is not None:
+            self._draw()
+            self._view.end()
+            self._view = None
+        elif self._drawn < len(self._rows):
+            self._draw()
+
+    def _draw(self) -> None:
+        self._drawn_at, self._drawn = time.monotonic(), len(self._rows)
+        self._handle.update(LossPlot(self._rows, self._last))
+
+
+def live(last: int, rows: Sequence[Row]) -> Picture:
+    """Shows the rows of a log, to which somebody else adds, in the cell that runs."""
+    return Picture(last, rows)
+
+
+def losses_of(rows: Sequence[Row], last: int) -> "Losses":
+    """The losses of a log, every validation and so many of the other rows that they are a few hundred."""
+    from nbsr.notebook.losses import Losses
+
+    told = list(rows)
+    step = max(1, -(-len(told) // _MOST_POINTS))
+    kept = [
+        row
+        for place, row in enumerate(told)
+        if (len(told) - 1 - place) % step == 0 or not math.isnan(row["validation_loss"])
+    ]
+    if len(kept) > 2 * _MOST_POINTS:
+        kept = kept[:: -(-len(kept) // _MOST_POINTS)] + kept[-1:]
+    steps, train, validation = (
+        np.array([row[name] for row in kept]) for name in ("step", "loss", "validation_loss")
+    )
+    return Losses(
+        steps, train, validation, line_of(told[-1], last) if told else "Waiting for the first step."
+    )
 
 
 def _chart(rows: Sequence[Row]) -> Any:
