@@ -90,6 +90,10 @@ FORMS = [
     ("x*x - 3*x", ["c0 + c1*x + c2*x**2"], [], "form"),
     ("3*(0.4**x)", ["c0*exp(c1*x)"], [], "form"),
     ("sin(x)", ["c0*x**c1", "c0*exp(c1*x)"], [], "no"),
+    ("3*log(x) + 5", ["c0*(1 - 1/(1 + c1*x**c2))"], [], "no"),  # in the limit of a vanishing exponent only
+    ("x**0.6", ["c0*(1 - exp(-c1*x**c2))"], [], "no"),  # so here
+    ("3*exp(-x)", ["c0*exp(-c1*x) + c2*exp(-c3*x)"], [], "no"),  # a term is missing
+    ("3*exp(-x) + exp(-0.2*x)", ["c0*exp(-c1*x) + c2*exp(-c3*x)"], [], "form"),
     ("1/(x - 5)", ["c0/(x + c1)"], [], "form"),  # the form is right, and it is the other judge's to object
 ]  # fmt: skip
 

@@ -310,6 +310,15 @@ def test_fixed_constants_stay():
     np.testing.assert_allclose(fits.constants[0, [0, 2]], np.linalg.lstsq(A, y, rcond=None)[0], rtol=1e-9)
 
 
+def test_fixed_constants_stay_in_drawn_starts_too():
+    _, tokens, X, y = table("3*x1**2.5 + 2*x2**1.5", noise=0.0)
+    for value in (1.25, 2.0, 3.5):
+        starts, fixed = np.full((1, 4), np.nan), np.array([[False, True, False, False]])
+        starts[0, 1] = value
+        fits = refine(tokens, (X, y), VOCABULARY, starts=starts, fixed=fixed, restarts=24)
+        assert fits.constants[0, 1] == value
+
+
 def test_a_given_start_decides_between_two_minima():
     _, tokens, X, y = table("sin(3*x1)", noise=0.0)
     near = refine(tokens, (X, y), VOCABULARY, starts=np.array([[3.1]]), restarts=1)

@@ -10,9 +10,9 @@ the templates that its field accepts (`c0*x/(c1 + x)`), and two judges look at t
   a few constants means the same function however it is written; "close" when only to a thousandth, which the eye
   cannot tell apart either. Only "form" counts as accepted; "close" is reported beside it. A special case of a
   template is accepted with it (`c0*x**2` where `c0*x**c1` is), except where it ends in a simpler law that would say
-  something else: constants, straight lines, and what a table calls refused, such as the exponential that a logistic
-  curve is in its tail, are accepted only where they are listed themselves. A pick that leaves out a column of the
-  template is not that template.
+  something else: a constant never is, and straight lines and what a table calls refused, such as the exponential that
+  a logistic curve is in its tail, are accepted only where they are listed themselves. Nor is a template accepted for
+  a pick that it comes near in a limit only, with constants that run away, or that lacks one of its terms or columns.
 * believable (`judge_shape`): between the rows, and a tenth beyond them, the pick does nothing that the rows could not
   have shown: no pole, no place without a value, no jump, no waves that bend back before the next row.
 
@@ -164,11 +164,11 @@ def judge_form(
     X = _around(table.X)
     values = law.predict(X)
     defined = np.isfinite(values)
-    if defined.mean() < 0.8:
+    if defined.mean() < 0.8 or np.ptp(values[defined]) <= FORM * np.max(np.abs(values[defined])):
         return "no", None
     X, values = X[defined], values[defined]
     line = " + ".join(["c0", *(f"c{i + 1}*`{name}`" for i, name in enumerate(table.names))])
-    for text in ["c0", line, *refused]:
+    for text in [line, *refused]:
         simpler = Expression.parse(text, vocabulary, free_constants=True)
         if _apart(simpler, X, values) <= CLOSE:
             templates = {text: one for text, one in templates.items() if _is_case(one, simpler)}
@@ -176,11 +176,11 @@ def judge_form(
     skeletons, columns = {canonical(law), canonical(shortest)}, set(shortest.variables)
     found, best = None, CLOSE
     for text, template in templates.items():
-        if canonical(template) in skeletons:
+        if np.isnan(template.constants).all() and canonical(template) in skeletons:
             return "form", text
         if columns >= set(template.variables):
             apart = _apart(template, X, values)
-            if apart <= best:
+            if apart <= best and not _open(template, X, values):
                 found, best = text, apart
                 if apart <= FORM:
                     return "form", found
@@ -191,7 +191,8 @@ def _is_case(template: Expression, simpler: Expression) -> bool:
     """Whether a template says nothing that the simpler one does not say, tried with constants drawn at random."""
     rng = np.random.default_rng(0)
     X = rng.uniform(0.1, 4.0, (_GRID, len(template.vocabulary.variables)))
-    values = template.with_constants(rng.uniform(0.5, 1.5, len(template.constants)).tolist()).predict(X)
+    constants = [rng.uniform(0.5, 1.5) if np.isnan(c) else c for c in template.constants]
+    values = template.with_constants(constants).predict(X)
     return bool(np.isfinite(values).all()) and _apart(simpler, X, values) <= FORM
 
 
@@ -199,18 +200,49 @@ def _apart(
     template: Expression, X: Float[np.ndarray, "points columns"], values: Float[np.ndarray, " points"]
 ) -> float:
     """Largest distance between the values and the template fitted to them, as a share of their range."""
+    fitted = _fit(template, X, values, np.array([template.constants]))[0]
+    return _distance(template.with_constants(fitted.tolist()), X, values)
+
+
+def _open(
+    template: Expression, X: Float[np.ndarray, "points columns"], values: Float[np.ndarray, " points"]
+) -> bool:
+    """Whether a template that fits the values leaves some constant open: another value of it fits as well.
+
+    So it is where the template comes that near in a limit only, with constants that run away, and where a term of it
+    has vanished.
+    """
+    constants = np.array(template.constants)
+    fitted = _fit(template, X, values, constants[None])[0]
+    distance = _distance(template.with_constants(fitted.tolist()), X, values)
+    near = FORM if distance <= FORM else CLOSE
+    for j in np.flatnonzero(np.isnan(constants)):
+        without = fitted.copy()
+        without[j] = 0.0
+        vanished = _distance(template.with_constants(without.tolist()), X, values) <= near
+        held = np.repeat(constants[None], 2, axis=0)
+        held[:, j] = (np.ptp(values), -np.ptp(values)) if vanished else (fitted[j] * 0.5, fitted[j] * 2.0)
+        for others in _fit(template, X, values, held):
+            if _distance(template.with_constants(others.tolist()), X, values) <= near:
+                return True
+    return False
+
+
+def _fit(template: Expression, X: np.ndarray, values: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """The constants with which the template comes closest to the values, for each row of held ones; NaN is free."""
     from nbsr.refine import refine
 
-    span = np.ptp(values)
-    if span <= FORM * np.max(np.abs(values)):
-        return 0.0 if template.is_constant else np.inf
-    fits = refine(
-        np.array([template.tokens]), (X, values, None), template.vocabulary, restarts=_RESTARTS, max_steps=400
-    )
-    constants = fits.constants[0, : len(template.constants)].tolist()
-    if not np.isfinite(fits.fvu[0]):
-        return np.inf
-    distance = np.max(np.abs(template.with_constants(constants).predict(X) - values)) / span
+    tokens = np.array([template.tokens] * len(held))
+    found = refine(
+        tokens, (X, values, None), template.vocabulary,
+        starts=held, fixed=~np.isnan(held), restarts=_RESTARTS, max_steps=400,
+    )  # fmt: skip
+    return found.constants[:, : len(template.constants)]
+
+
+def _distance(law: Expression, X: np.ndarray, values: np.ndarray) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.max(np.abs(law.predict(X) - values)) / np.ptp(values)
     return float(np.nan_to_num(distance, nan=np.inf))
 
 

@@ -81,7 +81,18 @@ def all_starts(
         batch.code, batch.length, peek.columns, kinds, inverses, batch.role, keys, owner,
         np.where(number < 0, 1, number), room, theta,
     )  # fmt: skip
+    _hold(theta, batch, owner, starts)
     return Jobs.begin(owner, theta)
+
+
+def _hold(theta: np.ndarray, batch: Batch, owner: np.ndarray, starts: np.ndarray | None) -> None:
+    """Give the fixed constants of drawn starts the value that they have in their candidate's first start."""
+    from nbsr.refine.structure import FIXED
+
+    if starts is not None:
+        first = starts[owner, 0]
+        held = (batch.role[owner] == FIXED) & ~np.isnan(first)
+        theta[held] = first[held]
 
 
 def _race(
@@ -96,7 +107,7 @@ def _race(
     racing = jobs[~alone]
     if len(racing):
         sample = problem.sample(SAMPLE)
-        racing = racing.join(starts_from_inside(batch, sample, np.unique(racing.owner), keys))
+        racing = racing.join(starts_from_inside(batch, sample, np.unique(racing.owner), keys, starts))
         enough = EXACT_FVU * sample.spread
         rounds = ((max(restarts, 3), 0, False), (max(4, restarts // 2), 4, False), (2, 12, True))
         for count, steps, free in rounds:
@@ -119,7 +130,9 @@ def _race(
     return winners, reached
 
 
-def starts_from_inside(batch: Batch, sample: Problem, candidates: np.ndarray, keys: np.ndarray) -> Jobs:
+def starts_from_inside(
+    batch: Batch, sample: Problem, candidates: np.ndarray, keys: np.ndarray, starts: np.ndarray | None
+) -> Jobs:
     """Starts found by undoing the outer layers of a formula and fitting its inner part (see `peel`)."""
     from nbsr.refine.compiled import find_roles
     from nbsr.refine.peeling import peel
@@ -134,6 +147,7 @@ def starts_from_inside(batch: Batch, sample: Problem, candidates: np.ndarray, ke
         batch.code, batch.length, peek.columns, kinds, inverses, batch.role, keys, candidates,
         np.ones(len(candidates), np.int64), room, theta,
     )  # fmt: skip
+    _hold(theta, batch, candidates, starts)
     inner = np.zeros(len(candidates), np.int32)
     targets = np.empty((len(candidates), sample.rows))
     weights = np.empty_like(targets)

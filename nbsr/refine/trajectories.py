@@ -77,7 +77,7 @@ def _promising(batch: Batch, keys: np.ndarray, problem: Problem, restarts: int) 
     if len(jobs) == 1:
         return jobs
     sample = problem.sample(SAMPLE)
-    jobs = jobs.join(starts_from_inside(batch, sample, np.zeros(1, np.int64), keys))
+    jobs = jobs.join(starts_from_inside(batch, sample, np.zeros(1, np.int64), keys, None))
     starts = jobs.theta.copy()
     batch.advance(jobs, sample, _HELD, 1e-6, free_exponents=False)
     order = np.argsort(jobs.misfit, kind="stable")
