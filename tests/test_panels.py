@@ -95,6 +95,14 @@ def test_a_formula_sets_target_and_inputs(given, target, transform, inputs, shel
     assert (parsed.target, parsed.transform or "", parsed.inputs) == (target, transform, inputs)
 
 
+def test_a_target_that_gives_way_becomes_an_input(shell):
+    panel = nbsr.workbench(FRAME)
+    panel.target.value = "mass"
+    assert panel.inputs.value == ("speed", "angle of view", "energy")
+    panel.weights.value = "speed"
+    assert panel.inputs.value == ("angle of view", "energy")
+
+
 OPERATOR_NAMES = [name for names in OPERATOR_GROUPS.values() for name in names]
 
 

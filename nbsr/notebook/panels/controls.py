@@ -93,7 +93,7 @@ class Inputs:
     @value.setter
     def value(self, names: Iterable[str]) -> None:
         chosen = set(names)
-        self._left_out = {name for name in self._columns if name not in chosen}
+        self._left_out = {name for name in self._columns if name not in chosen and name not in self._apart}
         self.show()
         self._changed()
 
