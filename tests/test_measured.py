@@ -9,6 +9,7 @@ from nbsr.benchmark.measured import PARTS, Measured, choose, judge_form, judge_s
 from nbsr.cli import main
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary
+from nbsr.refine import refine
 from nbsr.table import Table
 
 TABLES = load_measured()
@@ -43,6 +44,26 @@ def test_a_table_can_be_asked_and_its_templates_read(measured: Measured):
 @EVERY
 def test_units_are_those_of_its_columns(measured: Measured):
     assert set(measured.units) <= set(measured.frame().columns)
+
+
+@EVERY
+def test_a_template_fitted_to_its_table_is_accepted_there(measured: Measured):
+    table = measured.table()
+    for text in measured.accepted:
+        template = Expression.parse(text, Vocabulary(table.names), free_constants=True)
+        held = np.array([template.constants])
+        fits = refine(
+            np.array([template.tokens]),
+            table,
+            template.vocabulary,
+            starts=held,
+            fixed=~np.isnan(held),
+            restarts=24,
+        )
+        law = template.with_constants(fits.constants[0, : len(template.constants)].tolist())
+        if judge_form(law, table, measured.accepted, measured.refused)[0] == "form":
+            return
+    pytest.fail("no template is accepted")
 
 
 def test_parts_follow_the_rule_and_most_tables_are_for_reporting():
