@@ -38,7 +38,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         max_complexity=30,
         max_evaluations=None,
         start=(),
-        criterion="evidence",
+        criterion="judgement",
         parsimony=0.05,
         refiner="lm",
         device="auto",

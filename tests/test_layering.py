@@ -23,6 +23,8 @@ ALLOWED = {
     "prior": {"operators", "expression", "simplify", "evaluate"},
     "table": set(),
     "score": set(),
+    "textbook": {"expression", "operators"},
+    "judgement": {"operators", "expression", "simplify", "score", "textbook"},
     "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
     "generate.base": {"operators", "expression", "trace"},
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
@@ -31,6 +33,7 @@ ALLOWED = {
     "generate.views": {"generate.base"},
     # the steps of a method, one at a time
     "generate.stepwise": {"generate.base", "generate.decode", "generate.sample", "expression"},
+    "generate.textbook": {"generate.base", "expression", "simplify", "textbook"},
     # the methods: they, alone among the modules of a package, never import each other
     "generate": {
         "generate.base", "generate.bricks", "generate.decode", "generate.screening", "generate.views",
@@ -42,16 +45,16 @@ ALLOWED = {
     "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
     # the door of a run to its live picture
     "training.plot": {"training", "result.plot", "notebook.losses"},
-    "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "table", "trace"},
+    "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "judgement", "table", "trace"},
     # the doors of a result to its views: explore() and to_html()
     "result.core": {
-        "result", "expression", "score", "table", "trace", "notebook.sources", "notebook.views", "notebook.page",
+        "result", "expression", "score", "judgement", "table", "trace", "notebook.sources", "notebook.views", "notebook.page",
     },
     "datasets": {"table"},
     "network": {"expression", "generate.base", "model", "models"},
     "engine": {
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
-        "models", "network", "trace",
+        "judgement", "models", "network", "trace",
     },
     "estimator": {"engine", "table", "result"},
     # the stages call what a program would call for each of them

@@ -521,7 +521,7 @@ def test_own_operators_come_back(planets, tmp_path, halved_sine):
         ('{"cells": []}', "not a result"),
         ('{"format": "nbsr result", "version": 99}', "later nbsr"),
         ('{"format": "nbsr result", "version": 1}', "earlier nbsr"),
-        ('{"format": "nbsr result", "version": 2}', "damaged"),
+        ('{"format": "nbsr result", "version": 3}', "damaged"),
     ],
 )
 def test_files_that_are_no_results(tmp_path, content, message):

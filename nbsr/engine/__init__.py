@@ -53,7 +53,7 @@ def search(
     max_complexity: int = 30,
     max_evaluations: int | None = None,
     start: Iterable[str] = (),
-    score: str = "evidence",
+    score: str = "judgement",
     parsimony: float = 0.05,
     refiner: str = "lm",
     device: str = "auto",
@@ -77,7 +77,7 @@ def search(
     max_complexity: most nodes in a law.
     max_evaluations: most candidates fitted, or None.
     start: laws to start from, with free constants `c0`, `c1`, ...
-    score: how the one law is picked from the front: "evidence", "parsimony", "mdl" or "pareto".
+    score: how the one law is picked from the front: "judgement", "evidence", "parsimony", "mdl" or "pareto".
     refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
     device: "auto", "cpu" or "cuda".
     model: the network: a name (see `nbsr.models.list`), a directory, "none" to search without one, or None for the

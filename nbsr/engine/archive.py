@@ -1,7 +1,7 @@
 """What a search remembers: every distinct candidate, and the best of each complexity."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nbsr.errors import UsageError
@@ -38,6 +38,13 @@ class Archive:
     pinned: set[int] = field(default_factory=set)  # orders of those that the person wants in sight
     forgotten: int = 0
     barred: int = 0  # of those, the ones that broke a rule
+    sound: dict[int, Record] = field(
+        default_factory=dict
+    )  # the likeliest of each complexity without a severe fault
+    threshold: dict[int, float] = field(
+        default_factory=dict
+    )  # FVU from which on a record may be one of these
+    fresh: list[Record] = field(default_factory=list)  # records below it that were not yet looked at
     version: int = 0
 
     def add(
@@ -64,6 +71,8 @@ class Archive:
             known.origin if known is not None and origin is None else origin,
         )  # fmt: skip
         self.records[tokens] = record
+        if fvu < self.threshold.get(record.complexity, math.inf):
+            self.fresh.append(record)
         holder = self.best.get(record.complexity)
         if (
             holder is None
@@ -78,7 +87,8 @@ class Archive:
 
     def _forget(self) -> None:
         pinned = [r for r in self.records.values() if r.order in self.pinned]
-        keep = [*sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT], *self.best.values(), *pinned]
+        kept = sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT]
+        keep = [*kept, *self.best.values(), *self.sound.values(), *pinned]
         before = len(self.records)
         self.records = {r.tokens: r for r in keep}
         self.forgotten += before - len(self.records)
@@ -95,21 +105,41 @@ class Archive:
             )
         return found
 
+    def renew(self, records: Sequence[Record]) -> None:
+        """These, fitted anew, are the only ones that may be on the front from now on."""
+        self.records.update((r.tokens, r) for r in records)
+        self.ranked(records)
+
+    def ranked(self, records: Iterable[Record]) -> None:
+        """Find the best of each complexity among these alone."""
+        self.best.clear()
+        self.sound.clear()
+        self.threshold.clear()
+        self.fresh = list(records)
+        for record in self.fresh:
+            holder = self.best.get(record.complexity)
+            if holder is None or record.fvu < holder.fvu:
+                self.best[record.complexity] = record
+        self.version += 1
+
     def bar(self, broken: Callable[[Record], bool]) -> int:
         """Leave out what breaks a rule; answers how many that are."""
         kept = {r.tokens: r for r in self.records.values() if not broken(r)}
         gone = len(self.records) - len(kept)
         self.records = kept
         self.forgotten += gone  # numbers are not given twice
-        self.best.clear()
-        for record in kept.values():
-            holder = self.best.get(record.complexity)
-            if holder is None or record.fvu < holder.fvu:
-                self.best[record.complexity] = record
+        self.ranked(kept.values())
         self.pinned &= {r.order for r in kept.values()}
         self.barred += gone
-        self.version += 1
         return gone
+
+    def contenders(self) -> list[Record]:
+        """The front, and what is likelier than its laws though less accurate, shortest first."""
+        front = self.front()
+        known = {id(r) for r in front}
+        likely = (self.records.get(r.tokens, r) for r in self.sound.values())
+        others = [r for r in likely if id(r) not in known]
+        return sorted([*front, *others], key=lambda r: (r.complexity, r.fvu))
 
     def front(self) -> list[Record]:
         """The best of each complexity that beat everything shorter, shortest first."""

@@ -13,6 +13,7 @@ from nbsr.generate.mcts import mcts
 from nbsr.generate.pairs import pairs
 from nbsr.generate.prior import prior
 from nbsr.generate.sample import sample
+from nbsr.generate.textbook import textbook
 from nbsr.network import Told
 from nbsr.refine import Fits
 from nbsr.simplify import canonical
@@ -27,6 +28,7 @@ _PLAIN: dict[str, Callable[[Task], Method]] = {
     "evolve": evolve,
     "exhaustive": exhaustive,
     "prior": prior,
+    "textbook": textbook,
 }
 
 

@@ -12,6 +12,7 @@ from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Work
 from nbsr.expression import CONST, FREE, pack
+from nbsr.judgement import Verdict, worth_showing
 from nbsr.result import Candidate, Result, Snapshot
 from nbsr.score import score
 from nbsr.trace import Trace
@@ -32,9 +33,12 @@ class Report:
         self.clock, self.tidying, self.trace = clock, tidying, trace
 
     def candidates(
-        self, records: Sequence[Record], errors: Mapping[int, tuple[float, ...]] | None = None
+        self,
+        records: Sequence[Record],
+        errors: Mapping[int, tuple[float, ...]] | None = None,
+        verdicts: Mapping[int, Verdict] | None = None,
     ) -> tuple[Candidate, ...]:
-        """The records as candidates; `errors` by id of the record, NaN where unknown.
+        """The records as candidates; `errors` and `verdicts` by id of the record, where they are known.
 
         Of what each was made is told where there are few.
         """
@@ -43,13 +47,15 @@ class Report:
         laws = [self.work.law(r.tokens, r.constants) for r in records]
         complexity = np.array([law.complexity for law in laws])
         scores = np.asarray(score(np.array([r.fvu for r in records]), complexity, self.settings.parsimony))
-        known = errors or {}
+        known, judged = errors or {}, verdicts or {}
         return tuple(
             Candidate(
                 expression=law, errors=known.get(id(r)) or (math.nan,) * len(law.constants), fvu=r.fvu,
                 complexity=c, score=value, source=r.source, elapsed=r.elapsed, order=r.order,
                 origin=self.origin(r) if len(records) <= _FEW or errors and id(r) in errors else "",
                 pinned=r.order in self.archive.pinned,
+                predictive=judged[id(r)].predictive if id(r) in judged else math.nan,
+                faults=judged[id(r)].faults if id(r) in judged else (),
             )
             for r, law, c, value in zip(records, laws, complexity.tolist(), scores.tolist(), strict=True)
         )  # fmt: skip
@@ -78,9 +84,9 @@ class Report:
         if result is not None:
             front, picked = tuple(result.front_candidates), result.front_picked
         else:
-            records = self.archive.front()
+            records, picked = self.shown()
             front = self.candidates(records)
-            picked = self.tidying.favourite(records) if records else 0
+        why = result.why if result is not None else self.why()
         fit = (np.empty(0), np.empty(0))
         if front:
             some = self.work.rows.sample(_FIT_ROWS, seed=0)
@@ -89,8 +95,34 @@ class Report:
         return Snapshot(
             elapsed=self.clock.elapsed, remaining=left, counts=dict(self.archive.counts), front=front, picked=picked,
             fit=fit, stage=stage, done=result is not None, result=result, trace=self.trace,
+            why=why,
             pinned=self.candidates([r for r in self.archive.records.values() if r.order in self.archive.pinned]),
         )  # fmt: skip
+
+    def shown(self) -> tuple[list[Record], int]:
+        """The records of the front as it is shown, and which of them is picked."""
+        records, choice = self.tidying.choice()
+        if not records:
+            return [], 0
+        if self.settings.score == "judgement":
+            verdicts = self.tidying.verdicts(records)
+            rows = worth_showing(
+                np.array([r.complexity for r in records]), np.array([r.fvu for r in records]),
+                np.array([v.predictive for v in verdicts]), np.array([v.severe for v in verdicts]),
+            )  # fmt: skip
+        else:
+            front = {id(r) for r in self.archive.front()}
+            rows = [i for i, r in enumerate(records) if id(r) in front]
+        rows = sorted({*rows, choice.picked}, key=lambda i: (records[i].complexity, -records[i].fvu))
+        return [records[i] for i in rows], rows.index(choice.picked)
+
+    def why(self) -> str:
+        """Why the picked law was picked, in a sentence."""
+        records, choice = self.tidying.choice()
+        if not records or choice.runner_up < 0:
+            return choice.told("")
+        other = records[choice.runner_up]
+        return choice.told(self.work.law(other.tokens, other.constants).infix(digits=4))
 
     def result(self, ended: str, notes: Sequence[str]) -> Result:
         """The archive as a Result, the front refitted on all rows when the search saw a sample."""
@@ -98,15 +130,18 @@ class Report:
         sampled = self.work.sampled
         if sampled:
             self.refit_front()
-        records = self.archive.front()
+        records, choice = self.tidying.choice()
         errors = self.standard_errors(records)
         on_front = {id(r): e for r, e in zip(records, errors, strict=True)}
         everything = sorted(self.archive.records.values(), key=lambda r: (r.fvu, r.complexity))
-        candidates = self.candidates(everything, on_front)
+        verdicts = {}
+        if self.settings.score == "judgement":
+            verdicts = {id(r): v for r, v in zip(records, self.tidying.verdicts(records), strict=True)}
+        candidates = self.candidates(everything, on_front, verdicts)
         picked = 0
         if records:
-            choice = records[self.tidying.favourite(records)]
-            picked = next(i for i, r in enumerate(everything) if r is choice)
+            favourite = records[choice.picked]
+            picked = next(i for i, r in enumerate(everything) if r is favourite)
         said = [*self.work.narrow.notes, *notes]
         if sampled:
             said.append(
@@ -120,23 +155,25 @@ class Report:
         return Result(
             table=table, candidates_seen=candidates, picked=picked, ended=ended, settings=self.settings.told(),
             seed=self.settings.seed, elapsed=self.clock.elapsed, notes=tuple(said), trace=self.trace,
+            why=self.why(),
         )  # fmt: skip
 
     def refit_front(self) -> None:
-        """Constants and FVU of the front on many more rows than were searched on."""
-        records = self.archive.front()
+        """Constants and FVU of the laws that may be picked on many more rows than were searched on."""
+        records = self.archive.contenders()
         if not records:
             return
         self.work.widen()
         tokens, constants = pack([self.work.expression(r.tokens, r.constants) for r in records])
         fits = self.work.fit(tokens, constants, restarts=0, steps=10)
-        self.archive.best.clear()
-        for k, r in enumerate(records):
-            fresh = replace(
+        fitted = [
+            replace(
                 r, constants=tuple(fits.constants[k, : len(r.constants)].tolist()), fvu=float(fits.fvu[k])
             )
-            self.archive.records[r.tokens] = fresh
-            self.archive.best[r.complexity] = fresh
+            for k, r in enumerate(records)
+        ]
+        self.archive.renew(fitted)
+        self.tidying.anew()
 
     def standard_errors(self, records: Sequence[Record]) -> list[tuple[float, ...]]:
         """Standard errors of the constants of each law; NaN where a law was rescaled to raw units."""

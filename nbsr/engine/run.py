@@ -204,8 +204,7 @@ class Run:
         if self.archive.version == self._seen:
             return
         self._seen = self.archive.version
-        front = self.archive.front()
-        picked = front[self.tidying.favourite(front)] if front else None
+        picked = self.tidying.favourite()
         if picked is not None and picked.order != self._picked:
             self._picked = picked.order
             law = self.work.law(picked.tokens, picked.constants).infix(digits=4)
@@ -261,8 +260,8 @@ class Run:
 
     def exact(self) -> bool:
         """Whether the law that would be picked now leaves nothing to explain."""
-        front = self.archive.front()
-        return bool(front) and front[self.tidying.favourite(front)].fvu < _EXACT
+        picked = self.tidying.favourite()
+        return picked is not None and picked.fvu < _EXACT
 
     def grace(self) -> int:
         """How many more candidates to try for a shorter law, once there is an exact one of this length."""

@@ -30,6 +30,7 @@ PATIENCE = 0.5  # share of the seconds to wait for a network where candidates ar
 WATCH = 0.05  # seconds between looks at whether the search goes on
 GLANCE = 0.2  # seconds to wait for a network where torch is there, or being loaded just now
 HUNT, HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
+GLIMPSE = 2  # of pairs, before the laws of textbooks
 ROUND = (("network", 1), ("evolve", 4), ("pairs", 2))
 ASKED = (("bricks", 2), ("softmax", 1), ("mcts", 1))  # turns within those of the network
 DRAWN = 512  # laws that the network is asked for
@@ -104,7 +105,7 @@ class Schedule:
     def best(self) -> list[tuple[tuple[int, ...], tuple[float, ...], float]]:
         """Laws to breed from: the front, and what the person favours."""
         favoured = [r for r in self.favoured.values() if r.tokens in self.archive.records]
-        return [(r.tokens, r.constants, r.fvu) for r in [*self.archive.front(), *favoured]]
+        return [(r.tokens, r.constants, r.fvu) for r in [*self.archive.contenders(), *favoured]]
 
     def starting_laws(self) -> list[Phrase]:
         """The person's own laws, constants free; those that a later rule forbids are left out."""
@@ -129,7 +130,9 @@ class Schedule:
                 self.come_in_time(network)
             elif "torch" in sys.modules:
                 network.wait(GLANCE)
-        turn = Turns(pairs=plain("pairs", task), evolve=plain("evolve", task))
+        turn = Turns(
+            pairs=plain("pairs", task), textbook=plain("textbook", task), evolve=plain("evolve", task)
+        )
         yield from self.hunt(turn, network)
         while turn or network is not None:
             if network is not None and (network.ready or not turn):
@@ -143,7 +146,9 @@ class Schedule:
     def hunt(self, turn: Turns, network: Network | None) -> Method:
         """Pairs alone, the network being made ready beside them; where time is the limit, not for too long."""
         enough = HUNT_SHARE * (self.settings.seconds or math.inf)
-        for batches in range(HUNT):
+        yield from turn("pairs", GLIMPSE)
+        yield from turn("textbook")
+        for batches in range(GLIMPSE, HUNT):
             if network is not None and (batches == WAKE or self.clock.elapsed > WAKE_SECONDS):
                 network.begin()
             if self.clock.elapsed > enough and not self.settings.counted:

@@ -11,16 +11,17 @@ import numpy as np
 from nbsr import models
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.expression import Constraints, Vocabulary
+from nbsr.judgement import RULES
 from nbsr.network import find
 from nbsr.operators import OPERATORS, resolve_all
-from nbsr.score import RULES
 
 if TYPE_CHECKING:
     Text = str | int | float | None | tuple[str, ...]
 
 METHODS = {
-    "auto": "pairs first, then the network and what is built from its words, evolution and tree search in turn",
+    "auto": "pairs and textbook laws first, then the network and what is built of its words, evolution, tree search",
     "pairs": "all pairs of small expressions by linear algebra, with monomials peeled off and inverted targets",
+    "textbook": "the laws of textbooks, with the columns put in every way",
     "evolve": "evolution with every constant refined, one island for each complexity",
     "exhaustive": "every distinct expression, shortest first",
     "softmax": "expressions drawn from the network, each only once",

@@ -1,4 +1,4 @@
-"""The front made presentable: which law the rule picks, and what of it is superfluous or a simple number."""
+"""The laws worth a closer look: which are likely, which of them is picked, and what of it is superfluous."""
 
 import math
 from collections.abc import Sequence
@@ -9,58 +9,177 @@ from nbsr.engine.archive import Archive, Record
 from nbsr.engine.clock import Clock
 from nbsr.engine.settings import Settings
 from nbsr.engine.work import Work
-from nbsr.expression import exact_form
-from nbsr.score import evidence, pick
+from nbsr.evaluate import compile_programs, evaluate
+from nbsr.expression import exact_form, pack
+from nbsr.judgement import Choice, Judge, Verdict, choose, structure
+from nbsr.score import EXACT_FVU, pick
 from nbsr.simplify import polish
 
 __all__ = ["Tidying"]
 
 _AT_ONCE = 8  # laws of the front that are polished between two looks at it
 _LOOKS = 3
+_LEAST_NATS = 1.2  # of structure for each node of a formula
+_TRIES = 4  # laws of one complexity that are looked at closely in one look
+
+Key = tuple[tuple[int, ...], tuple[float, ...], bool]
 
 
 class Tidying:
-    """Polishes laws of the archive, each once; what comes of it goes into the archive."""
+    """Looks after the laws of the archive that may be picked.
+
+    Of each complexity it keeps the likeliest law that does nothing wild between the rows beside the most accurate one;
+    it polishes laws of both kinds, each once; what comes of that goes into the archive.
+    """
 
     def __init__(self, work: Work, settings: Settings, archive: Archive, clock: Clock):
         self.work, self.settings, self.archive, self.clock = work, settings, archive, clock
         self.done: set[tuple[int, ...]] = set()
+        self._judge: Judge | None = None
+        self._known: dict[Key, Verdict] = {}
+        self._worth: dict[tuple[int, ...], float] = {}
+        self._structure: dict[tuple[int, ...], float] = {}
+        self._looked: tuple[int, int] = (-1, -1)
+        self._choice: tuple[list[Record], Choice] = ([], Choice(0, -1, ""))
 
-    def favourite(self, records: Sequence[Record]) -> int:
-        """Which record of the front the rule picks."""
-        return pick(
-            np.array([r.fvu for r in records]), np.array([r.complexity for r in records]),
-            len(self.work.rows.response), np.array([self.freedom(r) for r in records]),
-            rule=self.settings.score, parsimony=self.settings.parsimony,
-        )  # fmt: skip
+    @property
+    def judge(self) -> Judge:
+        if self._judge is None:
+            rows = self.work.rows
+            self._judge = Judge(rows.inputs, rows.response, rows.weights)
+        return self._judge
+
+    def anew(self) -> None:
+        """The working rows are others: what was judged is forgotten."""
+        self._judge, self._looked = None, (-1, -1)
+        self._known.clear()
+
+    # -- the pick
+
+    def favourite(self) -> Record | None:
+        """The record that the rule picks now; None while there is none."""
+        contenders, choice = self.choice()
+        return contenders[choice.picked] if contenders else None
+
+    def choice(self) -> tuple[list[Record], Choice]:
+        """The contenders, and which of them the rule picks."""
+        self.look()
+        now = (self.archive.version, len(self.archive.records))
+        if self._looked[0] != now[0]:
+            contenders = self.archive.contenders()
+            self._choice = (contenders, self._chosen(contenders))
+            self._looked = now
+        return self._choice
+
+    def _chosen(self, contenders: Sequence[Record]) -> Choice:
+        if not contenders:
+            return Choice(-1, -1, "")
+        if self.settings.score == "judgement":
+            return choose(self.verdicts(contenders))
+        front = self.archive.front()
+        chosen = front[
+            pick(
+                np.array([r.fvu for r in front]), np.array([r.complexity for r in front]),
+                len(self.work.rows.response), np.array([self.freedom(r) for r in front]),
+                rule=self.settings.score, parsimony=self.settings.parsimony,
+            )
+        ]  # fmt: skip
+        return Choice(next(i for i, r in enumerate(contenders) if r is chosen), -1, "")
 
     def freedom(self, record: Record) -> int:
         """How many constants were fitted; a tidy law's simple numbers were not."""
         return sum(exact_form(c) is None for c in record.constants) if record.tidy else len(record.constants)
 
+    def verdicts(self, records: Sequence[Record]) -> list[Verdict]:
+        """What is to be said for and against each; worked out once for each record."""
+        keys = [(r.tokens, r.constants, r.tidy) for r in records]
+        new = [i for i, key in enumerate(keys) if key not in self._known]
+        laws = [self.work.expression(records[i].tokens, records[i].constants) for i in new]
+        found = self.judge.verdicts(laws, [records[i].fvu for i in new], [records[i].tidy for i in new])
+        self._known.update(zip([keys[i] for i in new], found, strict=True))
+        return [self._known[key] for key in keys]
+
+    # -- the likeliest of each complexity
+
+    def look(self) -> None:
+        """Look at what came into the archive: of each complexity the likeliest law without a severe fault is kept."""
+        fresh, self.archive.fresh = self.archive.fresh, []
+        if not fresh or self.settings.score != "judgement":
+            return
+        by_length: dict[int, list[tuple[float, Record]]] = {}
+        for record in {r.tokens: r for r in fresh}.values():
+            if record.fvu < self.archive.threshold.get(record.complexity, math.inf):
+                by_length.setdefault(record.complexity, []).append((self._value(record), record))
+        rivals = []
+        for complexity, found in by_length.items():
+            bound = self._bound(complexity)
+            rivals += sorted((pair for pair in found if pair[0] < bound), key=lambda pair: pair[0])[
+                : 4 * _TRIES
+            ]
+        if not rivals:
+            return
+        calm = self._calm([record for _, record in rivals])
+        tries: dict[int, int] = {}
+        for (value, record), quiet in zip(rivals, calm, strict=True):
+            complexity = record.complexity
+            if not quiet or value >= self._bound(complexity) or tries.get(complexity, 0) >= _TRIES:
+                continue
+            tries[complexity] = tries.get(complexity, 0) + 1
+            if not self.verdicts([record])[0].severe:
+                self._keep(record, value)
+
+    def _keep(self, record: Record, value: float) -> None:
+        complexity, rows = record.complexity, self.judge.rows
+        self.archive.sound[complexity] = record
+        self._worth[record.tokens] = value
+        self.archive.threshold[complexity] = math.exp(
+            min(700.0, 2 / rows * (value - _LEAST_NATS * complexity))
+        )
+        self.archive.version += 1
+
+    def _bound(self, complexity: int) -> float:
+        holder = self.archive.sound.get(complexity)
+        return math.inf if holder is None else self._value(holder)
+
+    def _value(self, record: Record) -> float:
+        """Misfit and structure in nats: the part of a description length that is quick to tell."""
+        if record.tokens not in self._structure:
+            law = self.work.expression(record.tokens, record.constants)
+            self._structure[record.tokens] = structure(law)
+        return self.judge.rows / 2 * math.log(max(record.fvu, EXACT_FVU)) + self._structure[record.tokens]
+
+    def _calm(self, records: Sequence[Record]) -> list[bool]:
+        """Which laws do nothing that is wild at first sight."""
+        grounds = self.judge.grounds
+        if not len(grounds.ends):
+            return [True] * len(records)
+        tokens, constants = pack([self.work.expression(r.tokens, r.constants) for r in records])
+        programs = compile_programs(tokens, self.work.vocabulary)
+        with np.errstate(all="ignore"):
+            rows = evaluate(programs, constants, grounds.X)
+            within = evaluate(programs, constants, grounds.points)
+            return (~grounds.suspicious(rows, within)).tolist()
+
+    # -- polishing
+
     def best(self) -> None:
         """Polish the law that would be picked now, once."""
-        front = self.archive.front()
-        if not front:
-            return
-        record = front[self.favourite(front)]
-        if not record.tidy and record.tokens not in self.done:
+        record = self.favourite()
+        if record is not None and not record.tidy and record.tokens not in self.done:
             self.polish(record)
 
     def front(self) -> None:
-        """Polish what the front holds, the likeliest first, while there is time for it."""
+        """Polish what may be picked, the likeliest first, while there is time for it."""
         for _ in range(_LOOKS):
-            front = [r for r in self.archive.front() if not r.tidy and r.tokens not in self.done]
-            if not front:
+            self.look()
+            left = [r for r in self.archive.contenders() if not r.tidy and r.tokens not in self.done]
+            if not left:
                 return
-            worth = evidence(
-                np.array([r.fvu for r in front]), len(self.work.rows.response),
-                np.array([self.freedom(r) for r in front]), np.array([r.complexity for r in front]),
-            )  # fmt: skip
-            for k in np.argsort(worth, kind="stable")[:_AT_ONCE]:
+            order = np.argsort([v.nats for v in self.verdicts(left)], kind="stable")
+            for k in order[:_AT_ONCE]:
                 if self._late():
                     return
-                self.polish(front[k])
+                self.polish(left[k])
 
     def _late(self) -> bool:
         kept = 0.25 * self.clock.wrap_up + self.clock.closing(len(self.archive.records))

@@ -1,8 +1,10 @@
 """One law with its numbers, and the ways in which a search ends."""
 
+import math
 from dataclasses import dataclass
 
 from nbsr.expression import Expression
+from nbsr.judgement import SEVERE
 from nbsr.result.digits import fitted_constants
 
 ENDED = {
@@ -31,9 +33,16 @@ class Candidate:
     order: int  # how many distinct laws were seen before it; its number
     origin: str = ""  # what it was made of, in words
     pinned: bool = False  # the person wants it in sight
+    predictive: float = math.nan  # FVU of rows that are left out one at a time; of the few that may be picked
+    faults: tuple[str, ...] = ()  # keys of nbsr.judgement.FAULTS; of these, too
 
     def __str__(self) -> str:
         return str(self.expression)
+
+    @property
+    def severe(self) -> bool:
+        """Whether it does between the rows what no person would accept."""
+        return bool(SEVERE.intersection(self.faults))
 
     @property
     def n_constants(self) -> int:

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from nbsr import score as scoring
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary
+from nbsr.judgement import RULES, Judge, choose, worth_showing
 from nbsr.result import saved
 from nbsr.result.candidate import ENDED, Candidate
 from nbsr.result.digits import (
@@ -61,6 +62,7 @@ class Snapshot:
     pinned: tuple[Candidate, ...] = ()  # that the person wants in sight
     trace: Trace | None = None  # the record of the whole search, which goes on growing
     result: "Result | None" = None  # with the last snapshot
+    why: str = ""  # this law was picked, in a sentence
 
     @property
     def best(self) -> Candidate | None:
@@ -73,7 +75,7 @@ class Result:
 
     `candidates_seen` are all distinct laws it saw; there are none where it was ended before it saw any.
     `picked` is the position of the best of them; `ended` is a key of ENDED. `trace` is the record of the search: what
-    its methods did, and what the person did.
+    its methods did, and what the person did. `why` says in a sentence why this law was picked and not the next best.
     """
 
     table: Table
@@ -85,6 +87,7 @@ class Result:
     elapsed: float = 0.0
     notes: tuple[str, ...] = ()
     trace: Trace | None = None
+    why: str = ""
 
     # ---- what was found
 
@@ -97,14 +100,21 @@ class Result:
 
     @functools.cached_property
     def front_candidates(self) -> tuple[Candidate, ...]:
-        """The candidates of the front, shortest first; their positions are the rows of `front`."""
+        """The candidates of the front, shortest first; their positions are the rows of `front`.
+
+        It ends where longer laws no longer predict better, and holds none that has a pole or swings between the rows.
+        """
         seen = self.candidates_seen
-        fvu = np.array([c.fvu for c in seen], dtype=float)
-        complexity = np.array([c.complexity for c in seen], dtype=int)
-        rows = set(scoring.pareto_front(fvu, complexity).tolist())
-        if seen:
-            rows.add(self.picked)
-        return tuple(seen[i] for i in sorted(rows, key=lambda i: (complexity[i], -fvu[i])))
+        if not seen:
+            return ()
+        rows = set(
+            worth_showing(
+                np.array([c.complexity for c in seen], dtype=int), np.array([c.fvu for c in seen], dtype=float),
+                np.array([c.predictive for c in seen], dtype=float), np.array([c.severe for c in seen], dtype=bool),
+            )
+        )  # fmt: skip
+        rows.add(self.picked)
+        return tuple(seen[i] for i in sorted(rows, key=lambda i: (seen[i].complexity, -seen[i].fvu)))
 
     @property
     def front_picked(self) -> int:
@@ -113,7 +123,7 @@ class Result:
 
     @property
     def front(self) -> "pd.DataFrame":
-        """The laws that no other beats in both accuracy and length, shortest first; `pick` marks the best."""
+        """The laws that no shorter one beats on rows left out, shortest first; `pick` marks the best."""
         import pandas as pd
 
         best = self.best if self.candidates_seen else None
@@ -184,22 +194,32 @@ class Result:
         """This result with another law as its best: a row of the front, or a rule ("mdl", "pareto", ...)."""
         seen = self.candidates_seen
         if isinstance(pick, str):
-            if pick not in scoring.RULES:
-                raise UsageError(f"There is no rule {pick!r}; the rules are {', '.join(scoring.RULES)}.")
-            position = scoring.pick(
-                np.array([c.fvu for c in seen], dtype=float),
-                np.array([c.complexity for c in seen], dtype=int),
-                scoring.effective_rows(len(self.table), self.table.weights),
-                np.array([c.n_constants for c in seen], dtype=int),
-                pick,
-                self._parsimony,
-            )
+            position = self._by_rule(pick)
         else:
             chosen = self.candidate(pick)
             position = next((i for i, c in enumerate(seen) if c is chosen), -1)
             if position < 0:
                 raise UsageError("Only a law that this search saw can be its pick.")
         return dataclasses.replace(self, picked=position)
+
+    def _by_rule(self, rule: str) -> int:
+        seen, table = self.candidates_seen, self.table
+        if rule not in RULES:
+            raise UsageError(f"There is no rule {rule!r}; the rules are {', '.join(RULES)}.")
+        if rule == "judgement":
+            front = self.front_candidates
+            laws = [
+                c.expression.to(Vocabulary(table.names, c.expression.vocabulary.operators)) for c in front
+            ]
+            judge = Judge(table.X, table.y, table.weights)
+            verdicts = judge.verdicts(laws, [c.fvu for c in front], [True] * len(front))
+            chosen = front[choose(verdicts).picked]
+            return next(i for i, c in enumerate(seen) if c is chosen)
+        return scoring.pick(
+            np.array([c.fvu for c in seen], dtype=float), np.array([c.complexity for c in seen], dtype=int),
+            scoring.effective_rows(len(table), table.weights), np.array([c.n_constants for c in seen], dtype=int),
+            rule, self._parsimony,
+        )  # fmt: skip
 
     # ---- the law in other tongues
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, register
+from nbsr.judgement import FAULTS
 from nbsr.result.candidate import ENDED, Candidate
 from nbsr.table import Dropped, Table
 from nbsr.trace import Trace
@@ -27,7 +28,7 @@ from nbsr.trace import Trace
 if TYPE_CHECKING:
     from nbsr.result.core import Result
 
-FORMAT, VERSION = "nbsr result", 2
+FORMAT, VERSION = "nbsr result", 3
 
 
 class Fields(TypedDict):
@@ -42,6 +43,7 @@ class Fields(TypedDict):
     elapsed: float
     notes: tuple[str, ...]
     trace: Trace | None
+    why: str
 
 
 def write(result: "Result", path: Path) -> None:
@@ -88,6 +90,7 @@ def _to_json(result: "Result") -> dict[str, Any]:
         "seed": result.seed,
         "elapsed": result.elapsed,
         "notes": list(result.notes),
+        "why": result.why,
         "settings": _plain(result.settings),
         "picked": result.picked,
         "trace": None if result.trace is None else result.trace.to_json(),
@@ -116,6 +119,8 @@ def _to_json(result: "Result") -> dict[str, Any]:
                 "order": c.order,
                 "origin": c.origin,
                 "pinned": c.pinned,
+                "predictive": _plain(c.predictive),
+                "faults": list(c.faults),
             }
             for c in seen
         ],
@@ -241,6 +246,7 @@ def _from_json(told: Mapping[str, Any]) -> Fields:
         elapsed=float(told["elapsed"]),
         notes=tuple(told["notes"]),
         trace=None if told["trace"] is None else Trace.from_json(told["trace"]),
+        why=str(told["why"]),
     )
 
 
@@ -262,6 +268,8 @@ def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candi
         order=int(told["order"]),
         origin=str(told["origin"]),
         pinned=bool(told["pinned"]),
+        predictive=float(told["predictive"]),
+        faults=tuple(fault for fault in told["faults"] if fault in FAULTS),
     )
 
 

@@ -29,7 +29,7 @@ def as_text(result: "Result") -> str:
         lines.append(f"{mark:3}  {row:>3}  {complexity:>10}  {fvu:>9}  {score:>7}  {law}")
     if len(result.front_candidates) > SHOWN_LAWS:
         lines.append(f"     ... and {len(result.front_candidates) - SHOWN_LAWS} more in .front")
-    return "\n".join([*lines, "", result.ending, *result.notes])
+    return "\n".join([*lines, "", result.ending, *filter(None, [result.why]), *result.notes])
 
 
 def as_markdown(result: "Result") -> str:
@@ -122,7 +122,8 @@ def as_html(result: "Result") -> str:
         parts.append(f'<tr style="{style}">{"".join(cells)}</tr>')
     parts.append("</tbody></table>")
     hidden = len(result.front_candidates) - SHOWN_LAWS
-    notes = [*([f"{hidden} more laws in .front"] if hidden > 0 else []), result.ending, *result.notes[:10]]
+    more = f"{hidden} more laws in .front" if hidden > 0 else ""
+    notes = [*filter(None, [more, result.ending, result.why]), *result.notes[:10]]
     parts += [f'<div style="{_QUIET}">{_escaped(_shortened(note))}</div>' for note in notes]
     return (
         f'<div class="nbsr-result" style="color:var(--jp-content-font-color1,inherit)">{"".join(parts)}</div>'

@@ -13,6 +13,7 @@ EPS = float(np.finfo(float).eps)
 # An FVU below the first is rounding, whatever the expression; one above the second is not, however delicate it is.
 ROUNDING_FVU = 1e-27
 MOST_ROUNDING_FVU = 1e-10
+_LEAST_FREE = 1e-6  # of a row that a law passes through whatever it holds
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Fitted:
         rounding: the FVU that an error of one unit in the last place of each constant makes.
         errors: standard error of each constant: 0 where it was held, inf where the data do not determine it.
         digits: nats to which the data determine the free constants together, each relative to its own size.
+        predictive: the FVU of rows that are left out one at a time, by the linearised fit (PRESS: Allen,
+            Technometrics 16, 1974).
     """
 
     law: Expression
@@ -32,6 +35,7 @@ class Fitted:
     rounding: float
     errors: tuple[float, ...]
     digits: float
+    predictive: float = np.inf
 
 
 class Fitter:
@@ -136,30 +140,37 @@ class Fitter:
             return Fitted(law, np.inf, ROUNDING_FVU, (0.0,) * count, 0.0)
         own = slopes[k, :, :count]
         rounding = float(np.nansum((own * (constants[k, :count] * EPS)) ** 2)) / self.spread
-        errors, digits = self._precision(own, constants[k, :count], free[:count], float(misfit[k]), rounding)
+        errors, digits, leverage = self._precision(
+            own, constants[k, :count], free[:count], float(misfit[k]), rounding
+        )
         fvu = float(misfit[k]) / self.spread
+        left_out = residuals[k] / np.maximum(1 - leverage, _LEAST_FREE)
         floor = min(max(ROUNDING_FVU, 16 * rounding), MOST_ROUNDING_FVU)
-        return Fitted(law, fvu, floor, tuple(errors.tolist()), digits)
+        predictive = float(left_out @ left_out) / self.spread
+        return Fitted(law, fvu, floor, tuple(errors.tolist()), digits, predictive)
 
-    def _precision(self, slopes, constants, free, misfit: float, rounding: float) -> tuple[np.ndarray, float]:
-        """Standard errors, and digits known, from the singular values of the scaled derivatives."""
-        errors = np.zeros(len(free))
+    def _precision(
+        self, slopes, constants, free, misfit: float, rounding: float
+    ) -> tuple[np.ndarray, float, np.ndarray]:
+        """Standard errors, digits known, and leverage of the rows, by the singular values of the scaled derivatives."""
+        errors, leverage = np.zeros(len(free)), np.zeros(len(slopes))
         columns = np.flatnonzero(free)
         if not len(columns):
-            return errors, 0.0
+            return errors, 0.0, leverage
         used = slopes[:, columns]
         if not np.isfinite(used).all():
-            return errors, 0.0
+            return errors, 0.0, leverage
         unseen = ~used.any(axis=0)
         scale = lengths(used, axis=0)
-        _, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
+        sides, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
         lost = sizes < 1e-11 * sizes[0]
+        leverage = np.sum(sides[:, ~lost] ** 2, axis=1)
         variance = np.sum((directions[~lost] / sizes[~lost, None]) ** 2, axis=0)
         noise = max(misfit, rounding * self.spread, EPS**2 * self.spread) / max(1, self.rows - len(columns))
         undetermined = unseen | (np.abs(directions[lost]).max(axis=0, initial=0.0) > 1e-3)
         errors[columns] = np.where(undetermined, np.inf, np.sqrt(noise * variance) / scale)
         known = np.linalg.svd(used * np.abs(constants[columns]), compute_uv=False) / np.sqrt(noise)
-        return errors, float(np.sum(np.log(np.maximum(known, 1.0))))
+        return errors, float(np.sum(np.log(np.maximum(known, 1.0)))), leverage
 
 
 def lengths(columns: np.ndarray, axis: int) -> np.ndarray:

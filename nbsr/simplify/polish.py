@@ -19,7 +19,7 @@ from jaxtyping import Float
 from nbsr.expression import CONST, Expression, subtree_end
 from nbsr.simplify.canonical import canonical
 from nbsr.simplify.fit import Fitted, Fitter
-from nbsr.simplify.numbers import FREE_PRICE, simple_numbers
+from nbsr.simplify.numbers import FREE_PRICE, simple_numbers, whole_price
 from nbsr.simplify.shorten import simplify
 
 NATS_PER_NODE = 1.5
@@ -29,6 +29,10 @@ MOST_ROWS = 1000
 MOST_ROWS_AT_THE_END = 20_000
 # No constant moves by more than this many standard errors, however plain the number, if the data are noisy.
 MOST_ERRORS = 2.0
+# Within so many errors no other number may be as plain.
+_NEIGHBOURHOOD = 8.0
+# What it costs beside its price that a measured constant is 5/pi and not the number beside it.
+_ODD_PRICE = 3.0
 # Functions that are nearly straight lines over a short range, and so may hide one.
 _NEARLY_LINEAR = frozenset(
     "sin tan asin atan sinh tanh asinh atanh erf exp log sigmoid pow1_2 pow1_3 cos cosh inv".split()
@@ -289,7 +293,8 @@ class _Desk:
             )
             error = max(error, 5e-324)
             now = FREE_PRICE + math.log(max(1.0, min(abs(value) / error, 1e300)))
-            for number, price in simple_numbers(value, 5 * error)[:4]:
+            numbers = simple_numbers(value, 5 * error)[:4] if exact else _outstanding(value, error)
+            for number, price in numbers:
                 if (i, number) in refused:
                     continue
                 far = abs(number - value) / error
@@ -310,6 +315,20 @@ class _Desk:
         fitter = self.fitter_on(MOST_ROWS_AT_THE_END)
         held = [[bool(simple_numbers(c, 0.0)) for c in law.constants] for law in rungs]
         return [fitter.fit([law], [fixed], steps=4)[0].law for law, fixed in zip(rungs, held)]
+
+
+def _outstanding(value: float, error: float) -> list[tuple[float, float]]:
+    """The simple number that a measured constant may be: the plainest for several errors around, and by far.
+
+    Named numbers and odd fractions lie so close together that some are always near; they have to be met exactly.
+    """
+    around = simple_numbers(value, _NEIGHBOURHOOD * error)
+    if not around or not (len(around) == 1 or around[1][1] > around[0][1] + 1.0):
+        return []
+    number, price = around[0]
+    if price > whole_price(10) and not float(10 * number).is_integer():
+        price += _ODD_PRICE
+    return [(number, price)]
 
 
 def _exponents(law: Expression) -> set[int]:

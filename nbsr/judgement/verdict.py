@@ -1,0 +1,273 @@
+"""Which law to believe, and why: description length, behaviour between the rows, and rows left out.
+
+The description length of a law, in nats, is minus the logarithm of its posterior probability up to a constant of the
+table (Rissanen 1983; Bartlett, Desmond and Ferreira, IEEE Trans. Evol. Comp. 28, 2024):
+
+    rows/2 * ln(FVU * rows/(rows - k))     how well k fitted constants let it fit
+    + digits                               to which the data determine these constants
+    + structure                            how unlikely such a formula is before the data
+    + what a person would hold against it  a pole, a swing, a runaway where no row has looked
+
+Beyond that a law has to predict: where a shorter law does better on rows that are left out, that one is taken.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from nbsr.expression import Expression, exact_form
+from nbsr.judgement.conduct import FAULTS, SEVERE, Grounds
+from nbsr.judgement.structure import structure
+from nbsr.score import EXACT_FVU, ROUNDING_FVU, ROWS_CAP, effective_rows
+from nbsr.simplify import canonical
+from nbsr.simplify.fit import Fitter
+from nbsr.simplify.numbers import simple_numbers
+
+__all__ = ["Choice", "Judge", "Verdict", "choose", "worth_showing"]
+
+_CANCELLED = 5.0  # nats a constant may be larger than what it is there to tell
+_UNDETERMINED = 3.0  # nats for a constant that is smaller than its error
+_SEVERE_FACTOR = math.log(
+    100.0
+)  # a law with such a fault is believed where it is so many times more accurate
+_SEVERE_NATS, _SLIGHT_NATS = 10.0, 4.0
+_SURE = 10.0  # nats by which an exact law has to beat having no law
+_SHOWN = 0.97  # of it, from which on a longer law is on the front
+_BETTER = 0.9  # of the error on rows left out, from which on a shorter law is said to predict better
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said for and against one law.
+
+    Attributes:
+        law: the law.
+        fvu: on all rows.
+        predictive: FVU of rows left out one at a time.
+        nats: its description length; the smallest is the likeliest.
+        structure: the part of it that says how unlikely the formula is before the data.
+        constants: how many were fitted.
+        undetermined: how many of these are smaller than their errors.
+        faults: keys of FAULTS.
+        exact: whether it leaves nothing but rounding, on rows enough to say so.
+    """
+
+    law: Expression
+    fvu: float
+    predictive: float
+    nats: float
+    structure: float
+    constants: int
+    undetermined: int
+    faults: tuple[str, ...]
+    exact: bool
+
+    @property
+    def severe(self) -> bool:
+        """Whether it does what no person would accept between the rows."""
+        return bool(SEVERE.intersection(self.faults))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The law to believe.
+
+    Attributes:
+        picked: its position.
+        runner_up: that of the law that it was preferred to; -1 where that does not matter.
+        reason: what is to be said of the runner-up, as a relative clause; without one a sentence, or nothing.
+    """
+
+    picked: int
+    runner_up: int
+    reason: str
+
+    def told(self, runner_up: str) -> str:
+        """Why this law, in a sentence; the runner-up as text."""
+        return self.reason if self.runner_up < 0 else f"Runner-up: {runner_up}, {self.reason}."
+
+
+class Judge:
+    """Judges laws on one table.
+
+    Arguments:
+        X, y, weights: the rows; of more than a thousand an even choice is looked at.
+    """
+
+    def __init__(
+        self,
+        X: Float[np.ndarray, "rows columns"],
+        y: Float[np.ndarray, " rows"],
+        weights: Float[np.ndarray, " rows"] | None = None,
+    ):
+        self.rows = min(effective_rows(len(y), weights), ROWS_CAP)
+        if len(y) > ROWS_CAP:
+            used = np.linspace(0, len(y) - 1, ROWS_CAP).astype(int)
+            X, y, weights = X[used], y[used], None if weights is None else weights[used]
+        self.fitter = Fitter(X, y, weights)
+        self.grounds = Grounds.of(X, y)
+
+    def verdicts(
+        self, laws: Sequence[Expression], fvu: Sequence[float], tidy: Sequence[bool]
+    ) -> list[Verdict]:
+        """One for each law.
+
+        Arguments:
+            laws: with fitted constants.
+            fvu: of each, on all rows.
+            tidy: whether simple numbers in it were put there in place of fitted ones, and so are none.
+        """
+        if not laws:
+            return []
+        held = [
+            [t and exact_form(c) is not None for c in law.constants]
+            for law, t in zip(laws, tidy, strict=True)
+        ]
+        fits = self.fitter.fit(laws, held, steps=0)
+        out = []
+        for law, error, fixed, fit in zip(laws, fvu, held, fits, strict=True):
+            free = fixed.count(False)
+            errors = [(abs(c), e) for c, e, f in zip(law.constants, fit.errors, fixed, strict=True) if not f]
+            undetermined = sum(not e < c for c, e in errors)
+            length = structure(law)
+            nats = self.misfit(error, free) + self.digits(fit.digits, error, free) + length
+            nats += _UNDETERMINED * undetermined
+            nats += sum(_price(c) for c, f in zip(law.constants, fixed, strict=True) if f)
+            faults = self.grounds.faults(law)
+            gain = -nats
+            nats += self.held_against(faults)
+            exact = error < EXACT_FVU and self.rows - free >= 2 and gain > _SURE
+            predictive = max(fit.predictive, error) if self.rows - free > 1 else math.inf
+            out.append(Verdict(law, error, predictive, nats, length, free, undetermined, faults, exact))
+        return out
+
+    def misfit(self, fvu: float, free: int) -> float:
+        """Half of rows * ln(FVU), the noise estimated with as many degrees of freedom as are left."""
+        left = self.rows - free
+        if left <= 0 or not math.isfinite(fvu):
+            return math.inf
+        return self.rows / 2 * math.log(max(fvu, EXACT_FVU) * self.rows / left)
+
+    def digits(self, known: float, fvu: float, free: int) -> float:
+        """What the fitted constants cost, in nats.
+
+        As much as the rows tell of them, each relative to its own size; but an offset such as a year costs no more
+        than one beside the data would, unless it is so large that the law lives on cancellation.
+        """
+        told = free / 2 * math.log(self.rows / max(min(fvu, 1.0), EXACT_FVU)) if free else 0.0
+        if fvu < EXACT_FVU:
+            return told
+        return known if known <= told else told + max(0.0, known - told - _CANCELLED * free)
+
+    def held_against(self, faults: Sequence[str]) -> float:
+        """What faults cost, in nats: on a curve so much that hardly any accuracy makes up for a pole."""
+        cost = 0.0
+        for fault in faults:
+            if fault in SEVERE:
+                cost += _SEVERE_NATS + (self.rows / 2 * _SEVERE_FACTOR if self.grounds.curve else 0.0)
+            else:
+                cost += _SLIGHT_NATS
+        return cost
+
+
+def choose(verdicts: Sequence[Verdict]) -> Choice:
+    """The law to believe among these.
+
+    Raises ValueError where none has a finite description length.
+    """
+    nats = np.array([v.nats for v in verdicts])
+    if not np.isfinite(nats).any():
+        raise ValueError("No law has a finite description length, so there is none to pick.")
+    length = [v.law.complexity for v in verdicts]
+    order = sorted(range(len(verdicts)), key=lambda i: (nats[i], length[i], verdicts[i].fvu))
+    first = order[0]
+    if verdicts[first].exact:
+        exact = [i for i in order if verdicts[i].exact and verdicts[i].severe <= verdicts[first].severe]
+        picked = min(
+            exact, key=lambda i: (length[i], verdicts[i].constants, verdicts[i].structure, verdicts[i].fvu)
+        )
+        return Choice(picked, -1, "It is exact on every row, and no shorter law is.")
+    picked = first
+    while True:
+        better = [
+            i for i in order
+            if length[i] < length[picked] and verdicts[i].severe <= verdicts[picked].severe
+            and verdicts[i].predictive < _BETTER * verdicts[picked].predictive and math.isfinite(nats[i])
+        ]  # fmt: skip
+        if not better:
+            break
+        picked = better[0]
+    runner_up = first if first != picked else _runner_up(verdicts, order, picked)
+    return Choice(picked, runner_up, _clause(verdicts[picked], verdicts[runner_up]) if runner_up >= 0 else "")
+
+
+def worth_showing(
+    complexity: Int[np.ndarray, " laws"],
+    fvu: Float[np.ndarray, " laws"],
+    predictive: Float[np.ndarray, " laws"],
+    severe: Bool[np.ndarray, " laws"],
+) -> list[int]:
+    """The front that a person is shown, shortest first: a law is on it if it predicts better than all that are shorter.
+
+    Laws with a severe fault are not on it, unless there are no others.  What fits better and predicts no better, fits
+    the noise.  Where it is not known how laws predict (NaN), their fit decides.
+    """
+    usable = np.flatnonzero(np.isfinite(fvu) & ~severe)
+    if not len(usable):
+        usable = np.flatnonzero(np.isfinite(fvu))
+    known = np.isfinite(predictive[usable]).any()
+    usable = usable[np.isfinite(predictive[usable])] if known else usable
+    error = np.maximum(predictive if known else fvu, ROUNDING_FVU)
+    shown, least, fit = [], math.inf, math.inf
+    for i in sorted(usable.tolist(), key=lambda i: (complexity[i], fvu[i])):
+        if error[i] < (_SHOWN if known else 1.0) * least and max(fvu[i], ROUNDING_FVU) < fit:
+            shown.append(i)
+            least, fit = float(error[i]), max(float(fvu[i]), ROUNDING_FVU)
+    return shown
+
+
+def _runner_up(verdicts: Sequence[Verdict], order: Sequence[int], picked: int) -> int:
+    """The likeliest law of another form; -1 where there is none."""
+    form = canonical(verdicts[picked].law)
+    return next((i for i in order if i != picked and canonical(verdicts[i].law) != form), -1)
+
+
+def _clause(law: Verdict, other: Verdict) -> str:
+    """What is to be said of the runner-up beside the law that was taken, as a relative clause."""
+    length = other.law.complexity - law.law.complexity
+    how = "longer" if length > 0 else "shorter" if length < 0 else "as long"
+    times = law.fvu / other.fvu if other.fvu > 0 else math.inf
+    better = f"is {_times(times)} more accurate, but " if times > 1.05 else ""
+    new = [FAULTS[fault] for fault in other.faults if fault not in law.faults]
+    if new:
+        return f"which {better}{' and '.join(new)}"
+    if other.undetermined > law.undetermined:
+        return f"which {better}has constants that the data do not determine"
+    if times > 1 and law.predictive <= other.predictive:
+        return f"which is {how} and predicts rows that are left out no better"
+    if times > 1.05 and length > 0:
+        return f"which is {_times(times)} more accurate, less than its length has to earn"
+    if times > 1.05:
+        return f"which is {_times(times)} more accurate, but an unlikelier formula"
+    if times < 0.95:
+        return (
+            f"which is {how} and {_times(1 / times)} less accurate"
+            if times > 0
+            else f"which is {how} and not exact"
+        )
+    return f"which is as accurate, but {'longer' if length > 0 else 'an unlikelier formula'}"
+
+
+def _times(ratio: float) -> str:
+    return f"{100 * (ratio - 1):.0f} %" if ratio < 1.95 else f"{ratio:.3g} times"
+
+
+def _price(number: float) -> float:
+    """What it costs to say a simple number, beside that it is one."""
+    if number == 0:
+        return 0.7
+    offers = simple_numbers(number, 0.0)
+    return offers[0][1] if offers else 0.0
