@@ -41,6 +41,10 @@ def test_a_law_is_found_without_code(lab: Server, page: Page):
     page.keyboard.press("Tab")
     expect(cell).to_contain_text("--seconds 600 --method evolve -o law")
     assert not notebook.barriers(".nbsr-workbench")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    root.get_by_role("button", name="Copy", exact=True).first.click()
+    expect(root.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()") == cell.inner_text()
 
     root.get_by_role("button", name="Run", exact=True).click()
     view = root.locator(".nbsr[role=region]")

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+import anywidget
 import ipywidgets as ui
+import traitlets
 
 from ...operators import GROUPS, OPERATORS
 from .cell import word
@@ -28,6 +30,32 @@ def heading(text: str) -> ui.HTML:
     return ui.HTML(f'<h4 style="margin: 10px 0 2px; font-size: 1.05em">{escaped(text)}</h4>')
 
 
+class Copy(anywidget.AnyWidget):
+    """A button that puts a text into the clipboard, which only the page can do."""
+
+    _esm = """
+    function render({ model, el }) {
+      const button = document.createElement("button");
+      button.className = "jupyter-button widget-button lm-Widget";
+      button.style.margin = "2px";
+      const said = () => { button.textContent = "Copy"; };
+      button.addEventListener("click", async () => {
+        try {
+          await navigator.clipboard.writeText(model.get("text"));
+          button.textContent = "Copied";
+        } catch {
+          button.textContent = "Select it by hand: no clipboard here";
+        }
+        setTimeout(said, 2000);
+      });
+      said();
+      el.append(button);
+    }
+    export default { render };
+    """
+    text = traitlets.Unicode().tag(sync=True)
+
+
 class Inputs:
     """Which columns the law may depend on: a box to tick for each, its pictures and facts, some at a time.
 
@@ -45,15 +73,11 @@ class Inputs:
         self._apart = ("", "")  # the target and the weights: no inputs
         self._first, self._quiet = 0, False
         count = min(ROWS_AT_ONCE, max(len(columns) - 1, 1))
-        narrow, tick = (
-            FIT(width="auto", min_width="12em", max_width="20em", flex="0 1 14em"),
-            FIT(width="auto"),
-        )
+        narrow, tick = FIT(width="9.5em", flex="0 0 auto"), FIT(width="auto")
+        rest = FIT(flex="1 1 0", min_width="0")
         self.ticks = [ui.Checkbox(indent=False, layout=narrow) for _ in range(count)]
-        self._looks = [ui.HTML() for _ in range(count)]
-        row = FIT(
-            flex_flow="row wrap", align_items="center", border_bottom="1px solid rgba(128, 128, 128, 0.25)"
-        )
+        self._looks = [ui.HTML(layout=rest) for _ in range(count)]
+        row = FIT(align_items="center", border_bottom="1px solid rgba(128, 128, 128, 0.25)")
         self._rows = [ui.Box([*pair], layout=row) for pair in zip(self.ticks, self._looks)]
         self._names = [""] * count  # what each row shows
         self.filter = ui.Text(

@@ -32,8 +32,8 @@ from ..magic import PAUSE, RegressMagics, magics_of, workbench_of
 from ..task import Scope, Task, is_frame, read, read_name
 from .cell import Cell, formula, named, word
 from .columns import looked_at
-from .controls import FIT, Inputs, Operators, heading
-from .shared import CODE, MUTED, WRONG, escaped, plain, without_traceback
+from .controls import FIT, Copy, Inputs, Operators, heading
+from .shared import CODE, MUTED, WRONG, escaped, plain, whole, without_traceback
 
 if TYPE_CHECKING:
     from ...result import Result
@@ -127,7 +127,7 @@ class Workbench(ui.VBox):
         self._target_look, self._method_said = ui.HTML(), ui.HTML()
         self._verdict, self._cell, self._said = ui.HTML(), ui.HTML(), ui.HTML()
         self.run_button = ui.Button(description="Run", button_style="primary", tooltip="Run the cell above")
-        self._view = ui.VBox()
+        self._copy, self._view = Copy(), ui.VBox()
         super().__init__(self._laid_out(), layout=FIT(width="100%"))
         self.add_class("nbsr-workbench")
         self._listen()
@@ -206,7 +206,7 @@ class Workbench(ui.VBox):
         return [
             ui.Box(halves, layout=FIT(flex_flow="row wrap", width="100%")),
             heading("The same as a cell"), self._nameless, self._cell,
-            ui.Box([self.run_button, self._said], layout=row), self._view,
+            ui.Box([self.run_button, self._copy, self._said], layout=row), self._view,
         ]  # fmt: skip
 
     def __repr__(self) -> str:
@@ -326,7 +326,7 @@ class Workbench(ui.VBox):
         self._target_look.value = _beside(target.histogram(), escaped(target.facts))
         self._method_said.value = _faint(METHODS[str(self.method.value)])
         self._verdict.value = f'<div style="line-height: 1.3">{self._judged[2]}</div>'
-        self._cell.value = _block(self.text)
+        self._cell.value, self._copy.text = _block(self.text), whole(self.text)
         nameless = not list(self._names())
         if nameless != bool(self._nameless.children):
             note = ui.HTML(
