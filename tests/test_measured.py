@@ -231,6 +231,14 @@ def test_the_command_prints_a_line_a_table_and_the_counts(capsys):
     assert lines[-1].startswith("measured auto 1s: accepted ") and "believable" in lines[-1]
 
 
-def test_a_slip_is_a_sentence(capsys):
-    assert main(["bench", "measured", "--part", "all"]) == 2
-    assert "There is no part 'all'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "slip, complaint",
+    [
+        (["--part", "all"], "There is no part 'all'"),
+        (["--model", "nowhere"], "nowhere"),
+        (["--peer", "pysr"], "there is no peer 'pysr'"),
+    ],
+)
+def test_a_slip_is_a_sentence(slip, complaint, capsys):
+    assert main(["bench", "measured", *slip]) == 2
+    assert complaint in capsys.readouterr().err

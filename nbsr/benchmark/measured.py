@@ -23,6 +23,7 @@ rest is for reporting alone.
 
 import functools
 import importlib.resources
+import time
 import tomllib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +33,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from nbsr.benchmark.runner import Settings
+from nbsr.benchmark.peers import PEERS
+from nbsr.benchmark.runner import Settings, check, solver
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.expression import Expression, Vocabulary
 from nbsr.score import fvu
@@ -409,10 +411,6 @@ class Finding:
 
 def examine(measured: Measured, settings: Settings) -> Finding:
     """Search one table and judge the pick. A search that fails is a finding with an error, not an exception."""
-    import time
-
-    from nbsr.benchmark.peers import PEERS
-
     table = measured.table()
     start = time.perf_counter()
     try:
@@ -447,8 +445,6 @@ def _pick(table: Table, settings: Settings) -> Expression:
 
 
 def _peer_pick(table: Table, settings: Settings) -> Expression:
-    from nbsr.benchmark.runner import solver
-
     law, text, _ = solver(settings.method)(table.X, table.y, settings)
     if law is None:
         raise UsageError(f"The law of {settings.method} cannot be read: {text}")
@@ -470,6 +466,8 @@ def run(
         part, every, only: as in `choose`.
         jobs: processes that search at the same time, sharing the cores.
     """
+    if settings.method not in PEERS:
+        check(settings)
     chosen = choose(part, every, only)
     findings = []
     for finding in _examine_all(chosen, settings, jobs):

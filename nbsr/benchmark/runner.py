@@ -161,7 +161,7 @@ def run_suite(
     every: take each k-th problem; only: these ids alone; out: a JSON-lines file, to which outcomes are added
     and whose problems are not run again; jobs: processes that search at the same time, sharing the cores.
     """
-    _check(settings)
+    check(settings)
     problems, defects = choose(settings.suite, every, only)
     for id, reason in defects.items():
         report(f"{id:<14} left out: {reason}")
@@ -183,7 +183,7 @@ def run_suite(
     return outcomes
 
 
-def _check(settings: Settings) -> None:
+def check(settings: Settings) -> None:
     """Raises UsageError for a model that is not there, which a search would do without."""
     from nbsr.engine import NEED_NETWORK, check_network
     from nbsr.models import find
