@@ -142,3 +142,29 @@ def test_a_stop_ends_the_cell_and_the_next_one_runs(server: Server, page: Page):
     bench.press("Stop")
     expect(notebook.output(2)).to_contain_text("stopped True", timeout=PATIENCE)
     expect(notebook.output(1).locator(".nbsr[data-nbsr=stopped]").first).to_be_visible()
+
+
+def test_two_searches_at_once_are_found_again_when_the_page_is_reloaded(lab: Server, page: Page):
+    first = SEARCH.replace("-o law", "--background -o one")
+    second = SEARCH.replace("-o law", "--background -o two")
+    lab.write("reload.ipynb", [SETUP, first, second])
+    notebook = Notebook(page, lab, "reload.ipynb")
+    notebook.run_all()
+
+    def bench(cell: int) -> Workbench:
+        page.locator(".jp-Notebook .jp-Cell").nth(cell).scroll_into_view_if_needed()
+        found = Workbench(notebook, cell)
+        found.root.scroll_into_view_if_needed()  # what is out of sight is not drawn
+        expect(found.root.locator(".nbsr-formula math").first).to_be_visible()
+        return found
+
+    for cell in (1, 2):
+        bench(cell)
+    notebook.save()
+    page.reload()
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    bench(1).press("Stop")
+    bench(1).says("Stopped")
+    bench(2).says("Searching")
+    bench(2).press("Stop")
+    bench(2).says("Stopped")
