@@ -1,7 +1,7 @@
 /** The search tree: its picture, its list and its table, and beside them the node that is looked at. */
 
 import type { Changed, MakeView } from "../core/context";
-import { count, digits, plural } from "../core/format";
+import { count, digits, isOver, plural } from "../core/format";
 import { Expansion, lattice, ROOTS, shownPart, tidy, type Placed } from "../core/layout";
 import { TreeStore } from "../core/treestore";
 import { DROPPED } from "../core/types";
@@ -17,6 +17,8 @@ const BUDGETS = [60, 300, 1000, 10_000];
 const LATTICE_LIMIT = 100_000; // a beam with more nodes is shown in part, as a tree
 const TABLE_ROWS = 200;
 const MATCHES = 500;
+const AWAITED = "The tree appears with the first beginnings that the search tries; only tree search and beam search have one.";
+const TREELESS = "There is no tree: only tree search and beam search grow one, the other methods write whole laws.";
 
 export const treeView: MakeView = (host, context) => {
   const { store } = context;
@@ -44,7 +46,7 @@ export const treeView: MakeView = (host, context) => {
   const more = h("p.nbsr-faint.nbsr-tree-more");
   const stage = h("div.nbsr-tree-stage");
   const tip = h("div.nbsr-tree-tip", { hidden: true, "aria-hidden": "true" });
-  const empty = nothing("The tree appears with the first beginnings that the search tries.");
+  const empty = nothing(AWAITED);
   const legend = legendOf();
   frame.picture.append(empty, stage, more, legend);
   const main = h("div.nbsr-tree-main", {}, frame.picture, frame.table);
@@ -232,6 +234,7 @@ export const treeView: MakeView = (host, context) => {
     const size = tree.sizes[tab] ?? 0;
     const dropped = size ? tree.inState(tab, DROPPED) : 0;
     empty.hidden = size > 0;
+    say(empty, store.run && isOver(store.run.status) ? TREELESS : AWAITED);
     stage.hidden = legend.hidden = more.hidden = size === 0;
     stale.hidden = dropped === 0;
     if (dropped) say(stale, `Edited: ${plural(dropped, "node")} of this tree ${dropped === 1 ? "holds" : "hold"} what a rule forbids now. ${dropped === 1 ? "It stays" : "They stay"} here crossed out, and the search has left ${dropped === 1 ? "it" : "them"}.`);
