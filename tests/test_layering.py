@@ -48,7 +48,8 @@ ALLOWED = {
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "judgement", "table", "trace"},
     # the doors of a result to its views: explore() and to_html()
     "result.core": {
-        "result", "expression", "score", "judgement", "table", "trace", "notebook.sources", "notebook.views", "notebook.page",
+        "result", "expression", "score", "judgement", "table", "trace",
+        "notebook.sources", "notebook.views", "notebook.page",
     },
     "datasets": {"table"},
     "network": {"expression", "generate.base", "model", "models"},

@@ -74,6 +74,7 @@ class Archive:
         if fvu < self.threshold.get(record.complexity, math.inf):
             self.fresh.append(record)
         holder = self.best.get(record.complexity)
+        self.version += tidy
         if (
             holder is None
             or fvu < holder.fvu

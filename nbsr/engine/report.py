@@ -130,6 +130,7 @@ class Report:
         sampled = self.work.sampled
         if sampled:
             self.refit_front()
+        self.tidying.look()
         records, choice = self.tidying.choice()
         errors = self.standard_errors(records)
         on_front = {id(r): e for r, e in zip(records, errors, strict=True)}

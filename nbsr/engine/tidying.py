@@ -11,7 +11,7 @@ from nbsr.engine.settings import Settings
 from nbsr.engine.work import Work
 from nbsr.evaluate import compile_programs, evaluate
 from nbsr.expression import exact_form, pack
-from nbsr.judgement import Choice, Judge, Verdict, choose, structure
+from nbsr.judgement import SEVERE, Choice, Judge, Verdict, choose, structure
 from nbsr.score import EXACT_FVU, pick
 from nbsr.simplify import polish
 
@@ -20,7 +20,8 @@ __all__ = ["Tidying"]
 _AT_ONCE = 8  # laws of the front that are polished between two looks at it
 _LOOKS = 3
 _LEAST_NATS = 1.2  # of structure for each node of a formula
-_TRIES = 4  # laws of one complexity that are looked at closely in one look
+_EVERY = 4  # batches between two looks at what came
+_TRIES = 3  # laws of one complexity that are looked at closely in one look
 
 Key = tuple[tuple[int, ...], tuple[float, ...], bool]
 
@@ -39,6 +40,7 @@ class Tidying:
         self._known: dict[Key, Verdict] = {}
         self._worth: dict[tuple[int, ...], float] = {}
         self._structure: dict[tuple[int, ...], float] = {}
+        self._batches = 0
         self._looked: tuple[int, int] = (-1, -1)
         self._choice: tuple[list[Record], Choice] = ([], Choice(0, -1, ""))
 
@@ -63,7 +65,6 @@ class Tidying:
 
     def choice(self) -> tuple[list[Record], Choice]:
         """The contenders, and which of them the rule picks."""
-        self.look()
         now = (self.archive.version, len(self.archive.records))
         if self._looked[0] != now[0]:
             contenders = self.archive.contenders()
@@ -125,7 +126,8 @@ class Tidying:
             if not quiet or value >= self._bound(complexity) or tries.get(complexity, 0) >= _TRIES:
                 continue
             tries[complexity] = tries.get(complexity, 0) + 1
-            if not self.verdicts([record])[0].severe:
+            law = self.work.expression(record.tokens, record.constants)
+            if not SEVERE.intersection(self.judge.grounds.faults(law)):
                 self._keep(record, value)
 
     def _keep(self, record: Record, value: float) -> None:
@@ -164,6 +166,9 @@ class Tidying:
 
     def best(self) -> None:
         """Polish the law that would be picked now, once."""
+        self._batches += 1
+        if self._batches % _EVERY == 0:
+            self.look()
         record = self.favourite()
         if record is not None and not record.tidy and record.tokens not in self.done:
             self.polish(record)

@@ -11,7 +11,7 @@ from nbsr.textbook import Law, laws
 
 __all__ = ["textbook"]
 
-_MOST = 512  # laws with columns put in
+_MOST = 320  # laws with columns put in
 _BATCH = 128
 _RESTARTS, _STEPS = 8, 40
 
@@ -33,9 +33,10 @@ def textbook(task: Task) -> Method:
         ways = math.perm(len(columns), len(own.variables))
         if not 0 < ways <= _MOST - len(found):
             continue
-        operators = {t: vocabulary.operator_ids.get(own.name(t)) for t in law.tokens if own.is_operator(t)}
-        if None in operators.values():
+        needed = {t: own.name(t) for t in law.tokens if own.is_operator(t)}
+        if not vocabulary.operator_ids.keys() >= set(needed.values()):
             continue
+        operators = {t: vocabulary.operator_ids[name] for t, name in needed.items()}
         for chosen in itertools.permutations(columns, len(own.variables)):
             place = {own.variable(i): token for i, token in enumerate(chosen)}
             tokens = tuple(t if t == CONST else place[t] if t in place else operators[t] for t in law.tokens)

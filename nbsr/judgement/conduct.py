@@ -8,6 +8,7 @@ but a person would; so the law is looked at on segments between neighbouring row
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,16 +21,19 @@ FAULTS = {
     "pole": "has a pole or a jump between neighbouring rows",
     "swing": "swings between neighbouring rows",
     "beyond": "leaves every reasonable range just beyond the rows",
+    "sign": "changes its sign just beyond the rows, where the target never does",
 }
 
 SEVERE = frozenset({"pole", "swing"})  # what no person accepts
 
 _MOST_SEGMENTS = 240
 _MOST_INSIDE = 9  # points within a segment
+_FEW_SEGMENTS, _FEW_INSIDE = 120, 4  # where rows are not in one line
 _POINTS = 1200  # in all, about
 _MARGIN = 0.1  # of the range, beyond the rows
 _SWING = 2.0  # times what the bend of the law over the rows lets expect: half of it is a period of two rows
 _VISIBLE = 0.02  # of the spread of the target; smaller swings are let be
+_NEAR_ZERO = 0.2  # of a column's largest value: from there it is not far to zero
 _RUNAWAY = 2.0  # times the range of the target, beyond it
 
 
@@ -56,9 +60,9 @@ class Grounds:
         varied = np.ptp(X, axis=0) > 0 if len(X) else np.zeros(X.shape[1], bool)
         curve = int(varied.sum()) == 1
         ends = _along(X[:, varied][:, 0], y) if curve else _nearest(X[:, varied])
-        if len(ends) > _MOST_SEGMENTS and not curve:
-            ends = ends[np.linspace(0, len(ends) - 1, _MOST_SEGMENTS).astype(int)]
-        count = int(np.clip(_POINTS // max(1, len(ends)), 1, _MOST_INSIDE))
+        if not curve and len(ends) > _FEW_SEGMENTS:
+            ends = ends[np.linspace(0, len(ends) - 1, _FEW_SEGMENTS).astype(int)]
+        count = int(np.clip(_POINTS // max(1, len(ends)), 1, _MOST_INSIDE if curve else _FEW_INSIDE))
         # uneven, so that a period which divides the spacing is seen as well
         share = (np.arange(1, count + 1) - 0.31) / (count + 0.47)
         a, b = X[ends[:, 0]], X[ends[:, 1]]
@@ -70,23 +74,40 @@ class Grounds:
         if not len(self.ends):
             return ()
         with np.errstate(all="ignore"):
+            seen = self._seen(law)
+            parts = [(kind, self._seen(part)) for kind, part in _delicate(law)]
             found = []
-            values = law.predict(self.X)
-            within = law.predict(self.points).reshape(self.inside.shape[:2])
-            if not np.isfinite(within).all() or self._jumps(values, within) or self._pole(law):
+            turned = self._turned(parts)
+            if not np.isfinite(seen.within).all() or self._jumps(seen, turned) or not self._shows(turned):
                 found.append("pole")
-            elif self._swings(values, within):
+            elif self._swings(seen, turned):
                 found.append("swing")
-            if self._runs_away(law):
+            if self._runs_away(seen, parts):
                 found.append("beyond")
+            if self._changes_sign(seen):
+                found.append("sign")
             return tuple(found)
+
+    def _seen(self, law: Expression) -> "_Seen":
+        """The values of a law, or of a part of it, at all places."""
+        sizes = np.cumsum([len(self.X), len(self.points), self.outside.size // self.X.shape[1]])
+        rows, within, outside, inward = np.split(law.predict(self._everywhere), sizes)
+        return _Seen(
+            rows, within.reshape(self.inside.shape[:2]), outside.reshape(self.outside.shape[:2]), inward
+        )
+
+    @cached_property
+    def _everywhere(self) -> Float[np.ndarray, "places columns"]:
+        return np.concatenate(
+            [self.X, self.points, self.outside.reshape(-1, self.X.shape[1]), self._inward()]
+        )
 
     def suspicious(self, values: Float[np.ndarray, "laws rows"], within: Float[np.ndarray, "laws points"]):
         """Which laws of a batch are not worth a closer look, by their values on the rows and on `points`."""
         shape = (len(values), *self.inside.shape[:2])
         bad = ~np.isfinite(within).all(axis=1)
         return bad | np.array(
-            [self._swings(v, w) for v, w in zip(values, within.reshape(shape), strict=True)]
+            [self._swings(_Seen(v, w)) for v, w in zip(values, within.reshape(shape), strict=True)]
         )
 
     @cached_property
@@ -94,73 +115,96 @@ class Grounds:
         """All points within the segments."""
         return self.inside.reshape(-1, self.inside.shape[2])
 
-    def _pole(self, law: Expression) -> bool:
-        """Whether a denominator, or a tangent's cosine, changes its sign on segments that show nothing of it."""
+    def _turned(self, parts: "Sequence[tuple[str, _Seen]]") -> Bool[np.ndarray, " segments"]:
+        """The segments on which a denominator, or a tangent's cosine, changes its sign."""
         turned = np.zeros(len(self.ends), bool)
-        for kind, part in _delicate(law):
-            rows = part.predict(self.X)[self.ends]
-            within = part.predict(self.points).reshape(self.inside.shape[:2])
-            turned |= _turns(kind, np.concatenate([rows[:, :1], within, rows[:, 1:]], axis=1))
-        if not turned.any():
-            return False
-        far = np.abs(self.y - np.median(self.y))
-        shown = (far[self.ends[turned]] >= np.quantile(far, 0.75)).all(axis=1)
-        return bool(shown.mean() < (1.0 if self.curve else 0.5))
+        for kind, seen in parts:
+            ends = seen.rows[self.ends]
+            turned |= _turns(kind, np.concatenate([ends[:, :1], seen.within, ends[:, 1:]], axis=1))
+        return turned
 
-    def _jumps(
-        self, values: Float[np.ndarray, " rows"], within: Float[np.ndarray, "segments points"]
-    ) -> bool:
+    def _shows(self, turned: Bool[np.ndarray, " segments"]) -> bool:
+        """Whether the rows show the poles: at both ends the target is far off, to opposite sides."""
+        if not turned.any():
+            return True
+        off = self.y - np.median(self.y)
+        ends = off[self.ends[turned]]
+        far = (np.abs(ends) >= np.quantile(np.abs(off), 0.75)).all(axis=1) & (ends.prod(axis=1) < 0)
+        return bool(far.mean() >= (1.0 if self.curve else 0.5))
+
+    def _jumps(self, seen: "_Seen", turned: Bool[np.ndarray, " segments"]) -> bool:
         """Whether nearly all of a large difference between two rows arises at one place between them."""
-        if not self.curve or within.shape[1] < 5:
+        if not self.curve or seen.within.shape[1] < 5:
             return False
-        f = values[self.ends]
-        steps = np.abs(np.diff(np.concatenate([f[:, :1], within, f[:, 1:]], axis=1), axis=1))
-        large = np.abs(f[:, 1] - f[:, 0]) > 0.1 * np.ptp(self.y)
+        f = seen.rows[self.ends]
+        steps = np.abs(np.diff(np.concatenate([f[:, :1], seen.within, f[:, 1:]], axis=1), axis=1))
+        large = ~turned & (np.abs(f[:, 1] - f[:, 0]) > 0.1 * np.ptp(self.y))
         return bool((large & (steps.max(axis=1) > 0.9 * steps.sum(axis=1))).any())
 
-    def _swings(
-        self, values: Float[np.ndarray, " rows"], within: Float[np.ndarray, "segments points"]
-    ) -> bool:
+    def _swings(self, seen: "_Seen", turned: Bool[np.ndarray, " segments"] | None = None) -> bool:
         """Whether the law does more between the rows than its bend over the rows lets expect."""
-        f = values[self.ends]
+        f, within = seen.rows[self.ends], seen.within
         out = np.maximum(within - f.max(axis=1)[:, None], f.min(axis=1)[:, None] - within).max(axis=1)
         out = np.maximum(out, 0.0)
+        if turned is not None:
+            out[turned] = 0.0
         spread = float(np.std(self.y)) or 1.0
-        seen = float(np.sqrt(np.mean(out**2)))
-        if not seen > _VISIBLE * spread:
+        size = float(np.sqrt(np.mean(out**2)))
+        if not size > _VISIBLE * spread:
             return False
         if not self.curve:  # rows lie far apart in many columns; only what is far outside counts
             return bool(np.quantile(out, 0.9) > 3 * np.ptp(self.y))
-        step = np.diff(self._abscissa(), axis=1)[:, 0]
+        step = np.diff(self._abscissa, axis=1)[:, 0]
         slope = np.diff(f, axis=1)[:, 0] / step
         if len(slope) < 2:
-            return seen > spread
+            return size > spread
         bend = np.abs(np.diff(slope)) / (0.5 * (step[1:] + step[:-1]))
         bend = np.maximum(np.r_[bend[:1], bend], np.r_[bend, bend[-1:]])
         expected = bend * step**2 / 8
-        return bool(seen > _SWING * np.sqrt(np.mean(expected**2)))
+        return bool(size > _SWING * np.sqrt(np.mean(expected**2)))
 
+    @cached_property
     def _abscissa(self) -> Float[np.ndarray, "segments 2"]:
         column = int(np.argmax(np.ptp(self.X, axis=0) > 0))
         return self.X[self.ends, column]
 
-    def _runs_away(self, law: Expression) -> bool:
+    def _runs_away(self, seen: "_Seen", parts: "Sequence[tuple[str, _Seen]]") -> bool:
         """Whether the law ends, has a pole or is far off just beyond the rows."""
-        if not len(self.edges):
-            return False
-        shape, points = self.outside.shape[:2], self.outside.reshape(-1, self.outside.shape[2])
-        values = law.predict(points)
         low, high = float(self.y.min()), float(self.y.max())
         room = _RUNAWAY * (high - low)
+        values = seen.outside
         if (~np.isfinite(values) | (values > high + room) | (values < low - room)).any():
             return True
-        for kind, part in _delicate(law):
-            path = np.concatenate(
-                [part.predict(self.X[self.edges])[:, None], part.predict(points).reshape(shape)], 1
-            )
-            if _turns(kind, path).any():
-                return True
-        return False
+        paths = (
+            (kind, np.concatenate([p.rows[self.edges][:, None], p.outside], axis=1)) for kind, p in parts
+        )
+        return any(_turns(kind, path).any() for kind, path in paths)
+
+    def _changes_sign(self, seen: "_Seen") -> bool:
+        """Whether the law has another sign beyond the rows, or towards zero, than every row's target has."""
+        sign = np.sign(self.y[0])
+        if sign == 0 or not (np.sign(self.y) == sign).all():
+            return False
+        return bool((seen.outside * sign < 0).any() or (seen.inward * sign < 0).any())
+
+    def _inward(self) -> Float[np.ndarray, "points columns"]:
+        """From the row next to zero of each positive column towards zero, where that is not far."""
+        out = np.empty((0, self.X.shape[1]))
+        for column, x in enumerate(self.X.T):
+            if 0 < x.min() <= _NEAR_ZERO * x.max():
+                points = np.repeat(self.X[[int(x.argmin())]], 3, axis=0)
+                points[:, column] *= [0.7, 0.4, 0.1]
+                out = np.concatenate([out, points])
+        return out
+
+
+class _Seen(NamedTuple):
+    """The values of a law at the places where it is looked at."""
+
+    rows: Float[np.ndarray, " rows"]
+    within: Float[np.ndarray, "segments points"]
+    outside: Float[np.ndarray, "edges steps"] = np.empty((0, 0))
+    inward: Float[np.ndarray, " points"] = np.empty(0)
 
 
 def _turns(kind: str, path: Float[np.ndarray, "segments points"]) -> Bool[np.ndarray, " segments"]:

@@ -36,6 +36,7 @@ _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
 _TEXTBOOK = 1.5  # nats for being a textbook's law at all
 _SIMPLER = 0.3  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
+_UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
 _DRESSED = 1.0  # for a factor, and for an offset
 _MOST_COLUMNS = 4
 _OWN = 4.0  # nats of an operator that a person has registered
@@ -47,12 +48,16 @@ def structure(law: Expression, columns: int | None = None) -> float:
     A law that a textbook holds, whatever its constants and with a factor and an offset of its own or without, is one of
     a few hundred; any other is made of its nodes.
 
+    A measured quantity has a unit, which a constant of its law carries; so a law that none scales is less likely.
+
     Arguments:
         law: an expression; of its constants only counts whether they are whole numbers.
         columns: from how many a column is chosen; by default those of the law's vocabulary.
     """
     made = assembled(law, columns)
     used = law.variables
+    if len(used) == 1 and not _scaled(law):
+        made += _UNSCALED
     if not 0 < len(used) <= _MOST_COLUMNS:
         return made
     own = Vocabulary(tuple(f"v{i}" for i in range(len(used))), law.vocabulary.operators)
@@ -74,6 +79,14 @@ def assembled(law: Expression, columns: int | None = None) -> float:
         of = costs.get(context, costs[TOP])  # an operator of the person's own encloses like nothing
         total += of.get(kind, _OWN) + (price if kind == COLUMN else 0.0)
     return total
+
+
+def _scaled(law: Expression) -> bool:
+    """Whether a factor in front of the law is one that its constants could carry."""
+    times = law.vocabulary.operator_ids.get("*")
+    if times is None:
+        return True
+    return _form(law.tokens, law.vocabulary) == _form((times, CONST, *law.tokens), law.vocabulary)
 
 
 def _form(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:

@@ -3,12 +3,11 @@
 The description length of a law, in nats, is minus the logarithm of its posterior probability up to a constant of the
 table (Rissanen 1983; Bartlett, Desmond and Ferreira, IEEE Trans. Evol. Comp. 28, 2024):
 
-    rows/2 * ln(FVU * rows/(rows - k))     how well k fitted constants let it fit
+    rows/2 * ln(FVU)                       how well it fits, on rows left out if it is worse there, for k constants
+                                           at least rows/(rows - k) worse
     + digits                               to which the data determine these constants
     + structure                            how unlikely such a formula is before the data
     + what a person would hold against it  a pole, a swing, a runaway where no row has looked
-
-Beyond that a law has to predict: where a shorter law does better on rows that are left out, that one is taken.
 """
 
 import math
@@ -33,10 +32,10 @@ _UNDETERMINED = 3.0  # nats for a constant that is smaller than its error
 _SEVERE_FACTOR = math.log(
     100.0
 )  # a law with such a fault is believed where it is so many times more accurate
-_SEVERE_NATS, _SLIGHT_NATS = 10.0, 4.0
+_SEVERE_NATS, _SLIGHT_NATS = 10.0, {"beyond": 4.0, "sign": 2.5}
 _SURE = 10.0  # nats by which an exact law has to beat having no law
-_SHOWN = 0.97  # of it, from which on a longer law is on the front
-_BETTER = 0.9  # of the error on rows left out, from which on a shorter law is said to predict better
+_MOST_SURPRISING = 100.0  # times the error of a row that is left out may count, of that expected
+_SHOWN = 0.97  # of the error on rows left out, from which on a longer law is on the front
 
 
 @dataclass(frozen=True)
@@ -133,23 +132,24 @@ class Judge:
             errors = [(abs(c), e) for c, e, f in zip(law.constants, fit.errors, fixed, strict=True) if not f]
             undetermined = sum(not e < c for c, e in errors)
             length = structure(law)
-            nats = self.misfit(error, free) + self.digits(fit.digits, error, free) + length
+            predictive = max(fit.predictive, error) if self.rows - free > 1 else math.inf
+            nats = self.misfit(error, predictive, free) + self.digits(fit.digits, error, free) + length
             nats += _UNDETERMINED * undetermined
             nats += sum(_price(c) for c, f in zip(law.constants, fixed, strict=True) if f)
             faults = self.grounds.faults(law)
             gain = -nats
             nats += self.held_against(faults)
             exact = error < EXACT_FVU and self.rows - free >= 2 and gain > _SURE
-            predictive = max(fit.predictive, error) if self.rows - free > 1 else math.inf
             out.append(Verdict(law, error, predictive, nats, length, free, undetermined, faults, exact))
         return out
 
-    def misfit(self, fvu: float, free: int) -> float:
-        """Half of rows * ln(FVU), the noise estimated with as many degrees of freedom as are left."""
+    def misfit(self, fvu: float, predictive: float, free: int) -> float:
+        """Half of rows * ln(FVU), as it is to be expected of further rows."""
         left = self.rows - free
         if left <= 0 or not math.isfinite(fvu):
             return math.inf
-        return self.rows / 2 * math.log(max(fvu, EXACT_FVU) * self.rows / left)
+        expected = max(fvu, EXACT_FVU) * self.rows / left
+        return self.rows / 2 * math.log(max(expected, min(predictive, _MOST_SURPRISING * expected)))
 
     def digits(self, known: float, fvu: float, free: int) -> float:
         """What the fitted constants cost, in nats.
@@ -169,7 +169,7 @@ class Judge:
             if fault in SEVERE:
                 cost += _SEVERE_NATS + (self.rows / 2 * _SEVERE_FACTOR if self.grounds.curve else 0.0)
             else:
-                cost += _SLIGHT_NATS
+                cost += _SLIGHT_NATS[fault]
         return cost
 
 
@@ -191,16 +191,8 @@ def choose(verdicts: Sequence[Verdict]) -> Choice:
         )
         return Choice(picked, -1, "It is exact on every row, and no shorter law is.")
     picked = first
-    while True:
-        better = [
-            i for i in order
-            if length[i] < length[picked] and verdicts[i].severe <= verdicts[picked].severe
-            and verdicts[i].predictive < _BETTER * verdicts[picked].predictive and math.isfinite(nats[i])
-        ]  # fmt: skip
-        if not better:
-            break
-        picked = better[0]
-    runner_up = first if first != picked else _runner_up(verdicts, order, picked)
+    runner_up = _runner_up(verdicts, order, picked)
+    picked = _shortest_spelling(verdicts, picked)
     return Choice(picked, runner_up, _clause(verdicts[picked], verdicts[runner_up]) if runner_up >= 0 else "")
 
 
@@ -227,6 +219,18 @@ def worth_showing(
             shown.append(i)
             least, fit = float(error[i]), max(float(fvu[i]), ROUNDING_FVU)
     return shown
+
+
+def _shortest_spelling(verdicts: Sequence[Verdict], picked: int) -> int:
+    """The shortest of the laws that are of one form with this one and as accurate."""
+    chosen = verdicts[picked]
+    form = canonical(chosen.law)
+    same = [
+        i
+        for i, v in enumerate(verdicts)
+        if v.fvu <= 1.001 * chosen.fvu and v.severe <= chosen.severe and canonical(v.law) == form
+    ]
+    return min(same, key=lambda i: (verdicts[i].law.complexity, verdicts[i].nats), default=picked)
 
 
 def _runner_up(verdicts: Sequence[Verdict], order: Sequence[int], picked: int) -> int:

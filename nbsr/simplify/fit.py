@@ -162,7 +162,11 @@ class Fitter:
             return errors, 0.0, leverage
         unseen = ~used.any(axis=0)
         scale = lengths(used, axis=0)
-        sides, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
+        try:
+            sides, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
+        except np.linalg.LinAlgError:  # derivatives over hundreds of decades
+            errors[columns] = np.inf
+            return errors, 0.0, leverage
         lost = sizes < 1e-11 * sizes[0]
         leverage = np.sum(sides[:, ~lost] ** 2, axis=1)
         variance = np.sum((directions[~lost] / sizes[~lost, None]) ** 2, axis=0)

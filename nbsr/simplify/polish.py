@@ -293,7 +293,9 @@ class _Desk:
             )
             error = max(error, 5e-324)
             now = FREE_PRICE + math.log(max(1.0, min(abs(value) / error, 1e300)))
-            numbers = simple_numbers(value, 5 * error)[:4] if exact else _outstanding(value, error)
+            numbers = (
+                simple_numbers(value, 5 * error)[:4] if exact else _outstanding(value, error, i in exponents)
+            )
             for number, price in numbers:
                 if (i, number) in refused:
                     continue
@@ -317,15 +319,18 @@ class _Desk:
         return [fitter.fit([law], [fixed], steps=4)[0].law for law, fixed in zip(rungs, held)]
 
 
-def _outstanding(value: float, error: float) -> list[tuple[float, float]]:
+def _outstanding(value: float, error: float, exponent: bool) -> list[tuple[float, float]]:
     """The simple number that a measured constant may be: the plainest for several errors around, and by far.
 
     Named numbers and odd fractions lie so close together that some are always near; they have to be met exactly.
+    No measured exponent is a multiple of pi.
     """
     around = simple_numbers(value, _NEIGHBOURHOOD * error)
     if not around or not (len(around) == 1 or around[1][1] > around[0][1] + 1.0):
         return []
     number, price = around[0]
+    if exponent and not float(60 * number).is_integer():
+        return []
     if price > whole_price(10) and not float(10 * number).is_integer():
         price += _ODD_PRICE
     return [(number, price)]

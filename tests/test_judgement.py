@@ -1,0 +1,266 @@
+"""Which law to believe: how likely a form is, what a law does between the rows, and what is picked of measured rows."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbsr import UsageError, regress
+from nbsr.benchmark.problems import load_suite, suites
+from nbsr.expression import Expression, Vocabulary
+from nbsr.judgement import FAULTS, RULES, SEVERE, Choice, Grounds, Judge, choose, structure, worth_showing
+from nbsr.judgement.structure import assembled
+from nbsr.prior import HeldOut
+from nbsr.simplify import polish
+from nbsr.textbook import laws
+
+X = Vocabulary(("x",))
+
+
+def law(text: str, vocabulary: Vocabulary = X) -> Expression:
+    return Expression.parse(text, vocabulary)
+
+
+# ---- textbook laws --------------------
+
+
+def test_textbook_laws_are_read_and_each_is_there_once():
+    assert len(laws()) > 200
+    assert len({(entry.field, entry.name) for entry in laws()}) == len(laws())
+    assert all(entry.expression.variables for entry in laws())
+
+
+def test_no_textbook_law_is_one_of_the_benchmarks():
+    truths = [problem.truth for suite in suites() for problem in load_suite(suite) if problem.defect is None]
+    held_out = HeldOut.of(truths)
+    own = [entry for entry in laws() if entry.field != "general"]
+    numbered = [
+        entry.expression.with_constants([1.37 * (i + 1) for i in range(len(entry.expression.constants))])
+        for entry in own
+    ]
+    assert [entry.name for entry, one in zip(own, numbered, strict=True) if held_out.contains(one)] == []
+
+
+# ---- how likely a form is --------------------
+
+
+@pytest.mark.parametrize(
+    ("likelier", "than"),
+    [
+        ("2.3*x + 1.7", "2.3*log(x) + 1.7"),
+        ("2.3*exp(-1.7*x)", "2.3*cos(cos(1.7*x))"),
+        ("2.3/(1 + exp(-1.7*(x - 3.1)))", "exp(-3.3*cos(x**2/1641.4) + 4.4)"),
+        ("2.3*x**1.7", "x**1.7"),
+        ("2.3*sin(1.7*x + 0.3)", "2.3*sin(sin(1.7*x + 0.3))"),
+        ("2.3*x/(1.7 + x)", "2.3*tanh(x**2)**2"),
+    ],
+)
+def test_formulas_that_people_write_are_likelier(likelier, than):
+    assert structure(law(likelier)) < structure(law(than)) - 1
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ("2.3/(1 + exp(-1.7*(x - 3.1)))", "1/(0.4*exp(-1.7*x) + 0.2)", "5.1/(0.3 + exp(2.2 - 1.7*x))"),
+        ("2.3*x/(1.7 + x)", "x/(0.4*x + 0.7)"),
+        ("2.3*x**1.7", "exp(1.7*log(x) + 0.8)"),
+    ],
+)
+def test_the_spelling_of_a_textbook_law_does_not_matter(same):
+    costs = {round(structure(law(text)), 9) for text in same}
+    assert len(costs) == 1
+    assert costs.pop() < assembled(law(same[0])) - 1
+
+
+def test_a_column_is_dearer_the_more_there_are():
+    wide = Vocabulary(("x", *(f"z{i}" for i in range(9))))
+    assert structure(law("2.3*x + 1.7", wide)) == pytest.approx(structure(law("2.3*x + 1.7")) + math.log(10))
+
+
+# ---- between the rows --------------------
+
+YEARS = np.array([2000, 2004, 2008, 2012, 2016, 2020.0])
+DAYS = np.arange(37.0)
+GROWTH = 2400 / (1 + np.exp(-0.28 * (DAYS - 20)))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "text", "faults"),
+    [
+        (DAYS, GROWTH, "2400/(1 + exp(-0.28*(x - 20)))", set()),
+        (DAYS, GROWTH, "66*x + 100", set()),
+        (DAYS, GROWTH, "1/(x - 10.5)", {"pole"}),
+        (DAYS, GROWTH, "0.001/(x - 10.5) + 60*x", {"pole"}),
+        (DAYS, GROWTH, "1000*tan(x/3)", {"pole"}),
+        (DAYS, GROWTH, "60*x + 20*sin(31*x)", {"swing"}),
+        (DAYS, GROWTH, "2400*sigmoid(1000*(x - 20.5))", {"pole"}),
+        (DAYS, GROWTH, "100/(x - 37.3)", {"beyond"}),
+        (DAYS, GROWTH, "2400*sin(x/8)**2 + 1", set()),
+        (YEARS, YEARS - 1999, "2*sin(x)**2 + tan(52993.51/x)", {"swing", "pole"}),
+        (YEARS, YEARS - 1999, "100/(x - 1950)", set()),
+        (np.linspace(0, 10, 21), 1 / (np.linspace(0, 10, 21) - 4.3), "1/(x - 4.3)", set()),
+    ],
+)
+def test_what_a_person_would_hold_against_a_law(x, y, text, faults):
+    found = set(Grounds.of(x[:, None], y).faults(law(text)))
+    assert found - {"sign"} <= faults and (not faults or found & faults), found
+    assert found <= set(FAULTS)
+
+
+@given(st.floats(0.03, 0.97), st.integers(0, 35), st.floats(1e-6, 1e3))
+@settings(deadline=None, max_examples=60)
+def test_no_pole_between_two_rows_escapes(share, gap, size):
+    place = gap + share
+    pole = Expression.parse(f"60*x + {size!r}/(x - {place!r})", X)
+    grounds = Grounds.of(DAYS[:, None], 60 * DAYS)
+    assert SEVERE & set(grounds.faults(pole))
+
+
+@given(st.floats(2.3, 60.0), st.floats(0, 6.28))
+@settings(deadline=None, max_examples=60)
+def test_a_period_that_the_rows_resolve_is_no_fault(period, phase):
+    wave = Expression.parse(f"3*sin({2 * math.pi / period!r}*x + {phase!r})", X)
+    assert "swing" not in Grounds.of(DAYS[:, None], wave.predict(DAYS[:, None])).faults(wave)
+
+
+def test_where_there_is_nothing_between_rows_there_is_no_fault():
+    for rows in (np.zeros((3, 1)), np.zeros((1, 2)), np.ones((4, 0))):
+        grounds = Grounds.of(rows, np.arange(float(len(rows))))
+        assert grounds.faults(Expression.constant(1.0, Vocabulary(tuple("ab"[: rows.shape[1]])))) == ()
+
+
+# ---- the pick --------------------
+
+
+def judged(x, y, *texts):
+    judge = Judge(x[:, None], y)
+    forms = [law(text) for text in texts]
+    errors = [
+        float(((form.predict(x[:, None]) - y) ** 2).sum() / ((y - y.mean()) ** 2).sum()) for form in forms
+    ]
+    return judge.verdicts(forms, errors, [False] * len(forms))
+
+
+def test_a_pole_is_not_made_good_by_accuracy():
+    rng = np.random.default_rng(0)
+    y = 3 * DAYS + 20 + rng.normal(0, 2, len(DAYS))
+    straight, bent = judged(DAYS, y, "3*x + 20", "3*x + 20 + 0.001/(x - 7.5)")
+    closer = judge_as(bent, straight.fvu / 10)
+    assert choose([straight, closer]).picked == 0
+    assert "pole" in closer.faults and "pole" in choose([straight, closer]).told("it")
+
+
+def judge_as(verdict, fvu):
+    """The same law, as if it had this error."""
+    rows = len(DAYS)
+    gain = rows / 2 * math.log(verdict.fvu / fvu)
+    return type(verdict)(
+        verdict.law, fvu, fvu, verdict.nats - gain, verdict.structure, verdict.constants, verdict.undetermined,
+        verdict.faults, verdict.exact,
+    )  # fmt: skip
+
+
+def test_as_many_constants_as_rows_say_nothing():
+    x = np.arange(4.0)
+    y = np.array([1.0, 2.2, 2.9, 4.1])
+    line, cubic = judged(x, y, "1.01*x + 1.04", "1 + 2.1*x - 1.2*x**2 + 0.3*x**3")
+    assert cubic.nats == math.inf and choose([line, cubic]).picked == 0
+
+
+def test_without_a_finite_law_there_is_no_choice():
+    (verdict,) = judged(np.arange(4.0), np.arange(4.0) + 1, "log(x - 9)")
+    with pytest.raises(ValueError, match="none to pick"):
+        choose([verdict])
+    assert Choice(0, -1, "So.").told("") == "So."
+
+
+def test_the_front_that_is_shown_predicts_better_step_by_step():
+    complexity = np.array([3, 5, 7, 9, 11])
+    fvu = np.array([0.5, 0.1, 0.05, 0.04, 0.01])
+    predictive = np.array([0.6, 0.12, 0.2, 0.1, 0.02])
+    severe = np.array([False, False, False, False, True])
+    assert worth_showing(complexity, fvu, predictive, severe) == [0, 1, 3]
+    assert worth_showing(complexity, fvu, np.full(5, np.nan), severe) == [0, 1, 2, 3]
+    assert worth_showing(complexity, fvu, predictive, np.ones(5, bool)) == [0, 1, 3, 4]
+
+
+# ---- whole searches on measured rows --------------------
+
+
+def noisy_growth():
+    rng = np.random.default_rng(1)
+    y = GROWTH * (1 + rng.normal(0, 0.03, len(DAYS))) + rng.normal(0, 10, len(DAYS))
+    return pd.DataFrame({"day": DAYS, "count": y})
+
+
+@pytest.fixture(scope="module")
+def growth():
+    return regress(noisy_growth(), "count ~ day", seconds=None, max_evaluations=4000, model=None)
+
+
+def test_growth_is_logistic(growth):
+    form = growth.best.expression.to(Vocabulary(("day",)))
+    assert structure(form) == pytest.approx(
+        structure(law("2.3/(1 + exp(-1.7*(day - 3.1)))", Vocabulary(("day",))))
+    )
+    assert not growth.best.severe
+
+
+def test_a_result_says_why_and_keeps_it(growth, tmp_path):
+    assert growth.why.startswith("Runner-up: ")
+    assert growth.why in str(growth) and growth.why in growth._repr_html_().replace("&#x27;", "'")
+    path = growth.save(tmp_path / "growth.json") or tmp_path / "growth.json"
+    again = type(growth).load(path)
+    assert again.why == growth.why and str(again) == str(growth)
+    assert [c.faults for c in again.front_candidates] == [c.faults for c in growth.front_candidates]
+
+
+def test_the_front_of_a_result_is_sound_and_ends_where_prediction_does(growth):
+    front = growth.front_candidates
+    assert not any(one.severe for one in front)
+    others = [one.predictive for one in front if one is not growth.best]
+    assert others == sorted(others, reverse=True)
+
+
+def test_choosing_by_judgement_again_gives_the_same_law(growth):
+    assert growth.choose(0).choose("judgement").best is growth.best
+    assert list(RULES)[0] == "judgement"
+    with pytest.raises(UsageError, match="judgement"):
+        growth.choose("beauty")
+
+
+def test_six_rows_against_years_are_a_line():
+    frame = pd.DataFrame({"year": YEARS, "y": [1, 2.3, 4, 5.1, 7, 8.2]})
+    result = regress(frame, "y ~ year", seconds=None, max_evaluations=4000, model=None)
+    assert structure(result.best.expression) <= structure(law("2.3*year + 1.7", Vocabulary(("year",)))) + 1
+    assert not result.best.severe
+
+
+# ---- constants as people write them --------------------
+
+
+@pytest.mark.parametrize(
+    ("constant", "noise", "snapped"),
+    [
+        (2.0, 0.02, True),
+        (1.0, 0.02, True),
+        (0.5, 0.02, True),
+        (1.59, 0.02, False),  # and not 5/pi
+        (1.414, 0.05, False),  # and not sqrt(2)
+        (0.61, 0.02, False),  # and not 6/pi**2
+    ],
+)
+def test_a_measured_constant_is_snapped_only_where_no_other_number_is_near(constant, noise, snapped):
+    rng = np.random.default_rng(3)
+    x = np.linspace(0.5, 6, 60)
+    y = x**constant * (1 + rng.normal(0, noise / 3, 60))
+    for rung in polish(law(f"1.0001*x**{constant + 0.0003!r}"), x[:, None], y):
+        numbers = [c for c in rung.constants if abs(c - constant) < 0.05]
+        text = rung.infix()
+        assert "pi" not in text and "sqrt(2)" not in text
+        if snapped and numbers:
+            assert numbers == [constant]
