@@ -316,7 +316,7 @@ def test_a_recorded_search_repeats_exactly(tiny):
 def test_acts_that_there_are_not_and_arguments_that_do_not_fit():
     with Held() as held:
         with pytest.raises(UsageError, match="no act 'fly'"):
-            held.control.act("fly")
+            held.control.act("fly").wait()
         for name, arguments in [
             ("prune", {}), ("prune", {"node": "3"}), ("prune", {"node": 1.5}), ("prune", {"node": True}),
             ("prune", {"node": float("nan")}), ("more", {"seconds": -1}), ("more", {"seconds": 1}),

@@ -183,8 +183,8 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
     return {module for module in graph if module in reached(module)}
 
 
-PACKAGES = ("benchmark", "evaluate", "expression", "generate", "notebook", "prior", "refine", "result", "simplify",
-            "table", "training")  # fmt: skip
+PACKAGES = ("benchmark", "engine", "evaluate", "expression", "generate", "judgement", "notebook", "prior", "refine",
+            "result", "simplify", "table", "training")  # fmt: skip
 
 
 @pytest.mark.parametrize("package", PACKAGES)

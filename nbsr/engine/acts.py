@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbsr.engine.archive import Record
-from nbsr.engine.control import Answer
+from nbsr.engine.control import AT_ONCE, Answer
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, FREE, Constraints, Expression
 from nbsr.expression.legal import LegalMask
@@ -42,6 +42,8 @@ class Rules:
 
 def done(run: "Run", name: str, arguments: Mapping[str, object]) -> Answer:
     """Do an act by name, and note it down."""
+    if name not in ACTS:
+        raise UsageError(f"There is no act {name!r}; there are {', '.join([*AT_ONCE, *ACTS])}.")
     row = ACTS[name]
     missing = [key for key in row.types if key not in arguments]
     foreign = [key for key in arguments if key not in row.types]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Control", "Pending"]
 
 T = TypeVar("T")
-_AT_ONCE = ("stop", "pause", "resume", "step")
+AT_ONCE = ("stop", "pause", "resume", "step")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Control:
         self._steps = 0  # batches that a paused search may still do
         self._pending: list[Pending] = []
         self._single = {act.batches for act in acts if act.name == "step"}
-        self._again = sorted((act for act in acts if act.name not in _AT_ONCE), key=lambda act: act.batches)
+        self._again = sorted((act for act in acts if act.name not in AT_ONCE), key=lambda act: act.batches)
         self._over: Run | None = None
         self.ended = "stopped"
 
@@ -131,21 +131,14 @@ class Control:
     # -- between batches
 
     def act(self, name: str, **arguments: object) -> Pending[Answer]:
-        """Ask for an act by name; see `nbsr.engine.acts.ACTS`.
-
-        Raises UsageError for an act that there is not; what is wrong with its arguments, `wait` says.
-        """
-        from nbsr.engine.acts import ACTS, done  # only who acts needs what acts need
-
-        if name in _AT_ONCE:
+        """Ask for an act by name; see `nbsr.engine.acts.ACTS`. What is wrong with it, `wait` says."""
+        if name in AT_ONCE:
             getattr(self, name)()
             said = {"stop": "Stopping.", "pause": "Paused.", "resume": "Going on.", "step": "One step."}[name]
             if name != "step":  # which the search notes when it does it
                 self.ask(lambda run: run.note_act(name, {}, said))
             return Pending[Answer](lambda run: Answer(said)).settled(Answer(said))
-        if name not in ACTS:
-            raise UsageError(f"There is no act {name!r}; there are {', '.join([*_AT_ONCE, *ACTS])}.")
-        return self.ask(lambda run: done(run, name, arguments))
+        return self.ask(lambda run: run.act(name, arguments))
 
     def ask(self, question: "Callable[[Run], T]") -> Pending[T]:
         """Have the search answer something between two batches, or at once where it is over."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nbsr.engine.acts import Rules
+from nbsr.engine.acts import Rules, done
 from nbsr.engine.archive import Archive
 from nbsr.engine.clock import Clock
-from nbsr.engine.control import Control
+from nbsr.engine.control import Answer, Control
 from nbsr.engine.report import Report
 from nbsr.engine.schedule import Schedule
 from nbsr.engine.settings import Settings
@@ -188,6 +188,10 @@ class Run:
         self._turn = replace(
             self._turn, batches=self._turn.batches + 1, candidates=self._turn.candidates + len(batch)
         )
+
+    def act(self, name: str, arguments: Mapping[str, object]) -> Answer:
+        """Do what the person asks for, between two batches."""
+        return done(self, name, arguments)
 
     def end_turn(self) -> None:
         """Note what a method did in its turn."""

@@ -3,8 +3,8 @@
 The description length of a law, in nats, is minus the logarithm of its posterior probability up to a constant of the
 table (Rissanen 1983; Bartlett, Desmond and Ferreira, IEEE Trans. Evol. Comp. 28, 2024):
 
-    rows/2 * ln(FVU)                       how well it fits, on rows left out if it is worse there, for k constants
-                                           at least rows/(rows - k) worse
+    rows/2 * ln(FVU)                       how well it fits, of k constants rows/(rows - k) worse, and on rows left out
+                                           (the geometric mean of the two)
     + digits                               to which the data determine these constants
     + structure                            how unlikely such a formula is before the data
     + what a person would hold against it  a pole, a swing, a runaway where no row has looked
@@ -28,6 +28,7 @@ from nbsr.simplify.numbers import simple_numbers
 __all__ = ["Choice", "Judge", "Verdict", "choose", "worth_showing"]
 
 _CANCELLED = 5.0  # nats a constant may be larger than what it is there to tell
+_NOTHING = 5.0  # nats for a law without any of the columns that the person asks about
 _UNDETERMINED = 3.0  # nats for a constant that is smaller than its error
 _SEVERE_FACTOR = math.log(
     100.0
@@ -131,7 +132,7 @@ class Judge:
             free = fixed.count(False)
             errors = [(abs(c), e) for c, e, f in zip(law.constants, fit.errors, fixed, strict=True) if not f]
             undetermined = sum(not e < c for c, e in errors)
-            length = structure(law)
+            length = structure(law) + (0.0 if law.variables else _NOTHING)
             predictive = max(fit.predictive, error) if self.rows - free > 1 else math.inf
             nats = self.misfit(error, predictive, free) + self.digits(fit.digits, error, free) + length
             nats += _UNDETERMINED * undetermined
@@ -144,12 +145,13 @@ class Judge:
         return out
 
     def misfit(self, fvu: float, predictive: float, free: int) -> float:
-        """Half of rows * ln(FVU), as it is to be expected of further rows."""
+        """Half of rows * ln(FVU), between what the fit and what rows left out let expect of further ones."""
         left = self.rows - free
         if left <= 0 or not math.isfinite(fvu):
             return math.inf
         expected = max(fvu, EXACT_FVU) * self.rows / left
-        return self.rows / 2 * math.log(max(expected, min(predictive, _MOST_SURPRISING * expected)))
+        surprise = min(max(predictive / expected, 1.0), _MOST_SURPRISING)
+        return self.rows / 2 * math.log(expected * math.sqrt(surprise))
 
     def digits(self, known: float, fvu: float, free: int) -> float:
         """What the fitted constants cost, in nats.
