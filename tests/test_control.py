@@ -332,7 +332,7 @@ def test_what_is_asked_after_the_end_is_answered():
     control = Control()
     [*_, last] = search(table(), control=control, seconds=None, max_evaluations=300, operators=FEW)
     assert control.ask(lambda run: run.evaluations).wait(1) >= 300
-    answer = control.act("guess", text="c0*x1").wait(1)
+    answer = control.act("guess", text="c0*(x1*x1*x1 + x1)").wait(1)
     assert (
         "FVU" in answer.said and control.ask(lambda run: run.archive.of(answer.law).source).wait(1) == "guess"
     )

@@ -201,5 +201,6 @@ class Tidying:
             if math.isfinite(error):
                 self.done.add(rung.tokens)
                 self.archive.add(
-                    rung.tokens, rung.constants, float(error), record.source, self.clock.elapsed, tidy=True
-                )
+                    rung.tokens, rung.constants, float(error), record.source, self.clock.elapsed,
+                    tidy=True, origin=record.origin,
+                )  # fmt: skip
