@@ -359,7 +359,7 @@ def test_a_search_that_waits_for_it_can_be_stopped(method, tiny, never):
 
 
 def test_when_all_else_is_exhausted_it_is_waited_for_until_the_end(tiny, never, monkeypatch):
-    for name in ("pairs", "evolve"):
+    for name in ("pairs", "textbook", "evolve"):
         monkeypatch.setitem(sys.modules["nbsr.engine.methods"]._PLAIN, name, lambda *_: (_ for _ in ()))
     assert not found(model=tiny, seconds=1, max_evaluations=None).candidates_seen
 

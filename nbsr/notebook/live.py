@@ -317,7 +317,9 @@ def _drawings(job: Job, accent: str) -> "dict[str, Drawing]":
 
 
 def _notes(job: Job) -> Sequence[str]:
-    return job.finding.notes if job.finding is not None else job.table.notes
+    if job.finding is None:
+        return job.table.notes
+    return [*filter(None, [job.finding.why]), *job.finding.notes]
 
 
 def _failure(error: BaseException) -> str:

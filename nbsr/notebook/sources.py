@@ -176,7 +176,7 @@ class Finished:
         return Sight(
             run, self.table, None, result.trace, result.front_candidates, result.front_picked,
             [c for c in result.candidates_seen if c.pinned], result, [dot_of(c) for c in result.candidates_seen],
-            len(result.candidates_seen),
+            len(result.candidates_seen), result.why,
         )  # fmt: skip
 
     def candidate(self, number: int) -> "Candidate":
@@ -289,13 +289,13 @@ class Running:
         if result is not None:
             dots = tuple(map(dot_of, result.candidates_seen))
         seen = len(result.candidates_seen) if result is not None else 0 if glance is None else glance.seen
-        front, picked, pinned = (), 0, ()
+        front, picked, pinned, why = (), 0, (), ""
         if result is not None:
-            front, picked = result.front_candidates, result.front_picked
+            why, front, picked = result.why, result.front_candidates, result.front_picked
             pinned = [c for c in result.candidates_seen if c.pinned]
         elif snapshot is not None:
-            front, picked, pinned = snapshot.front, snapshot.picked, snapshot.pinned
-        return Sight(run, job.table, job.test_table, trace, front, picked, pinned, result, dots, seen)
+            front, picked, pinned, why = snapshot.front, snapshot.picked, snapshot.pinned, snapshot.why
+        return Sight(run, job.table, job.test_table, trace, front, picked, pinned, result, dots, seen, why)
 
     def _look(self) -> None:
         """Ask for what snapshots do not tell; the answer is taken when it is there, and never waited for."""

@@ -116,6 +116,7 @@ class Sight:
     result: once there is one; then laws are printed with the digits that they need.
     dots: those that may be new.
     seen: how many distinct candidates there are.
+    why: that law is picked, in a sentence.
     """
 
     run: Packet
@@ -128,6 +129,7 @@ class Sight:
     result: Result | None = None
     dots: Sequence[Dot] = ()
     seen: int = 0
+    why: str = ""
 
 
 @runtime_checkable
@@ -322,7 +324,7 @@ class Feed:
                 laws.append(with_test(law, candidate, sight.test_table))
         if laws:
             packet["laws"] = laws
-        front = {"laws": [c.order for c in sight.front], "picked": -1, "reason": ""}
+        front = {"laws": [c.order for c in sight.front], "picked": -1, "reason": sight.why}
         if sight.front:
             front["picked"] = sight.front[min(sight.picked, len(sight.front) - 1)].order
         if self._replaced("front", front):

@@ -162,18 +162,18 @@ class Fitter:
             return errors, 0.0, leverage
         unseen = ~used.any(axis=0)
         scale = lengths(used, axis=0)
+        noise = max(misfit, rounding * self.spread, EPS**2 * self.spread) / max(1, self.rows - len(columns))
         try:
             sides, sizes, directions = np.linalg.svd(used / scale, full_matrices=False)
+            known = np.linalg.svd(used * np.abs(constants[columns]), compute_uv=False) / np.sqrt(noise)
         except np.linalg.LinAlgError:  # derivatives over hundreds of decades
             errors[columns] = np.inf
             return errors, 0.0, leverage
         lost = sizes < 1e-11 * sizes[0]
         leverage = np.sum(sides[:, ~lost] ** 2, axis=1)
         variance = np.sum((directions[~lost] / sizes[~lost, None]) ** 2, axis=0)
-        noise = max(misfit, rounding * self.spread, EPS**2 * self.spread) / max(1, self.rows - len(columns))
         undetermined = unseen | (np.abs(directions[lost]).max(axis=0, initial=0.0) > 1e-3)
         errors[columns] = np.where(undetermined, np.inf, np.sqrt(noise * variance) / scale)
-        known = np.linalg.svd(used * np.abs(constants[columns]), compute_uv=False) / np.sqrt(noise)
         return errors, float(np.sum(np.log(np.maximum(known, 1.0)))), leverage
 
 

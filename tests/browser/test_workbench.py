@@ -48,7 +48,7 @@ def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, pag
     notebook.start(1)
     bench = Workbench(notebook, 1)
     bench.says("Searching")
-    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible()
+    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible(timeout=PATIENCE)
 
     # the tree grows
     items = bench.root.get_by_role("treeitem")
@@ -138,7 +138,7 @@ def test_a_stop_ends_the_cell_and_the_next_one_runs(server: Server, page: Page):
     notebook = Notebook(page, server, "stopped.ipynb")
     notebook.run_all()
     bench = Workbench(notebook, 1)
-    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible()
+    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible(timeout=PATIENCE)
     bench.press("Stop")
     expect(notebook.output(2)).to_contain_text("stopped True", timeout=PATIENCE)
     expect(notebook.output(1).locator(".nbsr[data-nbsr=stopped]").first).to_be_visible()
@@ -155,7 +155,7 @@ def test_two_searches_at_once_are_found_again_when_the_page_is_reloaded(lab: Ser
         page.locator(".jp-Notebook .jp-Cell").nth(cell).scroll_into_view_if_needed()
         found = Workbench(notebook, cell)
         found.root.scroll_into_view_if_needed()  # what is out of sight is not drawn
-        expect(found.root.locator(".nbsr-formula math").first).to_be_visible()
+        expect(found.root.locator(".nbsr-formula math").first).to_be_visible(timeout=PATIENCE)
         return found
 
     for cell in (1, 2):

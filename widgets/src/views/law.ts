@@ -77,7 +77,7 @@ export function lawView(host: HTMLElement, context: Context): View {
       figure("FVU", spokenFvu(law.fvu), "share of the variance that the law leaves unexplained"),
       figure("nodes", String(law.complexity), "complexity: operators, columns and constants"),
     );
-    const reason = picked && store.front.reason ? ` Picked: ${store.front.reason}` : "";
+    const reason = picked && store.front.reason ? ` ${store.front.reason}` : "";
     origin.replaceChildren(
       h("span.nbsr-faint", {}, picked ? "The pick, found by " : "Found by "), method(store.sources, law.source),
       h("span.nbsr-faint", {}, ` after ${seconds(law.born)}${law.parents ? `, from ${law.parents}` : ""}.${reason}`),

@@ -17,7 +17,7 @@ frame["energy"] = 0.5 * frame.mass * frame["$speed$"] ** 2
 frame = frame[["energy", *frame.columns[:-1]]]
 panel = nbsr.workbench(frame)
 """.strip()
-TRAIN = "report = nbsr.train('test', 'run', steps=60)"
+TRAIN = "report = nbsr.train('test', 'run', steps=20)"
 
 
 def test_a_law_is_found_without_code(lab: Server, page: Page):
