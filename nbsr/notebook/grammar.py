@@ -77,7 +77,9 @@ OPTIONS: dict[str, Option] = {
     for option in (
         Option("--seconds", "S", "time to search: 20, 20s, 2min (10 unless told)"),
         Option(
-            "--method", "NAME", "how to search: auto, exhaustive, textbook, pairs, evolve, softmax, beam, mcts, prior"
+            "--method",
+            "NAME",
+            "how to search: auto, exhaustive, textbook, pairs, evolve, softmax, beam, mcts, prior",
         ),
         Option("--model", "NAME", "the network: a name, a directory, or none"),
         Option("--choices", "N", "how many candidates the method may propose, or auto ask the network for"),
