@@ -38,6 +38,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         max_complexity=30,
         max_evaluations=None,
         start=(),
+        noise="auto",
         criterion="judgement",
         parsimony=0.05,
         refiner="lm",
@@ -55,6 +56,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.max_complexity = max_complexity
         self.max_evaluations = max_evaluations
         self.start = start
+        self.noise = noise
         self.criterion = criterion
         self.parsimony = parsimony
         self.refiner = refiner

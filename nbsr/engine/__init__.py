@@ -9,6 +9,7 @@ archive     what is remembered
 methods     generators made, taken apart and put together
 schedule    what comes next
 tidying     the front made presentable
+noise       whether errors grow with the target
 report      what there is to see
 clock       time spent and left
 control     what a person holds
@@ -24,7 +25,16 @@ from typing import TYPE_CHECKING
 
 from nbsr.engine.control import Answer, Control, Pending
 from nbsr.engine.run import Run
-from nbsr.engine.settings import DEVICES, METHODS, NEED_NETWORK, REFINERS, Settings, check_network, texts
+from nbsr.engine.settings import (
+    DEVICES,
+    METHODS,
+    NEED_NETWORK,
+    NOISES,
+    REFINERS,
+    Settings,
+    check_network,
+    texts,
+)
 from nbsr.errors import UsageError
 from nbsr.result import Result, Snapshot
 from nbsr.table import Table
@@ -36,8 +46,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "DEVICES", "METHODS", "NEED_NETWORK", "REFINERS", "Answer", "Control", "Pending", "check_network", "regress",
-    "search",
+    "DEVICES", "METHODS", "NEED_NETWORK", "NOISES", "REFINERS", "Answer", "Control", "Pending", "check_network",
+    "regress", "search",
 ]  # fmt: skip
 
 
@@ -53,6 +63,7 @@ def search(
     max_complexity: int = 30,
     max_evaluations: int | None = None,
     start: Iterable[str] = (),
+    noise: str = "auto",
     score: str = "judgement",
     parsimony: float = 0.05,
     refiner: str = "lm",
@@ -77,6 +88,8 @@ def search(
     max_complexity: most nodes in a law.
     max_evaluations: most candidates fitted, or None.
     start: laws to start from, with free constants `c0`, `c1`, ...
+    noise: "constant" where the errors of all rows are of one size, "relative" where they grow with the target, which is
+        then above 0; "auto" lets the data decide.
     score: how the one law is picked from the front: "judgement", "evidence", "parsimony", "mdl" or "pareto".
     refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
     device: "auto", "cpu" or "cuda".
@@ -92,7 +105,7 @@ def search(
     settings = Settings(
         method=method, seconds=seconds, seed=seed, operators=None if operators is None else tuple(operators),
         forbid=texts(forbid, "forbid"), require=texts(require, "require"), max_complexity=max_complexity,
-        max_evaluations=max_evaluations, start=texts(start, "start"), score=score, parsimony=parsimony,
+        max_evaluations=max_evaluations, start=texts(start, "start"), noise=noise, score=score, parsimony=parsimony,
         refiner=refiner, device=device, model=None if model is None else str(model), choices=choices,
         complexity=complexity,
     )  # fmt: skip

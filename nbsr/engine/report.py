@@ -95,7 +95,7 @@ class Report:
         return Snapshot(
             elapsed=self.clock.elapsed, remaining=left, counts=dict(self.archive.counts), front=front, picked=picked,
             fit=fit, stage=stage, done=result is not None, result=result, trace=self.trace,
-            why=why,
+            why=why, noise=self.work.table.noise,
             pinned=self.candidates([r for r in self.archive.records.values() if r.order in self.archive.pinned]),
         )  # fmt: skip
 
@@ -144,6 +144,11 @@ class Report:
             favourite = records[choice.picked]
             picked = next(i for i, r in enumerate(everything) if r is favourite)
         said = [*self.work.narrow.notes, *notes]
+        if table.relative:
+            said.append(
+                "The errors grow with the target, so logarithms are compared, and FVU and R² are of these; with "
+                "noise 'constant' all errors count as equally large."
+            )
         if sampled:
             said.append(
                 f"The search saw a sample of {searched:,} of {len(table):,} rows; the front is fitted on more."

@@ -15,6 +15,7 @@ from nbsr.engine.acts import Rules, done
 from nbsr.engine.archive import Archive
 from nbsr.engine.clock import Clock
 from nbsr.engine.control import Answer, Control
+from nbsr.engine.noise import Noise
 from nbsr.engine.report import Report
 from nbsr.engine.schedule import Schedule
 from nbsr.engine.settings import Settings
@@ -82,6 +83,10 @@ class Run:
         self.schedule = Schedule(
             self.work, settings, self.archive, self.clock, control, self.spent, self.note, self.steering
         )
+        self.noise = Noise(
+            self.work, settings, self.archive, self.tidying, self.clock,
+            lambda said: self.trace.say(self.clock.elapsed, "note", said),
+        )  # fmt: skip
         self._anew = False  # the methods are to begin anew
         self._turn = _Turn("", 0.0)
         self._picked = -1  # number of the law that was said to be picked last
@@ -113,6 +118,7 @@ class Run:
                     )
                     self.record(batch, fits)
                     self.tidying.best()
+                    self.noise.look(self.evaluations)
                 elif batch.growth is not None:
                     self.trace.grow(batch.growth, self.clock.elapsed, self.number)
                 self.watch_front()

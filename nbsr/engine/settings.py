@@ -30,6 +30,7 @@ METHODS = {
     "prior": "random expressions from the prior, the baseline",
 }
 NEED_NETWORK = ("softmax", "beam", "mcts")  # those that need a network
+NOISES = ("auto", "constant", "relative")  # errors: of one size, or growing with the target
 REFINERS = ("lm", "bfgs", "lbfgsb", "neldermead", "powell", "trf", "dogbox")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -60,6 +61,7 @@ class Settings:
     max_complexity: int
     max_evaluations: int | None
     start: tuple[str, ...]
+    noise: str
     score: str
     parsimony: float
     refiner: str
@@ -69,7 +71,13 @@ class Settings:
     complexity: int | None
 
     def __post_init__(self) -> None:
-        named = (("method", METHODS), ("score", RULES), ("refiner", REFINERS), ("device", DEVICES))
+        named = (
+            ("method", METHODS),
+            ("score", RULES),
+            ("noise", NOISES),
+            ("refiner", REFINERS),
+            ("device", DEVICES),
+        )
         for key, choices in named:
             value = getattr(self, key)
             if value not in choices:

@@ -11,7 +11,7 @@ from nbsr.engine.settings import Settings
 from nbsr.engine.work import Work
 from nbsr.evaluate import compile_programs, evaluate
 from nbsr.expression import exact_form, pack
-from nbsr.judgement import SEVERE, Choice, Judge, Verdict, choose, structure
+from nbsr.judgement import SEVERE, Choice, Judge, Verdict, assembled, choose, structure
 from nbsr.score import EXACT_FVU, pick
 from nbsr.simplify import polish
 
@@ -21,6 +21,7 @@ _AT_ONCE = 8  # laws of the front that are polished between two looks at it
 _LOOKS = 3
 _LEAST_NATS = 1.2  # of structure for each node of a formula
 _EVERY = 4  # batches between two looks at what came
+_CLOSELY = 12  # laws of one complexity whose probability is worked out in one look
 _TRIES = 3  # laws of one complexity that are looked at closely in one look
 
 Key = tuple[tuple[int, ...], tuple[float, ...], bool]
@@ -48,13 +49,15 @@ class Tidying:
     def judge(self) -> Judge:
         if self._judge is None:
             rows = self.work.rows
-            self._judge = Judge(rows.inputs, rows.response, rows.weights)
+            weights = None if rows.relative else rows.weights
+            self._judge = Judge(rows.inputs, rows.response, weights, rows.relative)
         return self._judge
 
     def anew(self) -> None:
-        """The working rows are others: what was judged is forgotten."""
+        """The working rows are others: what was judged is forgotten, and polishing begins anew."""
         self._judge, self._looked = None, (-1, -1)
         self._known.clear()
+        self.done.clear()
 
     # -- the pick
 
@@ -107,16 +110,15 @@ class Tidying:
         fresh, self.archive.fresh = self.archive.fresh, []
         if not fresh or self.settings.score != "judgement":
             return
-        by_length: dict[int, list[tuple[float, Record]]] = {}
+        by_length: dict[int, list[Record]] = {}
         for record in {r.tokens: r for r in fresh}.values():
             if record.fvu < self.archive.threshold.get(record.complexity, math.inf):
-                by_length.setdefault(record.complexity, []).append((self._value(record), record))
+                by_length.setdefault(record.complexity, []).append(record)
         rivals = []
         for complexity, found in by_length.items():
             bound = self._bound(complexity)
-            rivals += sorted((pair for pair in found if pair[0] < bound), key=lambda pair: pair[0])[
-                : 4 * _TRIES
-            ]
+            valued = sorted(((self._value(r), r) for r in self._promising(found)), key=lambda pair: pair[0])
+            rivals += [pair for pair in valued[: 4 * _TRIES] if pair[0] < bound]
         if not rivals:
             return
         calm = self._calm([record for _, record in rivals])
@@ -129,6 +131,19 @@ class Tidying:
             law = self.work.expression(record.tokens, record.constants)
             if not SEVERE.intersection(self.judge.grounds.faults(law)):
                 self._keep(record, value)
+
+    def _promising(self, records: list[Record]) -> list[Record]:
+        """Those of one complexity that may be the likeliest, as far as is quickly told; all that textbooks hold."""
+        if len(records) <= _CLOSELY:
+            return records
+        made = {
+            r.tokens: self._misfit(r) + assembled(self.work.expression(r.tokens, r.constants))
+            for r in records
+        }
+        likely = sorted(records, key=lambda r: made[r.tokens])[: _CLOSELY // 2]
+        near = sorted(records, key=lambda r: r.fvu)[: _CLOSELY // 2]
+        told = (r for r in records if r.source == "textbook")
+        return list({r.tokens: r for r in (*likely, *near, *told)}.values())
 
     def _keep(self, record: Record, value: float) -> None:
         complexity, rows = record.complexity, self.judge.rows
@@ -148,7 +163,10 @@ class Tidying:
         if record.tokens not in self._structure:
             law = self.work.expression(record.tokens, record.constants)
             self._structure[record.tokens] = structure(law)
-        return self.judge.rows / 2 * math.log(max(record.fvu, EXACT_FVU)) + self._structure[record.tokens]
+        return self._misfit(record) + self._structure[record.tokens]
+
+    def _misfit(self, record: Record) -> float:
+        return self.judge.rows / 2 * math.log(max(record.fvu, EXACT_FVU))
 
     def _calm(self, records: Sequence[Record]) -> list[bool]:
         """Which laws do nothing that is wild at first sight."""
@@ -195,7 +213,10 @@ class Tidying:
         self.done.add(record.tokens)
         law = self.work.expression(record.tokens, record.constants)
         rows, allowed = self.work.rows, self.work.constraints
-        rungs = polish(law, rows.inputs, rows.response, rows.weights, operators=allowed.operators)
+        rungs = polish(
+            law, rows.inputs, rows.response, None if rows.relative else rows.weights,
+            operators=allowed.operators, relative=rows.relative,
+        )  # fmt: skip
         rungs = [rung for rung in rungs if allowed.allows(rung)]
         for rung, error in zip(rungs, self.work.judge(rungs), strict=True):
             if math.isfinite(error):

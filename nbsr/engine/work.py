@@ -1,6 +1,8 @@
 """The table as a search sees it: the columns and rows that it works on, the language, and how laws are fitted there."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -16,6 +18,7 @@ __all__ = ["Work"]
 
 _ROWS = 1000  # a larger table is searched on a sample of so many rows
 _FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
+_LOG_STEPS = 20  # trial points of a fit of logarithms, beside those of least squares
 _COLUMNS = 24  # columns that a search looks at
 
 
@@ -35,6 +38,7 @@ class Work:
         self.rows = self.narrow.sample(_ROWS, seed=settings.seed)
         self.vocabulary = Vocabulary(self.narrow.names)
         self.constraints = settings.constraints(self.vocabulary)
+        self._most_rows = _ROWS
         self._problem: Problem | None = None
         self._raw: dict[tuple[tuple[int, ...], tuple[float, ...]], Expression] = {}
 
@@ -52,7 +56,17 @@ class Work:
 
     def widen(self) -> None:
         """Work on many more rows from here on."""
-        self.rows, self._problem = self.narrow.sample(_FINAL_ROWS, seed=self.settings.seed), None
+        self._most_rows = _FINAL_ROWS
+        self._choose_rows()
+
+    def weigh(self, expected: Float[np.ndarray, " rows"] | None) -> None:
+        """From here on errors grow in proportion to what each row of the table is expected to be; None: they do not."""
+        self.table, self.narrow = self.table.of_noise(expected), self.narrow.of_noise(expected)
+        self._choose_rows()
+
+    def _choose_rows(self) -> None:
+        self.rows, self._problem = self.narrow.sample(self._most_rows, seed=self.settings.seed), None
+        self.__dict__.pop("_logarithm", None)
 
     def fit(
         self,
@@ -63,18 +77,43 @@ class Work:
         deadline: float | None = None,
         covariance: bool = False,
     ) -> Fits:
-        """Fit on the working rows."""
-        return refine(
+        """Fit on the working rows: by least squares, and where errors are relative in the logarithms after that."""
+        fits = refine(
             tokens, self.problem, self.vocabulary, starts=starts, restarts=restarts, max_steps=steps,
+            method=self.settings.refiner, seed=self.settings.seed, deadline=deadline,
+            covariance=covariance and not self.rows.relative,
+        )  # fmt: skip
+        if not self.rows.relative:
+            return fits
+        return self.fit_logarithms(tokens, fits.constants, deadline, covariance)
+
+    def fit_logarithms(
+        self,
+        tokens: Integer[np.ndarray, "candidates length"],
+        starts: Float[np.ndarray, "candidates constants"],
+        deadline: float | None = None,
+        covariance: bool = False,
+    ) -> Fits:
+        """The logarithms of laws fitted to that of the target, each from where its constants are."""
+        log = np.full((len(tokens), 1), self.vocabulary.operator_ids["log"], tokens.dtype)
+        fits = refine(
+            np.concatenate([log, tokens], axis=1), self._logarithm, self.vocabulary,
+            starts=np.nan_to_num(starts, nan=1.0), restarts=0, max_steps=_LOG_STEPS,
             method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, covariance=covariance,
         )  # fmt: skip
+        return replace(fits, tokens=tokens)
+
+    @cached_property
+    def _logarithm(self) -> Problem:
+        return Problem.of(self.rows.inputs, np.log(self.rows.response))
 
     def judge(self, laws: Sequence[Expression]) -> Float[np.ndarray, " laws"]:
         """The FVU of laws as they stand, nothing fitted; NaN where one is not finite."""
         if not laws:
             return np.empty(0)
         values = np.array([law.predict(self.rows.inputs) for law in laws])
-        return np.asarray(fvu(self.rows.response, values, self.rows.weights))
+        target, values, weights = self.rows.compared(values / self.rows.target_scale)
+        return np.asarray(fvu(target, values, weights))
 
     def expression(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Expression:
         """In the scaled columns of the working rows."""

@@ -1,7 +1,7 @@
 """Judgement: how likely a law is before the data, how it behaves between the rows, and which one to believe."""
 
 from nbsr.judgement.conduct import FAULTS, SEVERE, Grounds
-from nbsr.judgement.structure import structure
+from nbsr.judgement.structure import assembled, structure
 from nbsr.judgement.verdict import Choice, Judge, Verdict, choose, worth_showing
 from nbsr.score import RULES as BY_NUMBERS
 
@@ -11,5 +11,6 @@ RULES = {
 }
 
 __all__ = [
-    "FAULTS", "RULES", "SEVERE", "Choice", "Grounds", "Judge", "Verdict", "choose", "structure", "worth_showing",
+    "FAULTS", "RULES", "SEVERE", "Choice", "Grounds", "Judge", "Verdict", "assembled", "choose", "structure",
+    "worth_showing",
 ]  # fmt: skip

@@ -56,14 +56,15 @@ def structure(law: Expression, columns: int | None = None) -> float:
     """
     made = assembled(law, columns)
     used = law.variables
-    if len(used) == 1 and not _scaled(law):
-        made += _UNSCALED
     if not 0 < len(used) <= _MOST_COLUMNS:
         return made
     own = Vocabulary(tuple(f"v{i}" for i in range(len(used))), law.vocabulary.operators)
     place = {law.vocabulary.variable_ids[name]: own.variable(i) for i, name in enumerate(used)}
     tokens = tuple(place.get(t, t) for t in law.tokens)
-    told = _told(len(used), own.operators).get(_form(tokens, own))
+    form = _form(tokens, own)
+    if len(used) == 1 and not _scaled(form, tokens, own):
+        made += _UNSCALED
+    told = _told(len(used), own.operators).get(form)
     if told is None:
         return made
     price = math.log(max(1, len(law.vocabulary.variables) if columns is None else columns))
@@ -81,12 +82,10 @@ def assembled(law: Expression, columns: int | None = None) -> float:
     return total
 
 
-def _scaled(law: Expression) -> bool:
-    """Whether a factor in front of the law is one that its constants could carry."""
-    times = law.vocabulary.operator_ids.get("*")
-    if times is None:
-        return True
-    return _form(law.tokens, law.vocabulary) == _form((times, CONST, *law.tokens), law.vocabulary)
+def _scaled(form: str, tokens: tuple[int, ...], vocabulary: Vocabulary) -> bool:
+    """Whether a factor in front of the law of this form is one that its constants could carry."""
+    times = vocabulary.operator_ids.get("*")
+    return times is None or form == _form((times, CONST, *tokens), vocabulary)
 
 
 def _form(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:

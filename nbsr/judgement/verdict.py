@@ -36,6 +36,7 @@ _SEVERE_FACTOR = math.log(
 _SEVERE_NATS, _SLIGHT_NATS = 10.0, {"beyond": 4.0, "sign": 2.5}
 _SURE = 10.0  # nats by which an exact law has to beat having no law
 _MOST_SURPRISING = 100.0  # times the error of a row that is left out may count, of that expected
+_ENOUGH = 3  # rows a constant; with fewer, nothing limits what rows that are left out say
 _SHOWN = 0.97  # of the error on rows left out, from which on a longer law is on the front
 
 
@@ -95,6 +96,7 @@ class Judge:
 
     Arguments:
         X, y, weights: the rows; of more than a thousand an even choice is looked at.
+        relative: whether errors grow with the target, so that logarithms are compared.
     """
 
     def __init__(
@@ -102,12 +104,13 @@ class Judge:
         X: Float[np.ndarray, "rows columns"],
         y: Float[np.ndarray, " rows"],
         weights: Float[np.ndarray, " rows"] | None = None,
+        relative: bool = False,
     ):
         self.rows = min(effective_rows(len(y), weights), ROWS_CAP)
         if len(y) > ROWS_CAP:
             used = np.linspace(0, len(y) - 1, ROWS_CAP).astype(int)
             X, y, weights = X[used], y[used], None if weights is None else weights[used]
-        self.fitter = Fitter(X, y, weights)
+        self.fitter = Fitter(X, y, weights, relative)
         self.grounds = Grounds.of(X, y)
 
     def verdicts(
@@ -150,7 +153,8 @@ class Judge:
         if left <= 0 or not math.isfinite(fvu):
             return math.inf
         expected = max(fvu, EXACT_FVU) * self.rows / left
-        surprise = min(max(predictive / expected, 1.0), _MOST_SURPRISING)
+        most = _MOST_SURPRISING if self.rows >= _ENOUGH * free else math.inf
+        surprise = min(max(predictive / expected, 1.0), most)
         return self.rows / 2 * math.log(expected * math.sqrt(surprise))
 
     def digits(self, known: float, fvu: float, free: int) -> float:

@@ -196,8 +196,8 @@ def values_of(option: str) -> Iterable[str]:
         from ..models import list as shipped
 
         return [*shipped()["name"], "none"]
-    if option in ("--method", "--device", "--refiner"):
-        from ..engine import DEVICES, METHODS, REFINERS
+    if option in ("--method", "--noise", "--device", "--refiner"):
+        from ..engine import DEVICES, METHODS, NOISES, REFINERS
 
-        return {"--method": METHODS, "--device": DEVICES, "--refiner": REFINERS}[option]
+        return {"--method": METHODS, "--noise": NOISES, "--device": DEVICES, "--refiner": REFINERS}[option]
     return ()

@@ -85,6 +85,7 @@ OPTIONS: dict[str, Option] = {
         Option("--choices", "N", "how many candidates the method may propose, or auto ask the network for"),
         Option("--seed", "N", "seed of everything random (0)"),
         Option("--device", "NAME", "auto, cpu or cuda"),
+        Option("--noise", "NAME", "errors of one size: constant; growing with the target: relative; or auto"),
         Option("--score", "NAME", "what picks the law: evidence, parsimony, mdl or pareto"),
         Option("--parsimony", "X", "price of one more unit of complexity"),
         Option("--refiner", "NAME", "how constants are fitted: lm, bfgs, neldermead, ..."),

@@ -242,10 +242,10 @@ class Job:
 
     def _search(self) -> None:
         # Imported here and not in the cell's thread, where an interrupt could leave a module half loaded.
-        from ..engine import METHODS, Control, search
+        from ..engine import METHODS, NOISES, Control, search
         from ..score import RULES
 
-        self.task.check({"method": METHODS, "score": RULES})
+        self.task.check({"method": METHODS, "noise": NOISES, "score": RULES})
         self.table, self.test_table = self._tables()
         with self._lock:
             self.control = Control()
@@ -255,11 +255,18 @@ class Job:
         snapshots = search(self.table, control=self.control, **self.task.settings)
         self.accepted.set()
         for snapshot in snapshots:
+            self._compare_as(snapshot.noise)
             self.snapshot = snapshot
             if snapshot.front:
                 self.begun.set()
         self.rivals = tuple(self._judged(label, expression) for label, expression in given)
         self._result = self.snapshot.result if self.snapshot is not None else None
+
+    def _compare_as(self, noise: str) -> None:
+        """The tables as the search compares laws with them now."""
+        if self.table.noise != noise:
+            self.table = self.table.with_noise(noise)
+            self.test_table = self.test_table and self.test_table.with_noise(noise)
 
     def _tables(self) -> "tuple[Table, Table | None]":
         from ..table import Table
@@ -300,7 +307,7 @@ def _fvu(expression: "Expression", table: "Table") -> float:
     from ..result.digits import values
     from ..score import fvu
 
-    return float(fvu(table.y, values(expression, table.X, table.names), table.weights))
+    return float(fvu(*table.compared(values(expression, table.X, table.names))))
 
 
 def _fitted(expression: "Expression", table: "Table") -> "Expression":

@@ -201,6 +201,7 @@ _SETTINGS: dict[str, Callable[[Any, Phrase], Any]] = {  # options that are keywo
     "--choices": _read_integer("The number of choices", 1, _MOST),
     "--seed": _read_integer("The seed", 0, _MOST),
     "--device": _read_word,
+    "--noise": _read_word,
     "--score": _read_word,
     "--parsimony": _read_parsimony,
     "--refiner": _read_word,

@@ -246,19 +246,20 @@ class SearchView(anywidget.AnyWidget):
 
 
 def problem_of(law: "Expression", table: "Table") -> "Problem":
-    """Some of the rows in the person's units, made ready to fit a law on."""
+    """Some of the rows in the person's units, made ready to fit a law on; its logarithm, where errors are relative."""
     from ..refine import Problem
 
     rows = table.sample(MOST_ROWS, seed=0)
     places = [rows.names.index(name) for name in law.vocabulary.variables]
-    return Problem.of(rows.X[:, places], rows.y, rows.weights)
+    target, _, weights = rows.compared(rows.y)
+    return Problem.of(rows.X[:, places], target, weights)
 
 
 def anatomy_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
     """What each part of a law costs, as `Anatomy` of the page."""
     from ..result.anatomy import anatomy
 
-    found = anatomy(candidate.expression, problem_of(candidate.expression, table))
+    found = anatomy(candidate.expression, problem_of(candidate.expression, table), table.relative)
     parts = [
         {
             "position": part.position, "parent": part.parent, "label": part.label,
@@ -272,12 +273,14 @@ def anatomy_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
 
 def refinement_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
     """How the constants of a law converge, as `Refinement` of the page."""
+    from ..expression import Expression
     from ..refine import trajectory
 
     law = candidate.expression
     if not law.constants:
         raise UsageError("This law has no constants to refine.")
-    found = trajectory(law, problem_of(law, table))
+    problem = problem_of(law, table)
+    found = trajectory(Expression.apply("log", law) if table.relative else law, problem)
     starts, looks, constants = found.constants.shape
     return {
         "law": candidate.order, "names": [f"c{k}" for k in range(constants)],

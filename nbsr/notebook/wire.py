@@ -190,7 +190,7 @@ def with_test(law: Packet, candidate: Candidate, test_table: Table | None) -> Pa
     if test_table is None:
         return law
     predicted = values(candidate.expression, test_table.X, test_table.names)
-    error = float(fvu(test_table.y, predicted, test_table.weights))
+    error = float(fvu(*test_table.compared(predicted)))
     return {**law, "test_fvu": error if math.isfinite(error) else None}
 
 

@@ -44,10 +44,11 @@ class Anatomy:
     parts: tuple[Part, ...]
 
 
-def anatomy(law: Expression, problem: Problem) -> Anatomy:
+def anatomy(law: Expression, problem: Problem, relative: bool = False) -> Anatomy:
     """Take a law apart.  All the forms are fitted in one batch.
 
     law: with its constants, in the columns of the problem.
+    relative: whether the problem is one of logarithms.
     """
     count = len(law.tokens)
     left_out = [without(law, position) for position in range(count)]
@@ -61,6 +62,8 @@ def anatomy(law: Expression, problem: Problem) -> Anatomy:
         for i, form in enumerate(replaced)
     ]
     forms = [form for form in (law, *left_out, *replaced) if form is not None]
+    if relative:
+        forms = [Expression.apply("log", form) for form in forms]
     tokens, drawn = pack(forms)
     _, told = pack([form for form in (law, *left_out, *typical) if form is not None])
     starts = np.stack([told, drawn], axis=1)

@@ -63,6 +63,7 @@ class Snapshot:
     trace: Trace | None = None  # the record of the whole search, which goes on growing
     result: "Result | None" = None  # with the last snapshot
     why: str = ""  # this law was picked, in a sentence
+    noise: str = "constant"  # or "relative": logarithms are compared
 
     @property
     def best(self) -> Candidate | None:
@@ -211,14 +212,15 @@ class Result:
             laws = [
                 c.expression.to(Vocabulary(table.names, c.expression.vocabulary.operators)) for c in front
             ]
-            judge = Judge(table.X, table.y, table.weights)
+            weights = None if table.relative else table.weights
+            judge = Judge(table.X, table.y, weights, table.relative)
             verdicts = judge.verdicts(laws, [c.fvu for c in front], [True] * len(front))
             chosen = front[choose(verdicts).picked]
             return next(i for i, c in enumerate(seen) if c is chosen)
+        rows = scoring.effective_rows(len(table), None if table.relative else table.weights)
         return scoring.pick(
-            np.array([c.fvu for c in seen], dtype=float), np.array([c.complexity for c in seen], dtype=int),
-            scoring.effective_rows(len(table), table.weights), np.array([c.n_constants for c in seen], dtype=int),
-            rule, self._parsimony,
+            np.array([c.fvu for c in seen], dtype=float), np.array([c.complexity for c in seen], dtype=int), rows,
+            np.array([c.n_constants for c in seen], dtype=int), rule, self._parsimony,
         )  # fmt: skip
 
     # ---- the law in other tongues
@@ -299,9 +301,7 @@ class Result:
         if data is None:
             return chosen.fvu
         table = self.table.like(data)
-        return float(
-            scoring.fvu(table.y, values(chosen.expression, table.X, self.table.names), table.weights)
-        )
+        return float(scoring.fvu(*table.compared(values(chosen.expression, table.X, self.table.names))))
 
     def compare(self, *others: "str | Candidate | Expression | Result", data: Any = None) -> "pd.DataFrame":
         """The best law beside others, on the same rows: laws as text, or results of other searches.
@@ -320,7 +320,8 @@ class Result:
                 source = other.table if isinstance(other, Result) else self.table
                 prediction = source.undo(prediction)
             truth = self.table.undo(table.y) if mixed else table.y
-            fvu = float(scoring.fvu(truth, prediction, table.weights))
+            compared = (truth, prediction, None if table.relative else table.weights)
+            fvu = float(scoring.fvu(*(compared if mixed else table.compared(prediction))))
             score = float(scoring.score(fvu, law.complexity, self._parsimony))
             name = other.equation if isinstance(other, Result) else str(law)
             rows.append((name, law.complexity, len(law.constants), fvu, score))
@@ -422,9 +423,7 @@ class Result:
         return 0.05 if value is None else float(value)
 
     def _judged(self, expression: Expression, source: str) -> Candidate:
-        fvu = float(
-            scoring.fvu(self.table.y, values(expression, self.table.X, self.table.names), self.table.weights)
-        )
+        fvu = float(scoring.fvu(*self.table.compared(values(expression, self.table.X, self.table.names))))
         score = float(scoring.score(fvu, expression.complexity, self._parsimony))
         errors = (math.nan,) * len(expression.constants)
         return Candidate(expression, errors, fvu, expression.complexity, score, source, self.elapsed, -1)

@@ -64,8 +64,7 @@ def rounded(law: Expression, errors: tuple[float, ...], table: Table) -> tuple[E
     if not fitted:
         return law, 15
     rows = slice(None, None, -(-len(table) // ROWS_FOR_DIGITS))
-    X, y = table.X[rows], table.y[rows]
-    weights = None if table.weights is None else table.weights[rows]
+    some = table if rows.step == 1 else table.take(np.arange(len(table))[rows])
 
     def shortened(digits: list[int]) -> Expression:
         constants = list(law.constants)
@@ -74,7 +73,7 @@ def rounded(law: Expression, errors: tuple[float, ...], table: Table) -> tuple[E
         return law.with_constants(constants)
 
     def error(digits: list[int]) -> float:
-        return float(scoring.fvu(y, values(shortened(digits), X, table.names), weights))
+        return float(scoring.fvu(*some.compared(values(shortened(digits), some.X, table.names))))
 
     full = error([17] * len(fitted))
     limit = max(full * 1.0005, scoring.ROUNDING_FVU)

@@ -45,6 +45,7 @@ class Fitter:
         X: [rows, columns] inputs.
         y: [rows] target.
         weights: [rows] or None.
+        relative: whether the logarithms of target and law are compared.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Fitter:
         X: Float[np.ndarray, "rows columns"],
         y: Float[np.ndarray, " rows"],
         weights: Float[np.ndarray, " rows"] | None = None,
+        relative: bool = False,
     ):
-        self.X = np.ascontiguousarray(X, dtype=float)
+        self.X, self.relative = np.ascontiguousarray(X, dtype=float), relative
+        y = np.log(y) if relative else y
         largest = float(np.max(np.abs(y), initial=0.0))
         self.unit = float(np.ldexp(1.0, -int(np.frexp(largest)[1]))) if 0 < largest < np.inf else 1.0
         self.y = y * self.unit
@@ -91,6 +94,8 @@ class Fitter:
     def _evaluate(self, programs, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Residuals [K, N], derivatives [K, N, C] and sums of squares [K], all in weighted units of y."""
         values, slopes = jacobian(programs, constants, self.X, threads=1)
+        if self.relative:
+            values, slopes = np.log(values), slopes / values[:, None]
         residuals = (values * self.unit - self.y) * self.root
         slopes = np.swapaxes(slopes, 1, 2) * (self.unit * self.root)[:, None]
         misfit = np.sum(residuals * residuals, axis=1)

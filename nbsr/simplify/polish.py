@@ -45,6 +45,7 @@ def polish(
     y: Float[np.ndarray, " rows"],
     weights: Float[np.ndarray, " rows"] | None = None,
     operators: Collection[str] | None = None,
+    relative: bool = False,
 ) -> list[Expression]:
     """Simpler forms of a fitted law that the data do not object to: the simplest first, the most faithful last.
 
@@ -57,11 +58,12 @@ def polish(
         y: [rows] target.
         weights: [rows] or None.
         operators: those that the result may use; by default all of its vocabulary.
+        relative: whether errors grow with the target, so that logarithms are compared.
 
     Returns:
         Distinct expressions with their constants; none where the law is not finite on every row.
     """
-    desk = _Desk(law, X, y, weights, operators)
+    desk = _Desk(law, X, y, weights, operators, relative)
     whole = desk.whole(law)
     if not math.isfinite(whole.fvu):
         return []
@@ -114,8 +116,10 @@ def drop_terms(
 class _Desk:
     """The data of one law, and the judgements made on them. Arguments as of `polish`."""
 
-    def __init__(self, law: Expression, X, y, weights, operators: Collection[str] | None):
-        self.data = (X, y, weights)
+    def __init__(
+        self, law: Expression, X, y, weights, operators: Collection[str] | None, relative: bool = False
+    ):
+        self.data, self.relative = (X, y, weights), relative
         self.fitter = self.fitter_on(MOST_ROWS)
         self.X = self.fitter.X
         self.operators = operators
@@ -127,9 +131,9 @@ class _Desk:
         """A fitter on at most so many rows, evenly spread."""
         X, y, weights = self.data
         if len(y) <= rows:
-            return Fitter(X, y, weights)
+            return Fitter(X, y, weights, self.relative)
         used = np.linspace(0, len(y) - 1, rows).astype(int)
-        return Fitter(X[used], y[used], None if weights is None else weights[used])
+        return Fitter(X[used], y[used], None if weights is None else weights[used], self.relative)
 
     def shorter(self, law: Expression) -> Expression:
         return simplify(law, self.positive, self.operators)

@@ -42,6 +42,7 @@ class Table:
     names: tuple[str, ...]  # of the columns of X
     target: str  # left side of the formula: "y", "log(price)"
     weights: Float[np.ndarray, " rows"] | None = None  # relative, mean about 1; like 1/variance
+    noise: str = "constant"  # or "relative": errors that grow with the target, and so do the weights fall
     units: Mapping[str, str] | None = None  # by column, as far as known; the target's by its column
     scale: Float[np.ndarray, " columns"] = field(default_factory=lambda: np.empty(0))  # powers of two
     target_scale: float = 1.0  # power of two
@@ -142,6 +143,36 @@ class Table:
         return self.y if self.target_scale == 1.0 else self.y * self.target_scale
 
     @property
+    def relative(self) -> bool:
+        """Whether errors grow with the target."""
+        return self.noise == "relative"
+
+    def compared(
+        self, values: Float[np.ndarray, "*laws rows"]
+    ) -> tuple[
+        Float[np.ndarray, " rows"], Float[np.ndarray, "*laws rows"], Float[np.ndarray, " rows"] | None
+    ]:
+        """Target, values of laws and weights as they are to be compared: logarithms where errors are relative."""
+        if not self.relative:
+            return self.y, values, self.weights
+        with np.errstate(all="ignore"):
+            return np.log(self.y), np.log(values), None
+
+    def with_noise(self, noise: str) -> "Table":
+        """The same rows, compared so; where the target is not above 0 its logarithms cannot be."""
+        return dataclasses.replace(self, noise=noise if self.y.min() > 0 else "constant")
+
+    def of_noise(self, expected: Float[np.ndarray, " rows"] | None) -> "Table":
+        """The same rows, of errors that grow in proportion to an expected target; without one, all as exact.
+
+        For least squares a row then weighs 1/expected**2, the first order of comparing logarithms; expectations below a
+        third of the smallest target count as that."""
+        if expected is None:
+            return dataclasses.replace(self, weights=None, noise="constant")
+        weights = np.maximum(expected, self.y.min() / 3) ** -2.0
+        return dataclasses.replace(self, weights=weights / weights.mean(), noise="relative")
+
+    @property
     def formula(self) -> str:
         """The formula with every kept input spelled out; above 20 of them `.` stands for all."""
         side = "." if len(self.names) > 20 else " + ".join(map(quoted, self.names))
@@ -213,7 +244,7 @@ class Table:
         if not keep.any():
             raise UsageError(f"No row of this data has a number in every column of {shown(self.formula)}.")
         lost = int(len(keep) - keep.sum())
-        return dataclasses.replace(
+        others = dataclasses.replace(
             self,
             X=np.compress(keep, X.T, axis=1).T,
             y=y[keep],
@@ -222,6 +253,7 @@ class Table:
             dropped=(Dropped(lost, "a value is missing or infinite"),) if lost else (),
             notes=(f"{counted(lost, 'row')} without a number in every column are left out.",) if lost else (),
         )
+        return others.with_noise(self.noise)
 
     def take(self, rows: Bool[np.ndarray, " rows"] | Int[np.ndarray, " some"]) -> "Table":
         """These rows only (a mask or positions), in the order given."""
