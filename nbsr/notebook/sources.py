@@ -166,6 +166,7 @@ class Finished:
             "name": "", "formula": result.table.formula, "status": result.ended, "stage": "",
             "elapsed": result.elapsed, "seconds": _budget(result),
             "evaluations": len(result.candidates_seen), "live": False, "detachable": False,
+            "relative": result.table.relative,
             "python": _program(result), "notes": [*result.table.notes, *result.notes],
             "rules": {
                 "forbid": list(map(str, result.settings.get("forbid") or ())),
@@ -278,7 +279,7 @@ class Running:
             "elapsed": job.elapsed if snapshot is None or over else snapshot.elapsed, "seconds": budget,
             "evaluations": 0 if snapshot is None else sum(snapshot.counts.values()),
             "live": not over, "detachable": job.detachable and not over, "python": python_equivalent(job.task),
-            "notes": notes,
+            "notes": notes, "relative": job.table is not None and job.table.relative,
             "rules": {
                 "forbid": list(job.task.settings.get("forbid", ()) if glance is None else glance.forbid),
                 "require": list(job.task.settings.get("require", ()) if glance is None else glance.require),

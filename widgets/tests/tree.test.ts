@@ -36,7 +36,7 @@ class Desk extends Workplace {
 
 const run = (more: Partial<Run> = {}): Run => ({
   name: "r", formula: "y ~ .", target: "y", target_mathml: "<mi>y</mi>", columns: ["x1", HOSTILE], status: "running", stage: "", elapsed: 1,
-  seconds: 9, evaluations: 0, live: true, detachable: false, python: "", notes: [], rules: { forbid: [], require: [], forced: [] }, ...more,
+  seconds: 9, evaluations: 0, live: true, detachable: false, relative: false, python: "", notes: [], rules: { forbid: [], require: [], forced: [] }, ...more,
 });
 
 function nodes(parent: number[], token: number[], more: Partial<Nodes> = {}): Nodes {

@@ -24,21 +24,26 @@ export function fitOf(law: Law, data: Data, constants = law.constants.map(({ val
   };
 }
 
-/** Fraction of variance unexplained over the rows of one role; NaN where a prediction is not finite, or no row is. */
-export function fvuOf(fit: Fit, test: boolean): number {
+/**
+ * Fraction of variance unexplained over the rows of one role, or of their logarithms where errors are relative; NaN where
+ * a prediction is not finite, or no row is.
+ */
+export function fvuOf(fit: Fit, test: boolean, relative: boolean): number {
+  const compared = relative ? Math.log : (value: number): number => value;
   let rows = 0;
   let mean = 0;
   for (let row = 0; row < fit.measured.length; row++) {
     if (fit.test[row] !== test) continue;
     rows += 1;
-    mean += (fit.measured[row] - mean) / rows;
+    mean += (compared(fit.measured[row]) - mean) / rows;
   }
   let error = 0;
   let spread = 0;
   for (let row = 0; row < fit.measured.length; row++) {
     if (fit.test[row] !== test) continue;
-    error += fit.residual[row] ** 2;
-    spread += (fit.measured[row] - mean) ** 2;
+    const measured = compared(fit.measured[row]);
+    error += (measured - compared(fit.predicted[row])) ** 2;
+    spread += (measured - mean) ** 2;
   }
   if (rows === 0 || Number.isNaN(error)) return NaN;
   if (spread === 0) return error === 0 ? 0 : Infinity;

@@ -89,11 +89,18 @@ export class Connection extends Workplace {
   readonly store = new Store();
   private seq = 0; // of the last packet taken in; 0: none yet
   private dropped = -1; // deltas since the whole was asked for, which has not come yet; -1: not asked
-  private numbers = 0;
   private open = true;
   private readonly waiting = new Map<number, Waiting>();
 
-  constructor(private readonly send: (message: FromPage) => void) {
+  /**
+   * @param send Says something to the kernel.
+   * @param numbers Of the last question. Pages that are reloaded, or open side by side, must not use the same ones: the
+   *     kernel answers each once, and every page hears all answers.
+   */
+  constructor(
+    private readonly send: (message: FromPage) => void,
+    private numbers = Math.floor(Math.random() * 2 ** 40) * 2 ** 12,
+  ) {
     super();
   }
 

@@ -37,6 +37,7 @@ export interface Run {
   evaluations: number; // candidates tried
   live: boolean; // a kernel answers asks and acts
   detachable: boolean; // the cell waits for it
+  relative: boolean; // errors grow with the target: logarithms are compared
   python: string; // the same run as a program
   notes: string[];
   rules: { forbid: string[]; require: string[]; forced: string[][] }; // in force now; forced prefixes as token names

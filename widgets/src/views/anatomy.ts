@@ -283,8 +283,9 @@ function constantsOf(host: HTMLElement, context: Context, tell: (text: string) =
     const fit = fitOf(law, store.data, values);
     plotted.hidden = !fit;
     if (!fit) return say(figure, "An operator of your own is in this law; the page cannot compute it.");
-    const now = fvuOf(fit, false);
-    const then = moved ? fvuOf(fitOf(law, store.data)!, false) : now;
+    const relative = store.run?.relative ?? false;
+    const now = fvuOf(fit, false, relative);
+    const then = moved ? fvuOf(fitOf(law, store.data)!, false, relative) : now;
     const words = Number.isFinite(now) ? `FVU ${spokenFvu(now)}` : "Not defined on all rows";
     say(figure, moved ? `${words}; ${spokenFvu(then)} as fitted` : `${words}, as fitted`);
     figure.classList.toggle("nbsr-moved", moved);

@@ -162,7 +162,7 @@ export function fitView(host: HTMLElement, context: Context): View {
         shape === "train" ? s("path.nbsr-train", { d: "M6 6h0" }) : s("path.nbsr-test", { d: "M6 2.2l3.8 3.8l-3.8 3.8l-3.8 -3.8z" })), text);
     legend.replaceChildren(
       key("train", `${tests ? `${plural(trained, "training row")}` : plural(trained, "row")} · R² ${rSquared(law.fvu)}`),
-      ...(tests ? [key("test", `${plural(tests, "test row")} · R² ${rSquared(law.test_fvu ?? fvuOf(fit, true))}`)] : []),
+      ...(tests ? [key("test", `${plural(tests, "test row")} · R² ${rSquared(law.test_fvu ?? fvuOf(fit, true, store.run?.relative ?? false))}`)] : []),
     );
   }
 

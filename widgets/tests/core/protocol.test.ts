@@ -9,7 +9,7 @@ const run = { name: "a", status: "running", live: true };
 
 function connection(): { page: Connection; sent: FromPage[] } {
   const sent: FromPage[] = [];
-  return { page: new Connection((message) => sent.push(message)), sent };
+  return { page: new Connection((message) => sent.push(message), 0), sent };
 }
 
 function delta(seq: number, text: string): FromKernel {
@@ -132,6 +132,16 @@ describe("questions and acts", () => {
     const value = { law: 1, fvu: { dtype: "f4", length: 1, data: 0 } };
     page.receive({ kind: "reply", id: 1, ok: true, value }, [Float32Array.of(0.5).buffer]);
     expect((await answer).fvu).toEqual(Float32Array.of(0.5));
+  });
+
+  test("of two pages never have one number", () => {
+    const numbers = [1, 2].map(() => {
+      const sent: FromPage[] = [];
+      void new Connection((message) => sent.push(message)).ask("anatomy", { law: 1 });
+      return (sent[0] as { id: number }).id;
+    });
+    expect(numbers[0]).not.toBe(numbers[1]);
+    expect(numbers.every(Number.isSafeInteger)).toBe(true);
   });
 
   test("are told when the page lets go", async () => {

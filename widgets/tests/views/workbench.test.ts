@@ -16,7 +16,7 @@ function whole(): Packet {
   return {
     run: {
       name: "r", formula: `y ~ ${HOSTILE}`, target: HOSTILE, target_mathml: "<mi>y</mi>", columns: [HOSTILE], status: "running", stage: "pairs",
-      elapsed: 3, seconds: 20, evaluations: 1234, live: true, detachable: true, python: HOSTILE, notes: [HOSTILE],
+      elapsed: 3, seconds: 20, evaluations: 1234, live: true, detachable: true, relative: false, python: HOSTILE, notes: [HOSTILE],
       rules: { forbid: [HOSTILE], require: [], forced: [["*", "sin"]] },
     },
     data: { X: [Float64Array.of(1, 2, 3)], y: Float64Array.of(2, 4, 6), test: Uint8Array.of(0, 0, 1) },
