@@ -168,3 +168,18 @@ def test_two_searches_at_once_are_found_again_when_the_page_is_reloaded(lab: Ser
     bench(2).says("Searching")
     bench(2).press("Stop")
     bench(2).says("Stopped")
+
+
+def test_a_kernel_that_is_restarted_leaves_what_was_found(lab: Server, page: Page):
+    lab.write("restart.ipynb", [SETUP, SEARCH.replace("-o law", "--background -o law"), "1 + 1"])
+    notebook = Notebook(page, lab, "restart.ipynb")
+    notebook.run(0)
+    notebook.run(1)
+    bench = Workbench(notebook, 1)
+    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible(timeout=PATIENCE)
+    notebook.command("kernelmenu:restart")
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    bench.says("The kernel was restarted or has ended")
+    expect(bench.root.locator(".nbsr-formula math").first).to_be_visible()
+    expect(bench.root.get_by_role("button", name="Stop", exact=True)).to_be_hidden()
+    assert not notebook.barriers(".nbsr[role=region]")

@@ -16,7 +16,9 @@ export interface Model {
   get(name: string): unknown;
   send(content: unknown): void;
   on(event: "msg:custom", listener: (content: unknown, buffers: Buffer[]) => void): void;
+  on(event: "comm_live_update", listener: () => void): void;
   off(event: "msg:custom", listener: (content: unknown, buffers: Buffer[]) => void): void;
+  off(event: "comm_live_update", listener: () => void): void;
 }
 
 interface Given {
@@ -24,6 +26,7 @@ interface Given {
   el: HTMLElement;
 }
 
+const WATCH = 2000; // milliseconds between two looks whether the kernel is there
 const AGAIN = 1000; // milliseconds until a greeting that nobody answered is said once more
 
 export default function search() {
@@ -46,9 +49,15 @@ export default function search() {
     });
     const receive = (content: unknown, buffers: Buffer[]): void => made.receive(content as FromKernel, buffers);
     model.on("msg:custom", receive);
+    // Jupyter says so when the kernel restarts; elsewhere its silence does.
+    const doubt = (): void => made.doubt();
+    model.on("comm_live_update", doubt);
+    const watch = setInterval(() => made.watch(), WATCH);
     return {
       connection: made,
       end: () => {
+        clearInterval(watch);
+        model.off("comm_live_update", doubt);
         model.off("msg:custom", receive);
         made.close();
       },

@@ -80,6 +80,7 @@ const STATUS: Record<Status, string> = {
   stopped: "Stopped",
   interrupted: "Interrupted",
   failed: "Failed",
+  lost: "Lost",
 };
 
 export function statusWord(status: Status): string {

@@ -82,6 +82,9 @@ interface Waiting {
 
 export const NO_ANSWER = "The kernel does not answer any more.";
 
+const SILENCE = 20_000; // milliseconds without a word from a kernel that searches, until it is asked for one
+const LAST_WAIT = 6_000; // and then until it counts as gone
+
 const PATIENCE = 30; // deltas that may pass before the whole is asked for once more: it was lost on the way, too
 
 /** A search in a kernel: the store that its packets feed, and the way back. */
@@ -90,6 +93,8 @@ export class Connection extends Workplace {
   private seq = 0; // of the last packet taken in; 0: none yet
   private dropped = -1; // deltas since the whole was asked for, which has not come yet; -1: not asked
   private open = true;
+  private heard = Date.now();
+  private probed = 0; // when the kernel was asked for a word; 0: it was not
   private readonly waiting = new Map<number, Waiting>();
 
   /**
@@ -114,7 +119,34 @@ export class Connection extends Workplace {
     this.send({ kind: "hello" });
   }
 
+  /** To be called now and then: a kernel that is gone never says so. */
+  watch(): void {
+    const status = this.store.run?.status;
+    if (status !== "running" && status !== "starting") {
+      if (!this.probed) this.heard = Date.now();
+    } else if (!this.probed && Date.now() - this.heard > SILENCE) {
+      this.doubt();
+    }
+    if (this.probed && Date.now() - this.probed > LAST_WAIT) this.lose();
+  }
+
+  /** The kernel may be gone: it is asked for a word. */
+  doubt(): void {
+    if (!this.live()) return;
+    this.probed = Date.now();
+    this.send({ kind: "hello" });
+  }
+
+  private lose(): void {
+    this.probed = 0;
+    const run = this.store.run;
+    if (run && this.live()) this.store.accept({ run: { ...run, status: "lost", live: false, detachable: false } });
+    this.refuse();
+  }
+
   receive(message: FromKernel, buffers: readonly Buffer[]): void {
+    this.heard = Date.now();
+    this.probed = 0;
     if (message.kind === "whole") {
       this.seq = message.seq;
       this.dropped = -1;
@@ -148,6 +180,10 @@ export class Connection extends Workplace {
   /** The page lets go: everyone who waits is told. */
   close(): void {
     this.open = false;
+    this.refuse();
+  }
+
+  private refuse(): void {
     for (const { reject } of this.waiting.values()) reject(new Error(NO_ANSWER));
     this.waiting.clear();
   }

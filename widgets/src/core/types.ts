@@ -21,7 +21,8 @@ export type Column = Float32Array | Float64Array | Int32Array | Uint32Array | In
 
 export type Status =
   | "starting" | "running" | "paused" | "stopping" // under way
-  | "finished" | "exact" | "stopped" | "interrupted" | "failed"; // over
+  | "finished" | "exact" | "stopped" | "interrupted" | "failed" // over
+  | "lost"; // the kernel that it was in does not answer; said by the page alone
 
 /** Replaced. What the search is, and how far it has come. */
 export interface Run {

@@ -6,6 +6,7 @@ import type { Acts } from "../core/types";
 import { button, h, near, say, sentence, set } from "./dom";
 
 const BUSY = "The kernel is busy: press ■ (or I, I). What was found so far is kept.";
+const LOST = "The kernel was restarted or has ended, and the search with it. What it found can still be read here; run the cell to search again.";
 const PATIENCE = 2800; // milliseconds without an answer to stop
 
 export function statusView(host: HTMLElement, context: Context): View {
@@ -60,7 +61,9 @@ export function statusView(host: HTMLElement, context: Context): View {
     const share = run.seconds ? Math.min(100, (100 * run.elapsed) / run.seconds) : 0;
     bar.style.transform = `scaleX(${(share / 100).toFixed(4)})`;
     set(track, "aria-valuenow", Math.round(share));
-    if (over) busy.hidden = true;
+    const lost = run.status === "lost";
+    if (lost) say(busy, LOST);
+    if (over) busy.hidden = !lost;
   }
 
   async function act(name: "pause" | "resume" | "step" | "stop" | "more" | "detach"): Promise<void> {

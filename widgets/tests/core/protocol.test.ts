@@ -1,6 +1,6 @@
 import { deflateSync } from "node:zlib";
 
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { Connection, columnOf, decode, decodeRecorded, NO_ANSWER } from "../../src/core/protocol";
 import type { FromKernel, FromPage, Packet } from "../../src/core/types";
@@ -151,6 +151,55 @@ describe("questions and acts", () => {
     await expect(answer).rejects.toThrow(NO_ANSWER);
     await expect(page.act("stop", {})).rejects.toThrow(NO_ANSWER);
     expect(page.live()).toBe(false);
+  });
+});
+
+describe("a kernel that is gone", () => {
+  const began = (): { page: Connection; sent: FromPage[]; at: (seconds: number) => void } => {
+    vi.useFakeTimers({ now: 0 });
+    const made = connection();
+    made.page.receive({ kind: "whole", seq: 1, packet: { run } } as FromKernel, []);
+    const at = (seconds: number): void => {
+      vi.setSystemTime(1000 * seconds);
+      made.page.watch();
+    };
+    return { ...made, at };
+  };
+  afterEach(() => vi.useRealTimers());
+
+  test("is asked for a word, and given up", async () => {
+    const { page, sent, at } = began();
+    const answer = page.act("stop", {});
+    at(19);
+    expect(sent.length).toBe(1);
+    at(21);
+    expect(sent[1]).toEqual({ kind: "hello" });
+    at(26);
+    expect(page.live()).toBe(true);
+    at(28);
+    expect(page.store.run).toMatchObject({ status: "lost", live: false });
+    await expect(answer).rejects.toThrow(NO_ANSWER);
+  });
+
+  test("may be doubted at once, and has only been busy", () => {
+    const { page, sent, at } = began();
+    page.doubt();
+    at(5);
+    page.receive({ kind: "whole", seq: 2, packet: { run } } as FromKernel, []);
+    at(12);
+    expect(sent.length).toBe(1);
+    expect(page.store.run).toMatchObject({ status: "running", live: true });
+  });
+
+  test("is not missed while the search is paused or over", () => {
+    const { page, sent, at } = began();
+    page.receive({ kind: "delta", seq: 2, packet: { run: { ...run, status: "paused" } } } as FromKernel, []);
+    at(500);
+    expect(sent.length).toBe(0);
+    page.receive({ kind: "delta", seq: 3, packet: { run: { ...run, live: false, status: "stopped" } } } as FromKernel, []);
+    page.doubt();
+    at(1000);
+    expect(page.store.run).toMatchObject({ status: "stopped" });
   });
 });
 

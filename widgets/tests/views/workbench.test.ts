@@ -39,8 +39,8 @@ function modelOf(answer: (message: FromPage) => FromKernel | null): { model: Mod
   const tell = (message: FromKernel): void => listeners.forEach((listener) => listener(message, []));
   const model: Model = {
     get: () => "id-of-the-view",
-    on: (_, listener) => listeners.add(listener),
-    off: (_, listener) => listeners.delete(listener),
+    on: (event: string, listener: (content: unknown, buffers: Buffer[]) => void) => void (event === "msg:custom" && listeners.add(listener)),
+    off: (_: string, listener: (content: unknown, buffers: Buffer[]) => void) => void listeners.delete(listener),
     send: (content) => {
       sent.push(content as FromPage);
       const reply = answer(content as FromPage);
