@@ -183,3 +183,58 @@ def test_a_kernel_that_is_restarted_leaves_what_was_found(lab: Server, page: Pag
     expect(bench.root.locator(".nbsr-formula math").first).to_be_visible()
     expect(bench.root.get_by_role("button", name="Stop", exact=True)).to_be_hidden()
     assert not notebook.barriers(".nbsr[role=region]")
+
+
+@pytest.mark.parametrize("subshells", [True, False], ids=["subshells", "no-subshells"])
+def test_two_views_of_one_search_lead_it_and_take_its_law_apart(lab: Server, page: Page, subshells: bool):
+    lab.write(
+        "views.ipynb",
+        [SETUP, SEARCH.replace("-o law", "--background -o law"), "%regress show law", "%regress stop law"],
+    )
+    notebook = Notebook(page, lab, "views.ipynb")
+    notebook.send_comms_over_subshells(subshells)
+    for cell in (0, 1, 2):
+        notebook.run(cell)
+    one, other = Workbench(notebook, 1), Workbench(notebook, 2)
+    for view in (one, other):
+        view.root.scroll_into_view_if_needed()
+        expect(view.root.locator(".nbsr-formula math").first).to_be_visible(timeout=PATIENCE)
+    other.press("Pause")
+    for view in (other, one):
+        view.root.scroll_into_view_if_needed()  # what is out of sight is not drawn
+        view.says("Paused")
+
+    # the next token is forced in one view, and both know it; the same view takes it back
+    one.root.scroll_into_view_if_needed()
+    one.root.locator(".nbsr-tree-row").first.evaluate("row => row.click()")
+    detail = one.root.get_by_label("Selected node")
+    detail.get_by_role("button", name="Force *:").click()
+    one.says("Every law that is decoded begins with *")
+    for view in (other, one):
+        view.root.scroll_into_view_if_needed()
+        expect(view.root.get_by_title("Take the last forced token back")).to_be_visible(timeout=PATIENCE)
+    one.root.get_by_title("Take the last forced token back").click()
+    one.says("Every beginning is free again")
+
+    # a part is left out, and constants are fitted anew from where the sliders stand
+    other.root.scroll_into_view_if_needed()
+    other.root.get_by_label("An operator, a column or a formula").fill("c0*mass*sin(angle)*speed**2")
+    other.press("Guess")
+    other.says(re.compile(r"FVU 0\.0\d"))
+    parts = other.root.get_by_role("tree", name="Parts of the law").get_by_role("treeitem")
+    parts.filter(has_text="sin").last.click()
+    other.root.locator("[data-act=drop]").click()
+    other.says(re.compile(r"left out: FVU 0\.0\d+ to 0\.\d+, complexity"))
+    constant = other.root.get_by_label(re.compile("^Value of constant 1"))
+    constant.fill("3")
+    constant.press("Enter")
+    other.says("as fitted")
+    other.press("Refit from here")
+    other.says(re.compile(r"FVU [\d.e-]+ before, [\d.e-]+ now"))
+
+    notebook.run(3)
+    for cell in (1, 2):  # the workbench gives way to what stays
+        expect(notebook.output(cell).locator(".nbsr[data-nbsr=stopped] math").first).to_be_visible(
+            timeout=PATIENCE
+        )
+    assert not [said for said in notebook.complaints if "nbsr" in said.lower()]
