@@ -25,6 +25,7 @@ _EXTRA_BENCHES = (
     "ablation",
     "workbench",
     "measured",
+    "groups",
 )
 
 
@@ -93,7 +94,7 @@ def _parser() -> _Parser:
     bench.add_argument("--seeds", type=_count, default=3, metavar="N", help="ablation: so many seeds (3)")
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
-    bench.add_argument("--part", help="measured: tuning or report (both)")
+    bench.add_argument("--part", help="measured, groups: tuning or report (measured: both; groups: report)")
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
     bench.add_argument(
         "--choices",
@@ -239,6 +240,11 @@ def _measure(options: argparse.Namespace) -> None:
             _searches(options), options.part, options.every, only, options.jobs,
             lambda line: print(line, flush=True),
         )  # fmt: skip
+    elif options.suite == "groups":
+        from nbsr.benchmark import groups
+
+        only = [id for id in options.only.split(",") if id]
+        groups.run(_searches(options), options.part, only, lambda line: print(line, flush=True))
     elif options.suite == "ablation":
         from nbsr.benchmark import ablation
         from nbsr.refine import warm

@@ -23,7 +23,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
 
     After `fit`: `result_` (a `Result`: the front, all candidates, errors of the constants, plots),
     `equation_` (the law as text), `n_features_in_`, and `feature_names_in_` where X had names; without names
-    the columns are x1, x2, ... in the law. `predict` gives NaN on rows where the law is not defined.
+    the columns are x1, x2, ... in the law. `predict` gives NaN on rows where the law is not defined. Groups with
+    constants of their own need the names of columns: `nbsr.regress(df, "y ~ x | subject")`.
     """
 
     # Without types, since scikit-learn wants whatever comes to be stored; `fit` judges it.

@@ -9,6 +9,7 @@ archive     what is remembered
 methods     generators made, taken apart and put together
 schedule    what comes next
 tidying     the front made presentable
+groups      one form with constants of each group's own
 noise       whether errors grow with the target
 report      what there is to see
 clock       time spent and left
@@ -63,6 +64,7 @@ def search(
     max_complexity: int = 30,
     max_evaluations: int | None = None,
     start: Iterable[str] = (),
+    shared: Iterable[str] = (),
     noise: str = "auto",
     score: str = "judgement",
     parsimony: float = 0.05,
@@ -88,6 +90,8 @@ def search(
     max_complexity: most nodes in a law.
     max_evaluations: most candidates fitted, or None.
     start: laws to start from, with free constants `c0`, `c1`, ...
+    shared: of a table with groups, the constants that have one value for all groups; c0 is the first of a law as it is
+        written, c1 the next.  All others are each group's own.
     noise: "constant" where the errors of all rows are of one size, "relative" where they grow with the target, which is
         then above 0; "auto" lets the data decide.
     score: how the one law is picked from the front: "judgement", "evidence", "parsimony", "mdl" or "pareto".
@@ -105,7 +109,8 @@ def search(
     settings = Settings(
         method=method, seconds=seconds, seed=seed, operators=None if operators is None else tuple(operators),
         forbid=texts(forbid, "forbid"), require=texts(require, "require"), max_complexity=max_complexity,
-        max_evaluations=max_evaluations, start=texts(start, "start"), noise=noise, score=score, parsimony=parsimony,
+        max_evaluations=max_evaluations, start=texts(start, "start"), shared=texts(shared, "shared"),
+        noise=noise, score=score, parsimony=parsimony,
         refiner=refiner, device=device, model=None if model is None else str(model), choices=choices,
         complexity=complexity,
     )  # fmt: skip

@@ -309,6 +309,7 @@ def pin(run: "Run", law: int, pinned: bool) -> Answer:
 
 def refit(run: "Run", law: int, constants: tuple[float, ...]) -> Answer:
     """Fit a law anew, from these constants."""
+    _refuse_groups(run)
     record = run.archive.of(law)
     form = run.work.law(record.tokens, record.constants)
     if len(constants) != len(form.constants):
@@ -333,6 +334,7 @@ def freeze(run: "Run", law: int, position: int) -> Answer:
 def _changed(
     run: "Run", law: int, position: int, change: Callable[[Expression, int], Expression | None], what: str
 ) -> Answer:
+    _refuse_groups(run)
     record = run.archive.of(law)
     form = run.work.law(record.tokens, record.constants)
     if not 0 <= position < len(form.tokens):
@@ -358,6 +360,13 @@ def use(run: "Run", law: int) -> Answer:
     return Answer(f"Evolution breeds from {_shown(run, record)}, too.", law)
 
 
+def _refuse_groups(run: "Run") -> None:
+    if run.work.table.groups is not None:
+        raise UsageError(
+            "The constants differ by group, so a law cannot be changed by hand; try a form as a guess."
+        )
+
+
 def _tried(run: "Run", law: Expression, source: str, restarts: int) -> Record | None:
     """Fit a law in the person's units; None where nothing finite was found."""
     scaled = run.work.scaled(law)
@@ -366,7 +375,7 @@ def _tried(run: "Run", law: Expression, source: str, restarts: int) -> Record | 
     error = float(fits.fvu[0])
     if not math.isfinite(error):
         return None
-    constants = tuple(fits.constants[0, : len(scaled.constants)].tolist())
+    constants = run.work.kept(fits, 0, scaled.tokens)
     run.archive.add(scaled.tokens, constants, error, source, run.clock.elapsed)
     return run.archive.records[scaled.tokens]
 

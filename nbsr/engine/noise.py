@@ -66,7 +66,7 @@ class Noise:
         y = work.rows.response
         wide = len(y) >= _ROWS and y.min() > 0 and y.max() > _SPAN * y.min()
         asked = settings.noise == "auto" and settings.score == "judgement" and work.rows.weights is None
-        self.watching = (asked and wide) or settings.noise == "relative"
+        self.watching = (asked and wide and work.table.groups is None) or settings.noise == "relative"
         if settings.noise == "relative":
             self._refuse()
             work.weigh(work.narrow.y)  # a first guess, until there is a law
@@ -101,6 +101,11 @@ class Noise:
 
     def _refuse(self) -> None:
         table = self.work.table
+        if table.groups is not None:
+            raise UsageError(
+                "Relative noise and groups do not go together; explain the logarithm instead, as in "
+                f"'log({table.target}) ~ ...'."
+            )
         if table.weights is not None:
             raise UsageError(
                 "Weights and relative noise both say how exact each row is; leave one of them out."

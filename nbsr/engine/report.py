@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -10,8 +9,8 @@ from nbsr.engine.archive import Archive, Record
 from nbsr.engine.clock import Clock
 from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
-from nbsr.engine.work import Work
-from nbsr.expression import CONST, FREE, pack
+from nbsr.engine.work import Errors, Work
+from nbsr.expression import CONST, FREE
 from nbsr.judgement import Verdict, worth_showing
 from nbsr.result import Candidate, Result, Snapshot
 from nbsr.score import score
@@ -35,7 +34,7 @@ class Report:
     def candidates(
         self,
         records: Sequence[Record],
-        errors: Mapping[int, tuple[float, ...]] | None = None,
+        errors: Mapping[int, Errors] | None = None,
         verdicts: Mapping[int, Verdict] | None = None,
     ) -> tuple[Candidate, ...]:
         """The records as candidates; `errors` and `verdicts` by id of the record, where they are known.
@@ -50,7 +49,8 @@ class Report:
         known, judged = errors or {}, verdicts or {}
         return tuple(
             Candidate(
-                expression=law, errors=known.get(id(r)) or (math.nan,) * len(law.constants), fvu=r.fvu,
+                expression=law, errors=known[id(r)][0] if id(r) in known else (math.nan,) * len(law.constants),
+                own_errors=known[id(r)][1] if id(r) in known else (), fvu=r.fvu,
                 complexity=c, score=value, source=r.source, elapsed=r.elapsed, order=r.order,
                 origin=self.origin(r) if len(records) <= _FEW or errors and id(r) in errors else "",
                 pinned=r.order in self.archive.pinned,
@@ -89,8 +89,8 @@ class Report:
         why = result.why if result is not None else self.why()
         fit = (np.empty(0), np.empty(0))
         if front:
-            some = self.work.rows.sample(_FIT_ROWS, seed=0)
-            fit = (some.y, front[picked].expression.predict(some.X))
+            some = self.work.shown_rows.sample(_FIT_ROWS, seed=0)
+            fit = (some.y, self.work.predicted(front[picked].expression, some))
         left = max(0.0, self.clock.remaining) if math.isfinite(self.clock.deadline) else math.inf
         return Snapshot(
             elapsed=self.clock.elapsed, remaining=left, counts=dict(self.archive.counts), front=front, picked=picked,
@@ -126,13 +126,13 @@ class Report:
 
     def result(self, ended: str, notes: Sequence[str]) -> Result:
         """The archive as a Result, the front refitted on all rows when the search saw a sample."""
-        searched, table = len(self.work.rows), self.work.table
+        searched, table = self.work.searched, self.work.table
         sampled = self.work.sampled
         if sampled:
             self.refit_front()
         self.tidying.look()
         records, choice = self.tidying.choice()
-        errors = self.standard_errors(records)
+        errors = self.work.errors(records)
         on_front = {id(r): e for r, e in zip(records, errors, strict=True)}
         everything = sorted(self.archive.records.values(), key=lambda r: (r.fvu, r.complexity))
         verdicts = {}
@@ -170,31 +170,6 @@ class Report:
         if not records:
             return
         self.work.widen()
-        tokens, constants = pack([self.work.expression(r.tokens, r.constants) for r in records])
-        fits = self.work.fit(tokens, constants, restarts=0, steps=10)
-        fitted = [
-            replace(
-                r, constants=tuple(fits.constants[k, : len(r.constants)].tolist()), fvu=float(fits.fvu[k])
-            )
-            for k, r in enumerate(records)
-        ]
+        fitted = self.work.refitted(records)
         self.archive.renew(fitted)
         self.tidying.anew()
-
-    def standard_errors(self, records: Sequence[Record]) -> list[tuple[float, ...]]:
-        """Standard errors of the constants of each law; NaN where a law was rescaled to raw units."""
-        if not records:
-            return []
-        tokens, constants = pack([self.work.expression(r.tokens, r.constants) for r in records])
-        fits = self.work.fit(tokens, constants, restarts=0, steps=1, covariance=True)
-        assert fits.covariance is not None
-        out = []
-        for k, r in enumerate(records):
-            law = self.work.law(r.tokens, r.constants)
-            if law.constants == r.constants:
-                with np.errstate(invalid="ignore"):
-                    spread = np.sqrt(np.diagonal(fits.covariance[k]))[: len(r.constants)]
-                out.append(tuple(spread.tolist()))
-            else:
-                out.append((math.nan,) * len(law.constants))
-        return out

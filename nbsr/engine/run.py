@@ -15,13 +15,14 @@ from nbsr.engine.acts import Rules, done
 from nbsr.engine.archive import Archive
 from nbsr.engine.clock import Clock
 from nbsr.engine.control import Answer, Control
+from nbsr.engine.groups import GroupedTidying, GroupedWork, check_shared
 from nbsr.engine.noise import Noise
 from nbsr.engine.report import Report
 from nbsr.engine.schedule import Schedule
 from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Work
-from nbsr.expression import CONST, PAD, Vocabulary, unpack
+from nbsr.expression import PAD, Vocabulary, unpack
 from nbsr.generate.base import Method, Proposals, Steering, reward
 from nbsr.refine import Fits, Status, ready, warm
 from nbsr.result import Snapshot
@@ -64,13 +65,15 @@ class Run:
 
     def __init__(self, table: Table, settings: Settings, control: Control, began: float | None):
         self.settings, self.control = settings, control
-        self.work = Work(table, settings)
+        check_shared(settings.shared, settings.start, table.groups is not None)
+        self.work = Work(table, settings) if table.groups is None else GroupedWork(table, settings)
         self.archive = Archive(self.work.vocabulary.complexities)
         # a sampled table's front is refitted on more rows
         self.clock = Clock(began, settings.seconds, most=2.0 if self.work.sampled else 1.0)
         self.trace = Trace()
         self.trace.tokens = _names(self.work.vocabulary)
-        self.tidying = Tidying(self.work, settings, self.archive, self.clock)
+        care = Tidying if table.groups is None else GroupedTidying
+        self.tidying = care(self.work, settings, self.archive, self.clock)
         self.report = Report(self.work, settings, self.archive, self.clock, self.tidying, self.trace)
         self.rules = Rules(settings.forbid, settings.require)
         self.steering = Steering()
@@ -239,7 +242,7 @@ class Run:
     def record(self, batch: Proposals, fits: Fits) -> None:
         """Put a fitted batch into the archive and the counts."""
         archive, elapsed, origins = self.archive, self.clock.elapsed, batch.origins
-        fvu, constants = fits.fvu.tolist(), fits.constants.tolist()
+        fvu = fits.fvu.tolist()
         for code, count in zip(*np.unique(np.asarray(fits.status), return_counts=True), strict=True):
             name = Status(int(code)).name.lower()
             archive.counts[name] = archive.counts.get(name, 0) + int(count)
@@ -250,7 +253,7 @@ class Run:
                     word.pop()
                 key = tuple(word)
                 archive.add(
-                    key, tuple(constants[row][: key.count(CONST)]), error, batch.source, elapsed,
+                    key, self.work.kept(fits, row, key), error, batch.source, elapsed,
                     origin=None if origins is None else origins[row],
                 )  # fmt: skip
         self.evaluations += len(batch)

@@ -105,7 +105,11 @@ class Schedule:
     def best(self) -> list[tuple[tuple[int, ...], tuple[float, ...], float]]:
         """Laws to breed from: the front, and what the person favours."""
         favoured = [r for r in self.favoured.values() if r.tokens in self.archive.records]
-        return [(r.tokens, r.constants, r.fvu) for r in [*self.archive.contenders(), *favoured]]
+        reference = self.work.reference
+        return [
+            (r.tokens, reference(r.tokens, r.constants), r.fvu)
+            for r in [*self.archive.contenders(), *favoured]
+        ]
 
     def starting_laws(self) -> list[Phrase]:
         """The person's own laws, constants free; those that a later rule forbids are left out."""

@@ -61,6 +61,7 @@ class Settings:
     max_complexity: int
     max_evaluations: int | None
     start: tuple[str, ...]
+    shared: tuple[str, ...]
     noise: str
     score: str
     parsimony: float

@@ -84,7 +84,7 @@ class Tidying:
         chosen = front[
             pick(
                 np.array([r.fvu for r in front]), np.array([r.complexity for r in front]),
-                len(self.work.rows.response), np.array([self.freedom(r) for r in front]),
+                self.work.searched, np.array([self.freedom(r) for r in front]),
                 rule=self.settings.score, parsimony=self.settings.parsimony,
             )
         ]  # fmt: skip
@@ -98,10 +98,13 @@ class Tidying:
         """What is to be said for and against each; worked out once for each record."""
         keys = [(r.tokens, r.constants, r.tidy) for r in records]
         new = [i for i, key in enumerate(keys) if key not in self._known]
-        laws = [self.work.expression(records[i].tokens, records[i].constants) for i in new]
-        found = self.judge.verdicts(laws, [records[i].fvu for i in new], [records[i].tidy for i in new])
+        found = self._judged([records[i] for i in new])
         self._known.update(zip([keys[i] for i in new], found, strict=True))
         return [self._known[key] for key in keys]
+
+    def _judged(self, records: Sequence[Record]) -> list[Verdict]:
+        laws = [self.work.expression(r.tokens, r.constants) for r in records]
+        return self.judge.verdicts(laws, [r.fvu for r in records], [r.tidy for r in records])
 
     # -- the likeliest of each complexity
 

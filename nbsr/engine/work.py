@@ -1,5 +1,6 @@
 """The table as a search sees it: the columns and rows that it works on, the language, and how laws are fitted there."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -7,8 +8,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Integer
 
+from nbsr.engine.archive import Record
 from nbsr.engine.settings import Settings
-from nbsr.expression import Expression, Vocabulary
+from nbsr.expression import CONST, Expression, Vocabulary, pack
 from nbsr.refine import Fits, Problem, refine
 from nbsr.score import fvu
 from nbsr.simplify import simplify
@@ -20,6 +22,11 @@ _ROWS = 1000  # a larger table is searched on a sample of so many rows
 _FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
 _LOG_STEPS = 20  # trial points of a fit of logarithms, beside those of least squares
 _COLUMNS = 24  # columns that a search looks at
+
+
+Errors = tuple[
+    tuple[float, ...], tuple[tuple[float, ...], ...]
+]  # of the law's constants; of each group's own
 
 
 class Work:
@@ -107,6 +114,58 @@ class Work:
     def _logarithm(self) -> Problem:
         return Problem.of(self.rows.inputs, np.log(self.rows.response))
 
+    @property
+    def searched(self) -> int:
+        """How many rows it works on."""
+        return len(self.rows)
+
+    def kept(self, fits: Fits, row: int, tokens: tuple[int, ...]) -> tuple[float, ...]:
+        """The constants of one candidate of a batch."""
+        return tuple(fits.constants[row, : tokens.count(CONST)].tolist())
+
+    def reference(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> tuple[float, ...]:
+        """The constants on the rows that the methods see."""
+        return constants
+
+    @property
+    def shown_rows(self) -> Table:
+        """The rows that a fit is shown on."""
+        return self.rows
+
+    def predicted(self, law: Expression, rows: Table) -> Float[np.ndarray, " rows"]:
+        """What a law in the person's units says of some rows."""
+        return law.predict(rows.X)
+
+    def refitted(self, records: Sequence[Record]) -> list[Record]:
+        """Records fitted anew on the rows of now."""
+        tokens, constants = pack([self.expression(r.tokens, r.constants) for r in records])
+        fits = self.fit(tokens, constants, restarts=0, steps=10)
+        return [
+            replace(r, constants=self.kept(fits, k, r.tokens), fvu=float(fits.fvu[k]))
+            for k, r in enumerate(records)
+        ]
+
+    def errors(self, records: Sequence[Record]) -> list[Errors]:
+        """Standard errors of the constants of each law, and of those that each group has of its own.
+
+        NaN where a law was rescaled to raw units.
+        """
+        if not records:
+            return []
+        tokens, constants = pack([self.expression(r.tokens, r.constants) for r in records])
+        fits = self.fit(tokens, constants, restarts=0, steps=1, covariance=True)
+        assert fits.covariance is not None
+        out: list[Errors] = []
+        for k, r in enumerate(records):
+            law = self.law(r.tokens, r.constants)
+            if law.constants == r.constants:
+                with np.errstate(invalid="ignore"):
+                    spread = np.sqrt(np.diagonal(fits.covariance[k]))[: len(r.constants)]
+                out.append((tuple(spread.tolist()), ()))
+            else:
+                out.append(((math.nan,) * len(law.constants), ()))
+        return out
+
     def judge(self, laws: Sequence[Expression]) -> Float[np.ndarray, " laws"]:
         """The FVU of laws as they stand, nothing fitted; NaN where one is not finite."""
         if not laws:
@@ -135,14 +194,14 @@ class Work:
         return law if table.target_scale == 1 else self._times(table.target_scale, law)
 
     def _times(self, factor: float, law: Expression) -> Expression:
-        return Expression.apply("*", Expression.constant(factor, self.vocabulary), law)
+        return Expression.apply("*", Expression.constant(factor, law.vocabulary), law)
 
     def _unscaled(self, law: Expression) -> Expression:
         table = self.narrow
         if np.all(table.scale == 1) and table.target_scale == 1:
             return law
         column = {
-            name: self._times(float(s), Expression.variable(name, self.vocabulary))
+            name: self._times(float(s), Expression.variable(name, law.vocabulary))
             for name, s in zip(table.names, table.scale, strict=True)
             if s != 1
         }

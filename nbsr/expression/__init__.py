@@ -3,6 +3,7 @@
 from nbsr.expression.constants import Exact, exact_constants, exact_form
 from nbsr.expression.constraints import Constraints
 from nbsr.expression.custom import register, unregister
+from nbsr.expression.grouped import GroupedLaw, own_name
 from nbsr.expression.legal import legal_next
 from nbsr.expression.numeric import definition, operator_function
 from nbsr.expression.tree import FREE, Expression, pack, unpack
@@ -16,6 +17,7 @@ __all__ = [
     "Constraints",
     "Exact",
     "Expression",
+    "GroupedLaw",
     "Vocabulary",
     "definition",
     "exact_constants",
@@ -24,6 +26,7 @@ __all__ = [
     "is_complete",
     "legal_next",
     "operator_function",
+    "own_name",
     "pack",
     "register",
     "subtree_end",

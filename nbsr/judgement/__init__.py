@@ -2,7 +2,7 @@
 
 from nbsr.judgement.conduct import FAULTS, SEVERE, Grounds
 from nbsr.judgement.structure import assembled, structure
-from nbsr.judgement.verdict import Choice, Judge, Verdict, choose, worth_showing
+from nbsr.judgement.verdict import Choice, Judge, Precision, Verdict, choose, worth_showing
 from nbsr.score import RULES as BY_NUMBERS
 
 RULES = {
@@ -11,6 +11,6 @@ RULES = {
 }
 
 __all__ = [
-    "FAULTS", "RULES", "SEVERE", "Choice", "Grounds", "Judge", "Verdict", "assembled", "choose", "structure",
-    "worth_showing",
+    "FAULTS", "RULES", "SEVERE", "Choice", "Grounds", "Judge", "Precision", "Verdict", "assembled", "choose",
+    "structure", "worth_showing",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from nbsr.simplify import canonical
 from nbsr.simplify.fit import Fitter
 from nbsr.simplify.numbers import simple_numbers
 
-__all__ = ["Choice", "Judge", "Verdict", "choose", "worth_showing"]
+__all__ = ["Choice", "Judge", "Precision", "Verdict", "choose", "worth_showing"]
 
 _CANCELLED = 5.0  # nats a constant may be larger than what it is there to tell
 _NOTHING = 5.0  # nats for a law without any of the columns that the person asks about
@@ -91,12 +91,32 @@ class Choice:
         return self.reason if self.runner_up < 0 else f"Runner-up: {runner_up}, {self.reason}."
 
 
+@dataclass(frozen=True)
+class Precision:
+    """What the data tell of a law's constants.
+
+    Attributes:
+        free: how many were fitted.
+        held: simple numbers that were put in the place of others.
+        undetermined: how many are smaller than their errors.
+        digits: nats to which the data determine them together.
+        predictive: FVU of rows left out one at a time.
+    """
+
+    free: int
+    held: tuple[float, ...]
+    undetermined: int
+    digits: float
+    predictive: float
+
+
 class Judge:
     """Judges laws on one table.
 
     Arguments:
         X, y, weights: the rows; of more than a thousand an even choice is looked at.
         relative: whether errors grow with the target, so that logarithms are compared.
+        rows: how many rows speak for a law, where that is more than are looked at here.
     """
 
     def __init__(
@@ -105,8 +125,9 @@ class Judge:
         y: Float[np.ndarray, " rows"],
         weights: Float[np.ndarray, " rows"] | None = None,
         relative: bool = False,
+        rows: int | None = None,
     ):
-        self.rows = min(effective_rows(len(y), weights), ROWS_CAP)
+        self.rows = min(effective_rows(len(y), weights), ROWS_CAP) if rows is None else rows
         if len(y) > ROWS_CAP:
             used = np.linspace(0, len(y) - 1, ROWS_CAP).astype(int)
             X, y, weights = X[used], y[used], None if weights is None else weights[used]
@@ -132,20 +153,26 @@ class Judge:
         fits = self.fitter.fit(laws, held, steps=0)
         out = []
         for law, error, fixed, fit in zip(laws, fvu, held, fits, strict=True):
-            free = fixed.count(False)
             errors = [(abs(c), e) for c, e, f in zip(law.constants, fit.errors, fixed, strict=True) if not f]
-            undetermined = sum(not e < c for c, e in errors)
-            length = structure(law) + (0.0 if law.variables else _NOTHING)
-            predictive = max(fit.predictive, error) if self.rows - free > 1 else math.inf
-            nats = self.misfit(error, predictive, free) + self.digits(fit.digits, error, free) + length
-            nats += _UNDETERMINED * undetermined
-            nats += sum(_price(c) for c, f in zip(law.constants, fixed, strict=True) if f)
-            faults = self.grounds.faults(law)
-            gain = -nats
-            nats += self.held_against(faults)
-            exact = error < EXACT_FVU and self.rows - free >= 2 and gain > _SURE
-            out.append(Verdict(law, error, predictive, nats, length, free, undetermined, faults, exact))
+            known = Precision(
+                fixed.count(False), tuple(c for c, f in zip(law.constants, fixed, strict=True) if f),
+                sum(not e < c for c, e in errors), fit.digits, fit.predictive,
+            )  # fmt: skip
+            out.append(self.weigh(law, error, known, self.grounds.faults(law)))
         return out
+
+    def weigh(self, law: Expression, error: float, known: "Precision", faults: tuple[str, ...]) -> Verdict:
+        """The verdict on a law of this FVU, of whose constants this is known, and which has these faults."""
+        free = known.free
+        length = structure(law) + (0.0 if law.variables else _NOTHING)
+        predictive = max(known.predictive, error) if self.rows - free > 1 else math.inf
+        nats = self.misfit(error, predictive, free) + self.digits(known.digits, error, free) + length
+        nats += _UNDETERMINED * known.undetermined
+        nats += sum(_price(c) for c in known.held)
+        gain = -nats
+        nats += self.held_against(faults)
+        exact = error < EXACT_FVU and self.rows - free >= 2 and gain > _SURE
+        return Verdict(law, error, predictive, nats, length, free, known.undetermined, faults, exact)
 
     def misfit(self, fvu: float, predictive: float, free: int) -> float:
         """Half of rows * ln(FVU), between what the fit and what rows left out let expect of further ones."""

@@ -86,6 +86,11 @@ OPTIONS: dict[str, Option] = {
         Option("--seed", "N", "seed of everything random (0)"),
         Option("--device", "NAME", "auto, cpu or cuda"),
         Option("--noise", "NAME", "errors of one size: constant; growing with the target: relative; or auto"),
+        Option(
+            "--shared",
+            "NAMES",
+            "constants that all groups share: c0, or c0,c2 (the first and third of a law)",
+        ),
         Option("--score", "NAME", "what picks the law: evidence, parsimony, mdl or pareto"),
         Option("--parsimony", "X", "price of one more unit of complexity"),
         Option("--refiner", "NAME", "how constants are fitted: lm, bfgs, neldermead, ..."),
@@ -441,7 +446,8 @@ Find a law in a DataFrame.
   operators: + - * / sqrt     # and whatever else you know
 
 The first line of the body says what to find. `.` means every other column, `- id` takes one away, the target
-may be transformed as in log(y) ~ x, and `a name with spaces` stands in backticks. The result is the cell's
+may be transformed as in log(y) ~ x, and `a name with spaces` stands in backticks. With y ~ x | subject one form is
+found whose constants each subject has of its own. The result is the cell's
 value: it is in _ and, with -o law or  law << y ~ x1,  in law. {{expr}} anywhere is the value of a Python
 expression ({{{{ is a brace). End the body with ; to keep the report short.
 

@@ -307,7 +307,7 @@ def _fvu(expression: "Expression", table: "Table") -> float:
     from ..result.digits import values
     from ..score import fvu
 
-    return float(fvu(*table.compared(values(expression, table.X, table.names))))
+    return float(fvu(*table.compared(values(expression, table.X, table.names, table.codes))))
 
 
 def _fitted(expression: "Expression", table: "Table") -> "Expression":

@@ -192,6 +192,18 @@ def read_name(value: Any, phrase: Phrase) -> str:
     return name
 
 
+def _read_constants(value: Any, phrase: Phrase) -> tuple[str, ...]:
+    names = tuple(
+        re.findall(r"[^\s,]+", " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
+    )
+    for name in names:
+        if not re.fullmatch(r"c\d+", name):
+            raise phrase.error(
+                f"Constants are named by their places in a law, c0, c1, ...; {short(name)!r} names none."
+            )
+    return names
+
+
 SECONDS = 10.0  # that a search takes unless told
 _MOST = 2**63 - 1
 _SETTINGS: dict[str, Callable[[Any, Phrase], Any]] = {  # options that are keyword arguments of nbsr.search
@@ -202,6 +214,7 @@ _SETTINGS: dict[str, Callable[[Any, Phrase], Any]] = {  # options that are keywo
     "--seed": _read_integer("The seed", 0, _MOST),
     "--device": _read_word,
     "--noise": _read_word,
+    "--shared": _read_constants,
     "--score": _read_word,
     "--parsimony": _read_parsimony,
     "--refiner": _read_word,

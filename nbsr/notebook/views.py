@@ -247,8 +247,13 @@ class SearchView(anywidget.AnyWidget):
 
 def problem_of(law: "Expression", table: "Table") -> "Problem":
     """Some of the rows in the person's units, made ready to fit a law on; its logarithm, where errors are relative."""
+    from ..expression import GroupedLaw
     from ..refine import Problem
 
+    if isinstance(law, GroupedLaw):
+        raise UsageError(
+            "The constants of this law differ by group, so it is not taken apart; result.groups has them."
+        )
     rows = table.sample(MOST_ROWS, seed=0)
     places = [rows.names.index(name) for name in law.vocabulary.variables]
     target, _, weights = rows.compared(rows.y)

@@ -189,7 +189,7 @@ def with_test(law: Packet, candidate: Candidate, test_table: Table | None) -> Pa
     """The law with its FVU on the rows that were kept aside."""
     if test_table is None:
         return law
-    predicted = values(candidate.expression, test_table.X, test_table.names)
+    predicted = values(candidate.expression, test_table.X, test_table.names, test_table.codes)
     error = float(fvu(*test_table.compared(predicted)))
     return {**law, "test_fvu": error if math.isfinite(error) else None}
 

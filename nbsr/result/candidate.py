@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from nbsr.expression import Expression
+from nbsr.expression import Expression, GroupedLaw
 from nbsr.judgement import SEVERE
 from nbsr.result.digits import fitted_constants
 
@@ -34,6 +34,9 @@ class Candidate:
     origin: str = ""  # what it was made of, in words
     pinned: bool = False  # the person wants it in sight
     predictive: float = math.nan  # FVU of rows that are left out one at a time; of the few that may be picked
+    own_errors: tuple[
+        tuple[float, ...], ...
+    ] = ()  # of a law by group: of the constants that each group has of its own
     faults: tuple[str, ...] = ()  # keys of nbsr.judgement.FAULTS; of these, too
 
     def __str__(self) -> str:
@@ -47,4 +50,6 @@ class Candidate:
     @property
     def n_constants(self) -> int:
         """Constants that had to be fitted: those that are not numbers with a name (2, 1/3, pi)."""
-        return len(fitted_constants(self.expression))
+        law = self.expression
+        own = len(law.own) * len(law.own_names) if isinstance(law, GroupedLaw) else 0
+        return len(fitted_constants(law)) + own

@@ -8,6 +8,7 @@ Two promises. A printed law has as many digits as it takes to reproduce the FVU 
 saved result is plain JSON: reading one back never runs code from the file.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -23,7 +24,7 @@ from jaxtyping import Float
 
 from nbsr import score as scoring
 from nbsr.errors import UsageError
-from nbsr.expression import Expression, Vocabulary
+from nbsr.expression import Expression, GroupedLaw, Vocabulary
 from nbsr.judgement import RULES, Judge, choose, worth_showing
 from nbsr.result import saved
 from nbsr.result.candidate import ENDED, Candidate
@@ -35,6 +36,7 @@ from nbsr.result.digits import (
     values,
     with_names,
 )
+from nbsr.result.groups import constants_by_group, refitted
 from nbsr.result.plot import Plot, chart
 from nbsr.result.query import condition
 from nbsr.result.show import as_html, as_markdown, as_text
@@ -207,6 +209,10 @@ class Result:
         seen, table = self.candidates_seen, self.table
         if rule not in RULES:
             raise UsageError(f"There is no rule {rule!r}; the rules are {', '.join(RULES)}.")
+        if rule == "judgement" and table.groups is not None:
+            raise UsageError(
+                "A law whose constants differ by group was judged as it was found; name a row of the front."
+            )
         if rule == "judgement":
             front = self.front_candidates
             laws = [
@@ -281,6 +287,31 @@ class Result:
             index=pd.Index(names, name="constant"),
         )
 
+    @property
+    def groups(self) -> "pd.DataFrame":
+        """Of a search with groups, a row for each: its constants with their standard errors, its rows and its FVU."""
+        return self.groups_of(None)
+
+    def groups_of(self, pick: "int | str | Candidate | None") -> "pd.DataFrame":
+        """`groups` of another law."""
+        return constants_by_group(self.candidate(pick), self.table)
+
+    def refit(self, data: Any) -> "Result":
+        """The laws of the front with the constants of the groups that other data have; `predict` then knows these.
+
+        data: a frame with the same columns. What all groups share stays as it was found. Raises UsageError where this
+        search had no groups, or a group has too few rows.
+        """
+        table = self.table.other_groups(data)
+        best = refitted(self.best, table)
+        laws = [best]
+        for law in self.front_candidates:
+            with contextlib.suppress(
+                UsageError
+            ):  # a law that has no value on some row, or too many constants
+                laws += [refitted(law, table)] if law is not self.best else []
+        return dataclasses.replace(self, table=table, candidates_seen=tuple(laws), picked=0)
+
     # ---- the law at work
 
     def predict(
@@ -288,11 +319,16 @@ class Result:
     ) -> Float[np.ndarray, " rows"]:
         """What the law says about other rows; NaN where it is not defined or an input is missing.
 
-        data: a frame that has the columns by name (more do no harm), or an array with the columns in the
-        order of the formula. For a transformed target such as log(price) the prediction is of log(price);
-        with `undo` it is of price. Raises UsageError where a column is missing.
+        data: a frame that has the columns by name (more do no harm), that of the groups included, or an array with
+        the columns in the order of the formula. For a transformed target such as log(price) the prediction is of
+        log(price); with `undo` it is of price. Raises UsageError where a column is missing.
         """
-        prediction = values(self.candidate(pick).expression, self.table.inputs_of(data), self.table.names)
+        prediction = values(
+            self.candidate(pick).expression,
+            self.table.inputs_of(data),
+            self.table.names,
+            self.table.codes_of(data),
+        )
         return self.table.undo(prediction) if undo else prediction
 
     def fvu(self, data: Any = None, pick: "int | str | Candidate | None" = None) -> float:
@@ -301,7 +337,9 @@ class Result:
         if data is None:
             return chosen.fvu
         table = self.table.like(data)
-        return float(scoring.fvu(*table.compared(values(chosen.expression, table.X, self.table.names))))
+        return float(
+            scoring.fvu(*table.compared(values(chosen.expression, table.X, self.table.names, table.codes)))
+        )
 
     def compare(self, *others: "str | Candidate | Expression | Result", data: Any = None) -> "pd.DataFrame":
         """The best law beside others, on the same rows: laws as text, or results of other searches.
@@ -423,7 +461,11 @@ class Result:
         return 0.05 if value is None else float(value)
 
     def _judged(self, expression: Expression, source: str) -> Candidate:
-        fvu = float(scoring.fvu(*self.table.compared(values(expression, self.table.X, self.table.names))))
+        fvu = float(
+            scoring.fvu(
+                *self.table.compared(values(expression, self.table.X, self.table.names, self.table.codes))
+            )
+        )
         score = float(scoring.score(fvu, expression.complexity, self._parsimony))
         errors = (math.nan,) * len(expression.constants)
         return Candidate(expression, errors, fvu, expression.complexity, score, source, self.elapsed, -1)
@@ -438,12 +480,13 @@ class Result:
         """A law to compare, and what it says about the rows of `table`."""
         if isinstance(other, Result):
             law = other.best.expression
-            missing = sorted(set(law.variables) - set(table.names))
+            own = law.own_names if isinstance(law, GroupedLaw) else ()
+            missing = sorted(set(law.variables) - {*table.names, *own})
             if missing:
                 raise UsageError(
                     f"'{other.equation}' needs the column '{missing[0]}', which this search did not have; "
                     f"its columns are {', '.join(table.names)}."
                 )
-            return law, values(law, table.X, self.table.names)
+            return law, values(law, table.X, self.table.names, table.codes)
         law = self.candidate(other).expression
-        return law, values(law, table.X, self.table.names)
+        return law, values(law, table.X, self.table.names, table.codes)

@@ -4,10 +4,10 @@ import itertools
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from nbsr import score as scoring
-from nbsr.expression import CONST, Expression, Vocabulary, exact_form
+from nbsr.expression import CONST, Expression, GroupedLaw, Vocabulary, exact_form
 from nbsr.table import Table
 
 ROWS_FOR_DIGITS = 20_000  # of a larger table only so many rows decide how many digits are printed
@@ -15,15 +15,21 @@ SHORTENED_ALONE = 12  # constants; those after them have the number of digits th
 
 
 def values(
-    law: Expression, X: Float[np.ndarray, "rows columns"], names: tuple[str, ...]
+    law: Expression,
+    X: Float[np.ndarray, "rows columns"],
+    names: tuple[str, ...],
+    codes: Int[np.ndarray, " rows"] | None = None,
 ) -> Float[np.ndarray, " rows"]:
-    """A law on columns of these names, found by name; those that it does not use need not be there."""
-    own = law.vocabulary.variables
+    """A law on columns of these names, found by name; those that it does not use need not be there.
+
+    codes: the group of each row, for a law whose constants differ by group.
+    """
+    own = law.columns if isinstance(law, GroupedLaw) else law.vocabulary.variables
     if own != names:
         place = {name: i for i, name in enumerate(names)}
         X = X[:, [place.get(name, 0) for name in own]] if own else X
     with np.errstate(all="ignore"):
-        return law.predict(X)
+        return law.values(X, codes) if isinstance(law, GroupedLaw) else law.predict(X)
 
 
 def fitted_constants(law: Expression) -> list[int]:
@@ -73,7 +79,7 @@ def rounded(law: Expression, errors: tuple[float, ...], table: Table) -> tuple[E
         return law.with_constants(constants)
 
     def error(digits: list[int]) -> float:
-        return float(scoring.fvu(*some.compared(values(shortened(digits), some.X, table.names))))
+        return float(scoring.fvu(*some.compared(values(shortened(digits), some.X, table.names, some.codes))))
 
     full = error([17] * len(fitted))
     limit = max(full * 1.0005, scoring.ROUNDING_FVU)

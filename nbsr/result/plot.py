@@ -65,9 +65,11 @@ def chart(result: "Result", candidate: "Candidate") -> Any:
     table, law = result.table, candidate.expression
     step = -(-len(table) // PLOTTED_ROWS)
     X, y = table.X[::step], table.y[::step]
-    predicted = values(law, X, table.names)
+    predicted = values(law, X, table.names, None if table.codes is None else table.codes[::step])
     used = [i for i, name in enumerate(table.names) if name in law.variables]
     over = used[0] if len(used) == 1 else 0 if len(table.names) == 1 else None
+    if table.groups is not None:  # as many curves as groups
+        over = None
     along = predicted if over is None else X[:, over]
     shown = np.isfinite(predicted)
     rows = _records(along=along[shown], observed=y[shown], predicted=predicted[shown])

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from nbsr.errors import UsageError
-from nbsr.expression import CONST, Expression, Vocabulary, register
+from nbsr.expression import CONST, Expression, GroupedLaw, Vocabulary, register
 from nbsr.judgement import FAULTS
 from nbsr.result.candidate import ENDED, Candidate
-from nbsr.table import Dropped, Table
+from nbsr.table import Dropped, Groups, Table
 from nbsr.trace import Trace
 
 if TYPE_CHECKING:
@@ -121,10 +121,24 @@ def _to_json(result: "Result") -> dict[str, Any]:
                 "pinned": c.pinned,
                 "predictive": _plain(c.predictive),
                 "faults": list(c.faults),
+                **_own_to_json(c),
             }
             for c in seen
         ],
     }
+
+
+def _own_to_json(candidate: Candidate) -> dict[str, Any]:
+    """What each group has of its own, where groups differ."""
+    law = candidate.expression
+    if not isinstance(law, GroupedLaw):
+        return {}
+    told = {"own": _packed(np.array(law.own, float).reshape(len(law.own), -1))}
+    return told | (
+        {"own_errors": _packed(np.array(candidate.own_errors, float).reshape(len(law.own), -1))}
+        if candidate.own_errors
+        else {}
+    )
 
 
 def _prefix(expression: Expression) -> list[str | int]:
@@ -158,10 +172,19 @@ _ARRAYS = ("X", "y", "weights", "scale", "rows")
 
 
 def _table_to_json(table: Table) -> dict[str, Any]:
-    told = {f.name: getattr(table, f.name) for f in dataclasses.fields(table) if f.name not in _ARRAYS}
+    told = {
+        f.name: getattr(table, f.name)
+        for f in dataclasses.fields(table)
+        if f.name not in (*_ARRAYS, "groups")
+    }
+    if table.groups is not None:
+        groups = table.groups
+        told["groups"] = {
+            "column": groups.column, "labels": _plain(groups.labels), "codes": _packed(groups.codes),
+        }  # fmt: skip
     told["dropped"] = [[entry.count, entry.reason] for entry in table.dropped]
     told["labels"] = [[name, _plain(label)] for name, label in table.labels.items()]
-    told = {name: value if name == "labels" else _plain(value) for name, value in told.items()}
+    told = {name: value if name in ("labels", "groups") else _plain(value) for name, value in told.items()}
     for name in _ARRAYS:
         values = getattr(table, name)
         told[name] = None if values is None else _packed(np.asarray(values))
@@ -257,8 +280,14 @@ def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candi
         for word in told["prefix"]
     )
     constants = tuple(float(value) for value in told["constants"])
+    expression = Expression(tokens, constants, vocabulary)
+    own_errors: tuple[tuple[float, ...], ...] = ()
+    if "own" in told:
+        expression = GroupedLaw(tokens, constants, vocabulary, _rows(told["own"]))
+        own_errors = _rows(told["own_errors"]) if "own_errors" in told else ()
     return Candidate(
-        expression=Expression(tokens, constants, vocabulary),
+        expression=expression,
+        own_errors=own_errors,
         errors=tuple(float(value) for value in told["errors"]),
         fvu=float(told["fvu"]),
         complexity=int(told["complexity"]),
@@ -273,6 +302,10 @@ def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candi
     )
 
 
+def _rows(told: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in _unpacked(told).tolist())
+
+
 def _table_from_json(told: Mapping[str, Any]) -> Table:
     fields = dict(told)
     for name in _ARRAYS:
@@ -280,6 +313,9 @@ def _table_from_json(told: Mapping[str, Any]) -> Table:
     fields["X"] = np.asfortranarray(fields["X"])
     fields["dropped"] = tuple(Dropped(int(count), str(reason)) for count, reason in told["dropped"])
     fields["labels"] = dict(told["labels"])
+    if told.get("groups") is not None:
+        groups = told["groups"]
+        fields["groups"] = Groups(str(groups["column"]), tuple(groups["labels"]), _unpacked(groups["codes"]))
     for name in ("names", "given", "notes"):
         fields[name] = tuple(told[name])
     table = Table(**fields)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nbsr.result.core import Result
 
 SHOWN_LAWS = 25  # rows of the front that are shown at most
+SHOWN_GROUPS = 12
 SHOWN_CHARACTERS = 400  # of a law within a table
 TYPESET_CHARACTERS = 20_000  # of MathML; a longer law is there as text alone
 # Where a page takes out what it does not trust, MathML and SVG among it, it takes out `all` as well: then what is left
@@ -23,7 +24,7 @@ WHERE_TRUSTED = "display: none; all: revert"
 def as_text(result: "Result") -> str:
     if not result.candidates_seen:
         return f"No law for {result.table.formula}. {result.ending}"
-    lines = [_shortened(result.equation), ""]
+    lines = [_shortened(result.equation), "", *_group_lines(result)]
     for mark, *cells, law in [("", "row", "complexity", "fvu", "score", "law"), *_rows(result)]:
         row, complexity, fvu, score = cells
         lines.append(f"{mark:3}  {row:>3}  {complexity:>10}  {fvu:>9}  {score:>7}  {law}")
@@ -44,7 +45,35 @@ def as_markdown(result: "Result") -> str:
     for mark, row, complexity, fvu, score, law in _rows(result):
         code = "`` " + law.replace("|", "\\|") + " ``"
         lines.append(f"| {mark and '**>>>**'} | {row} | {complexity} | {fvu} | {score} | {code} |")
+    if result.table.groups is not None:
+        titles, *cells = _group_cells(result)
+        lines += ["", "| " + " | ".join(titles) + " |", "|" + ":-|" * len(titles)]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
     return "\n".join([*lines, "", result.ending])
+
+
+def _group_cells(result: "Result", most: int = SHOWN_GROUPS) -> list[list[str]]:
+    """The constants of each group as text, titles first; of many groups the first ones."""
+    told = result.groups
+    names = [name for name in told.columns if f"{name}_error" in told.columns]
+    out = [[str(told.index.name), *names, "rows", "FVU"]]
+    for label, row in told.iloc[:most].iterrows():
+        known = [spoken_error(row[name], row[f"{name}_error"]) for name in names]
+        out.append([str(label), *known, f"{int(row['rows']):,}", spoken_fvu(row["fvu"])])
+    if len(told) > most:
+        out.append([f"... and {len(told) - most} more in .groups", *[""] * (len(names) + 2)])
+    return out
+
+
+def _group_lines(result: "Result") -> list[str]:
+    if result.table.groups is None:
+        return []
+    cells = _group_cells(result)
+    wide = [
+        max(len(row[k]) for row in cells if len(cells) < 2 or not row[0].startswith("... and"))
+        for k in range(len(cells[0]))
+    ]
+    return [*("  ".join(cell.ljust(w) for cell, w in zip(row, wide)).rstrip() for row in cells), ""]
 
 
 def _rows(result: "Result") -> list[tuple[str, int, int, str, str, str]]:
@@ -102,7 +131,7 @@ def as_html(result: "Result") -> str:
     """
     if not result.candidates_seen:
         return f'<div class="nbsr-result">{_escaped(as_text(result))}</div>'
-    parts = [typeset(result.table, result.printed()[1]), _html_constants(result)]
+    parts = [typeset(result.table, result.printed()[1]), _html_constants(result), html_groups(result)]
     parts.append('<table style="border-collapse:collapse;margin:.5em 0;color:inherit"><thead><tr>')
     for title, side in (("", "left"), ("row", "right"), ("complexity", "right"), ("FVU", "right"),
                         ("score", "right"), ("law", "left")):  # fmt: skip
@@ -143,6 +172,31 @@ def _html_constants(result: "Result") -> str:
     ]
     law = _shortened(f"{result.table.target} = {named.infix(digits=6)}")
     return f"<div>{_code(law)}, with {_code(_shortened(', '.join(said)))}</div>"
+
+
+def html_groups(result: "Result") -> str:
+    """The constants of each group as a table; nothing where there are no groups."""
+    if result.table.groups is None or not result.candidates_seen:
+        return ""
+    titles, *rows = _group_cells(result)
+    side = ["left", *["right"] * (len(titles) - 1)]
+    head = "".join(
+        f'<th style="text-align:{s};padding:.2em .7em;{_LINE}">{_escaped(t)}</th>'
+        for s, t in zip(side, titles)
+    )
+    body = "".join(
+        '<tr style="background:transparent">'
+        + "".join(
+            f'<td style="text-align:{s};padding:.2em .7em;white-space:nowrap;{_LINE}">{_escaped(cell)}</td>'
+            for s, cell in zip(side, row)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        '<table class="nbsr-groups" style="border-collapse:collapse;margin:.5em 0;color:inherit">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
 def _code(text: str) -> str:

@@ -10,7 +10,8 @@ polish(law, X, y)                   leftovers dropped, constants snapped to simp
 
 from nbsr.simplify.canonical import canonical, image_hashes
 from nbsr.simplify.equal import equivalent, symbolically_equal, sympy_equal
-from nbsr.simplify.polish import drop_terms, polish, snap_constants
+from nbsr.simplify.numbers import simple_numbers
+from nbsr.simplify.polish import drop_terms, polish, snap_constants, variants
 from nbsr.simplify.shorten import simplify
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "equivalent",
     "image_hashes",
     "polish",
+    "simple_numbers",
     "simplify",
     "snap_constants",
     "symbolically_equal",
     "sympy_equal",
+    "variants",
 ]

@@ -75,6 +75,16 @@ def polish(
     return desk.on_more_rows(rungs)
 
 
+def variants(law: Expression, X: Float[np.ndarray, "rows columns"]) -> list[Expression]:
+    """The law with one part left out: a term, a factor, a function, or a part made constant; nothing is fitted.
+
+    Arguments:
+        law: an expression with fitted constants.
+        X: rows on which parts take their values.
+    """
+    return _Desk(law, X, np.zeros(len(X)), None, None).variants(law)
+
+
 def snap_constants(
     law: Expression,
     X: Float[np.ndarray, "rows columns"],

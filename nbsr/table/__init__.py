@@ -8,6 +8,7 @@ float64 matrix. What cannot be used is refused in a sentence (`UsageError`), wha
 
 from nbsr.table.core import Table
 from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted
+from nbsr.table.groups import Groups
 from nbsr.table.judge import MIN_ROWS, Dropped
 
-__all__ = ["MIN_ROWS", "TRANSFORMS", "Dropped", "Formula", "Table", "parse_formula", "quoted"]
+__all__ = ["MIN_ROWS", "TRANSFORMS", "Dropped", "Formula", "Groups", "Table", "parse_formula", "quoted"]

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from nbsr.errors import UsageError
 from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted, transformed
 from nbsr.table.frame import Frame, name_of, numbers_of, read_columns, refuse_repeated
+from nbsr.table.groups import MIN_GROUP_ROWS, Groups
 from nbsr.table.judge import (
     MIN_ROWS,
     Dropped,
@@ -26,7 +27,7 @@ from nbsr.table.judge import (
     usable_rows,
 )
 from nbsr.table.screening import most_relevant
-from nbsr.table.words import counted, list_names, shown, suggestion
+from nbsr.table.words import counted, list_names, shown, spoken_type, suggestion
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,7 @@ class Table:
     labels: Mapping[str, Any] = field(
         default_factory=dict
     )  # the frame's own labels, where they differ from names
+    groups: Groups | None = None  # the rows' groups, which have constants of their own
     rows: Int[np.ndarray, " rows"] | None = None  # position of each row in the frame, None when all were kept
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()  # sentences for the user
@@ -62,7 +64,8 @@ class Table:
 
         Args:
             data: the frame; only the columns that the formula names are read.
-            formula: `target ~ a + b - c`, see `parse_formula`.
+            formula: `target ~ a + b - c`, or with a column of groups `target ~ a + b | subject`; see
+                `parse_formula`.
             weights: column name, or one number a row, never negative; rows of weight 0 are left out.
             units: by column name; the frame's `attrs["units"]` unless given.
 
@@ -81,7 +84,11 @@ class Table:
                 f"Column {shown(weight_column)} is the target, so it cannot also be the weights."
             )
         names = list(dict.fromkeys((*parsed.inputs, parsed.target, *reserved)))
-        refuse_repeated(frame, names)
+        if parsed.group is not None and parsed.group == weight_column:
+            raise UsageError(
+                f"Column {shown(weight_column)} says the groups, so it cannot also be the weights."
+            )
+        refuse_repeated(frame, names if parsed.group is None else [*names, parsed.group])
         selected = frame.select(names)
         if not len(selected):
             raise UsageError("The table has no rows; a law needs at least 3.")
@@ -103,6 +110,7 @@ class Table:
                 units if units is not None else frame.attrs.get("units"), frame, units is not None
             ),
             notes=[*frame.renamed(names), *left_out, *notes],
+            groups=None if parsed.group is None else _groups_of(frame, parsed.group),
         )
         labels = {
             name: label for name in (*table.names, parsed.target) if (label := frame.labels[name]) != name
@@ -177,7 +185,7 @@ class Table:
         """The formula with every kept input spelled out; above 20 of them `.` stands for all."""
         side = "." if len(self.names) > 20 else " + ".join(map(quoted, self.names))
         target = quoted(self.target) if self.transform is None else self.target
-        return f"{target} ~ {side}"
+        return f"{target} ~ {side}" + ("" if self.groups is None else f" | {quoted(self.groups.column)}")
 
     def __len__(self) -> int:
         return len(self.y)
@@ -185,7 +193,8 @@ class Table:
     def __repr__(self) -> str:
         dropped = sum(entry.count for entry in self.dropped)
         left_out = f", {counted(dropped, 'row')} left out" if dropped else ""
-        return f"Table({self.formula!r}, {counted(len(self), 'row')}{left_out})"
+        groups = "" if self.groups is None else f" in {counted(len(self.groups), 'group')}"
+        return f"Table({self.formula!r}, {counted(len(self), 'row')}{groups}{left_out})"
 
     def undo(self, values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """Values of the law (for `log(price)`) turned back into the target's own (`price`); NaN where no
@@ -194,6 +203,11 @@ class Table:
             return values
         with np.errstate(all="ignore"):
             return TRANSFORMS[self.transform].undo(np.asarray(values, dtype=np.float64))
+
+    @property
+    def codes(self) -> Int[np.ndarray, " rows"] | None:
+        """The group of each row; None where there are no groups."""
+        return None if self.groups is None else self.groups.codes
 
     # -- other rows, same columns
 
@@ -224,6 +238,60 @@ class Table:
         with np.errstate(all="ignore"):
             return transformed(self._columns_of(data, (self.target_column,))[:, 0], self.transform)
 
+    def codes_of(self, data: Any) -> Int[np.ndarray, " others"] | None:
+        """The group of each row `[M]` of other data, -1 where it is missing; None for a table without groups.
+
+        Raises UsageError where the column of groups is missing, or holds a group that this table has not."""
+        if self.groups is None:
+            return None
+        if isinstance(data, Table):
+            return (
+                None
+                if data.groups is None
+                else self.groups.codes_of(
+                    [None if code < 0 else data.groups.labels[code] for code in data.groups.codes]
+                )
+            )
+        return self.groups.codes_of(self._group_column(data))
+
+    def _group_column(self, data: Any) -> Any:
+        """The column of groups of other data."""
+        assert self.groups is not None
+        name = self.groups.column
+        if (
+            not isinstance(data, Mapping)
+            and not hasattr(data, "columns")
+            and not hasattr(data, "column_names")
+        ):
+            raise UsageError(
+                f"The constants differ by {shown(name)}, so the data must be a frame that has this column; got "
+                f"{spoken_type(data)}."
+            )
+        frame = Frame(data)
+        if name not in frame.labels:
+            raise UsageError(
+                f"The data has no column {shown(name)}, which says the groups.{suggestion(name, frame.labels)}"
+            )
+        refuse_repeated(frame, (name,))
+        return frame.select([name]).iloc[:, 0]
+
+    def other_groups(self, data: Any) -> "Table":
+        """The rows of other data as a table of this one's inputs and target, with the groups that these rows have."""
+        if self.groups is None:
+            return self.like(data)
+        groups = Groups.read(self.groups.column, self._group_column(data))
+        X, y = self.inputs_of(data), self.response_of(data)
+        keep = np.isfinite(X).all(axis=1) & np.isfinite(y) & (groups.codes >= 0)
+        if not keep.any():
+            raise UsageError(f"No row of this data has a number in every column of {shown(self.formula)}.")
+        lost = int(len(keep) - keep.sum())
+        return dataclasses.replace(
+            self, X=np.compress(keep, X.T, axis=1).T, y=y[keep], weights=None, groups=groups.take(keep).used(),
+            rows=None if not lost else np.flatnonzero(keep),
+            dropped=(Dropped(lost, "a value is missing or infinite"),) if lost else (),
+            notes=(f"{counted(lost, 'row')} without a value in every column are left out.",) if lost else (),
+        )  # fmt: skip
+
     def _columns_of(self, data: Any, names: Sequence[str]) -> np.ndarray:
         frame = Frame(data)
         absent = [name for name in names if name not in frame.labels]
@@ -240,12 +308,17 @@ class Table:
         """The rows of other data (say, for a test) as a table with the same inputs, target and scales; rows
         that lack a value are left out and counted."""
         X, y = self.inputs_of(data), self.response_of(data)
+        codes = self.codes_of(data)
         keep = np.isfinite(X).all(axis=1) & np.isfinite(y)
+        keep = keep if codes is None else keep & (codes >= 0)
         if not keep.any():
             raise UsageError(f"No row of this data has a number in every column of {shown(self.formula)}.")
         lost = int(len(keep) - keep.sum())
         others = dataclasses.replace(
             self,
+            groups=None
+            if self.groups is None or codes is None
+            else dataclasses.replace(self.groups, codes=codes[keep]),
             X=np.compress(keep, X.T, axis=1).T,
             y=y[keep],
             weights=None,
@@ -264,6 +337,7 @@ class Table:
             X=np.take(self.X.T, positions, axis=1).T,
             y=self.y[positions],
             weights=None if self.weights is None else self.weights[positions],
+            groups=None if self.groups is None else self.groups.take(positions),
             rows=before[positions],
         )
 
@@ -283,7 +357,7 @@ class Table:
                 raise UsageError(f"The share of rows to test on lies between 0 and 1; got {test}.")
             count = min(max(1, round(share * len(self))), len(self) - 1)
             mask = np.zeros(len(self), dtype=bool)
-            mask[np.random.default_rng(seed).choice(len(self), size=count, replace=False)] = True
+            mask[self._drawn(count, np.random.default_rng(seed))] = True
         else:
             mask = np.asarray(test)
             if self.rows is not None and len(mask) > self.rows.max(initial=-1):
@@ -297,6 +371,16 @@ class Table:
                 f"got {learn:,} and {len(self) - learn:,}."
             )
         return self.take(~mask), self.take(mask)
+
+    def _drawn(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " drawn"]:
+        """About so many rows drawn without replacement, of each group its share."""
+        if self.groups is None:
+            return rng.choice(len(self), size=count, replace=False)
+        drawn = []
+        for code, size in enumerate(self.groups.counts.tolist()):
+            some = min(max(1, round(count * size / len(self))), max(size - MIN_GROUP_ROWS, 0))
+            drawn.append(rng.choice(np.flatnonzero(self.groups.codes == code), size=some, replace=False))
+        return np.concatenate(drawn)
 
     # -- very many columns
 
@@ -332,10 +416,11 @@ def _build(
     weights: np.ndarray | None,
     units: Mapping[str, str] | None,
     notes: list[str],
+    groups: Groups | None = None,
 ) -> Table:
     """The last judgement, on numbers alone: rows that cannot be used, a target or inputs that say nothing."""
     y = transformed(target, formula.transform)
-    keep, dropped = usable_rows(X, target, y, names, formula, weights)
+    keep, dropped = usable_rows(X, target, y, names, formula, weights, groups)
     n_rows, kept = len(y), int(keep.sum())
     if kept < MIN_ROWS:
         refuse_few_rows(n_rows, kept, dropped)
@@ -347,6 +432,7 @@ def _build(
         )
         X, y = np.compress(keep, X.T, axis=1).T, y[keep]
         weights = None if weights is None else weights[keep]
+    groups = None if groups is None else groups.take(keep).used()
     y = np.ascontiguousarray(y)
     lowest, highest = y.min(), y.max()
     if lowest == highest:
@@ -355,6 +441,8 @@ def _build(
             "choose a column that varies."
         )
     columns, smallest, largest = informative(X, y, names, formula, notes)
+    if groups is not None:
+        notes += _still_within(X[:, columns], [names[i] for i in columns], groups)
     if len(columns) < len(names):
         X = X[:, as_slice(columns)] if isinstance(as_slice(columns), slice) else X.T[columns].T
     if len(columns) > kept:
@@ -375,7 +463,26 @@ def _build(
         transform=formula.transform,
         target_column=formula.target,
         given=names,
+        groups=groups,
         rows=None if kept == n_rows else np.flatnonzero(keep),
         dropped=dropped,
         notes=tuple(notes),
     )
+
+
+def _groups_of(frame: Frame, column: str) -> Groups:
+    """The groups that a column of a frame says."""
+    return Groups.read(column, frame.select([column]).iloc[:, 0])
+
+
+def _still_within(X: np.ndarray, names: Sequence[str], groups: Groups) -> list[str]:
+    """A note on the inputs that never change within a group."""
+    first = np.zeros(len(groups), np.int64)
+    first[groups.codes[::-1]] = np.arange(len(groups.codes))[::-1]
+    still = [name for name, x in zip(names, X.T, strict=True) if np.array_equal(x, x[first][groups.codes])]
+    if not still:
+        return []
+    return [
+        f"{list_names(still)} never change{'s' if len(still) == 1 else ''} within a group, so constants of the group's "
+        "own can stand for it; only constants that are shared tell its influence."
+    ]

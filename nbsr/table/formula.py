@@ -1,4 +1,4 @@
-"""`target ~ inputs`: which column is to be explained by which, and the transforms a target may have."""
+"""`target ~ inputs | groups`: which column is to be explained by which, and the transforms a target may have."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,13 +46,14 @@ def transformed(y: np.ndarray, transform: str | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Formula:
-    """`target ~ inputs`, read against the columns of a table."""
+    """`target ~ inputs | group`, read against the columns of a table."""
 
     text: str  # as typed
     target: str  # column to be explained
     transform: str | None  # key of TRANSFORMS, or None
     inputs: tuple[str, ...]  # columns that may explain it, in the order named
     by_dot: frozenset[str]  # those of the inputs that only `.` brought in
+    group: str | None = None  # column whose values are the groups with constants of their own
 
     @property
     def response(self) -> str:
@@ -119,7 +120,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def parse_formula(text: Any, columns: Sequence[str], reserved: Iterable[str] = ()) -> Formula:
-    """Read `target ~ a + b - c` against the names of the columns.
+    """Read `target ~ a + b - c | group` against the names of the columns.
 
     `.` on the right stands for every other column except `reserved` ones (such as the column of weights),
     `-` takes a column away, names that are not plain stand in backticks, and the target may be wrapped in
@@ -144,8 +145,45 @@ def parse_formula(text: Any, columns: Sequence[str], reserved: Iterable[str] = (
     left, right = tokens[: tildes[0]], tokens[tildes[0] + 1 :]
     tilde = tokens[tildes[0]]
     target, transform, position = _parse_target(left, tilde, text, known)
-    inputs, by_dot = _parse_inputs([*right, end], target, frozenset(reserved), text, known)
-    return Formula(text, target, transform, inputs, by_dot)
+    bar = next((i for i, t in enumerate(right) if t.text == "|" and t.kind == "mark"), None)
+    group = None if bar is None else _parse_group(right[bar:], target, text, known)
+    kept = frozenset(reserved) if group is None else frozenset((*reserved, group))
+    side = [*right, end] if bar is None else [*right[:bar], _Token("end", "", right[bar].position)]
+    inputs, by_dot = _parse_inputs(side, target, kept, text, known)
+    if group in inputs:
+        raise UsageError(
+            f"{shown(group)} is an input and the column of groups at once; name it on one side of the | only.",
+            text=text,
+            position=right[bar or 0].position,
+        )
+    return Formula(text, target, transform, inputs, by_dot, group)
+
+
+def _parse_group(tokens: list[_Token], target: str, text: str, known: Mapping[str, None]) -> str:
+    """The column behind the bar, which is the first of the tokens."""
+    bar, rest = tokens[0], tokens[1:]
+    if not rest:
+        raise UsageError(
+            "The column of groups is missing after the |, as in 'y ~ x | subject'.",
+            text=text,
+            position=bar.position,
+        )
+    if len(rest) > 1 and all(token.kind in ("name", "quoted") for token in rest):
+        _refuse_missing_quotes(rest, text, known)
+    if len(rest) > 1 or rest[0].kind not in ("name", "quoted"):
+        raise UsageError(
+            "One column of groups stands after the |; make one column of several first.",
+            text=text,
+            position=rest[min(1, len(rest) - 1)].position,
+        )
+    name = _resolve(rest[0], text, known)
+    if name == target:
+        raise UsageError(
+            f"{shown(name)} is the target, so it cannot also say the groups.",
+            text=text,
+            position=rest[0].position,
+        )
+    return name
 
 
 def _resolve(token: _Token, text: str, known: Mapping[str, None]) -> str:
@@ -213,7 +251,7 @@ _NOT_A_SUM = {
     "^": "nbsr finds powers itself; list the variables with +.",
     ":": "nbsr finds interactions itself; list the variables with +.",
     "/": "nbsr finds quotients itself; list the variables with +.",
-    "|": "nbsr knows no grouping; list the variables with +.",
+    "|": "What stands after | is the one column of groups, at the end of the formula.",
     ",": "The variables are listed with +, not with commas.",
     "(": "nbsr finds functions itself; list the variables with +.",
     ")": "nbsr finds functions itself; list the variables with +.",
@@ -229,7 +267,7 @@ def _parse_inputs(
         raise UsageError(
             "The inputs are missing after the ~; 'y ~ .' takes every other column.",
             text=text,
-            position=len(text),
+            position=tokens[0].position,
         )
     while True:
         token = tokens[index]

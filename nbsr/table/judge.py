@@ -11,6 +11,7 @@ import numpy as np
 from nbsr.errors import UsageError
 from nbsr.table.formula import TRANSFORMS, Formula, quoted
 from nbsr.table.frame import Frame, name_of, numbers_of
+from nbsr.table.groups import MIN_GROUP_ROWS, Groups, too_small
 from nbsr.table.words import counted, list_names, shown, spoken_type, suggestion
 
 MIN_ROWS = 3  # fewer rows than this say nothing about a law
@@ -106,6 +107,7 @@ def usable_rows(
     names: tuple[str, ...],
     formula: Formula,
     weights: np.ndarray | None,
+    groups: Groups | None = None,
 ) -> tuple[np.ndarray, tuple[Dropped, ...]]:
     """Which rows have a number everywhere, and for the others one reason each, most frequent first."""
     keep = np.ones(len(y), dtype=bool)
@@ -132,6 +134,13 @@ def usable_rows(
         leave_out(np.isinf(X[:, i]), f"{shown(names[i])} is infinite")
     if weights is not None:
         leave_out(weights == 0, "its weight is 0")
+    if groups is not None:
+        leave_out(groups.codes < 0, f"{shown(groups.column)} is missing")
+        small = too_small(groups, keep)
+        few = groups.take(small).used()
+        leave_out(
+            small, f"the group ({list_names(map(str, few.labels), 3)}) has fewer than {MIN_GROUP_ROWS} rows"
+        )
     return keep, tuple(sorted(dropped, key=lambda entry: -entry.count))
 
 

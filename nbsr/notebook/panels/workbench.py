@@ -164,6 +164,10 @@ class Workbench(ui.VBox):
             target = next((name for name in _TARGETS if name in self._usable), self._usable[-1])
             return target, "", [n for n in self._usable if n != target and not self._columns[n].sparse]
         parsed = parse_formula(formula, list(self._columns))
+        if parsed.group is not None:
+            raise UsageError(
+                f"The form knows no groups; a cell does: %%regress DATA, and below it {formula.strip()}"
+            )
         inputs = [
             n for n in parsed.inputs
             if n not in parsed.by_dot or (self._columns[n].usable and not self._columns[n].sparse)
