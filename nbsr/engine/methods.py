@@ -13,6 +13,7 @@ from nbsr.generate.mcts import mcts
 from nbsr.generate.pairs import pairs
 from nbsr.generate.prior import prior
 from nbsr.generate.sample import sample
+from nbsr.generate.spectrum import spectrum
 from nbsr.generate.textbook import textbook
 from nbsr.network import Told
 from nbsr.refine import Fits
@@ -29,6 +30,7 @@ _PLAIN: dict[str, Callable[[Task], Method]] = {
     "exhaustive": exhaustive,
     "prior": prior,
     "textbook": textbook,
+    "spectrum": spectrum,
 }
 
 

@@ -19,6 +19,7 @@ from nbsr.expression import Expression
 from nbsr.generate.base import Method, Phrase, Proposals, Steering, Task, pack_phrases
 from nbsr.generate.bricks import parts_of
 from nbsr.generate.pairs import pairs
+from nbsr.generate.spectrum import peaks_of, spectrum, waves
 from nbsr.network import Network, Told, find
 
 __all__ = ["Schedule"]
@@ -31,7 +32,9 @@ WATCH = 0.05  # seconds between looks at whether the search goes on
 GLANCE = 0.2  # seconds to wait for a network where torch is there, or being loaded just now
 HUNT, HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
 GLIMPSE = 2  # of pairs, before the laws of textbooks
-ROUND = (("network", 1), ("evolve", 4), ("pairs", 2))
+LISTEN, LISTEN_SHARE = 10, 0.3  # of pairs, or of the time for them, before waves are looked for
+WAVED = 8  # of pairs with the waves of a periodogram, where it has peaks
+ROUND = (("network", 1), ("evolve", 4), ("pairs", 2), ("waves", 1))  # every method of `auto`
 ASKED = (("bricks", 2), ("softmax", 1), ("mcts", 1))  # turns within those of the network
 DRAWN = 512  # laws that the network is asked for
 QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
@@ -137,7 +140,7 @@ class Schedule:
         turn = Turns(
             pairs=plain("pairs", task), textbook=plain("textbook", task), evolve=plain("evolve", task)
         )
-        yield from self.hunt(turn, network)
+        yield from self.hunt(turn, network, task)
         while turn or network is not None:
             if network is not None and (network.ready or not turn):
                 if not self.came(network, self.spent):
@@ -147,17 +150,34 @@ class Schedule:
             for name, batches in ROUND:
                 yield from turn(name, batches)
 
-    def hunt(self, turn: Turns, network: Network | None) -> Method:
-        """Pairs alone, the network being made ready beside them; where time is the limit, not for too long."""
+    def hunt(self, turn: Turns, network: Network | None, task: Task) -> Method:
+        """Pairs alone, but for a glimpse of laws and waves; the network is made ready beside them.
+
+        Where time is the limit, not for too long.
+        """
         enough = HUNT_SHARE * (self.settings.seconds or math.inf)
         yield from turn("pairs", GLIMPSE)
         yield from turn("textbook")
+        listened = False
         for batches in range(GLIMPSE, HUNT):
             if network is not None and (batches == WAKE or self.clock.elapsed > WAKE_SECONDS):
                 network.begin()
+            late = not self.settings.counted and self.clock.elapsed > LISTEN_SHARE * enough
+            if not listened and (batches >= LISTEN or late):
+                listened = True
+                yield from self.waves(turn, task)
             if self.clock.elapsed > enough and not self.settings.counted:
                 return
             yield from turn("pairs", 1)
+
+    def waves(self, turn: Turns, task: Task) -> Method:
+        """Laws of the waves that a periodogram shows, and pairs that are built of them."""
+        found = peaks_of(task)
+        if found:
+            turn.add("spectrum", spectrum(task, found))
+            yield from turn("spectrum")
+            turn.add("waves", pairs(task, waves(task, found)))
+            yield from turn("waves", WAVED)
 
     def listen(self, network: Network, task: Task) -> Method:
         """What the network says of the table, pairs that are built of its words and by its odds, and tree search."""

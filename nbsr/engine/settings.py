@@ -22,6 +22,7 @@ METHODS = {
     "auto": "pairs and textbook laws first, then the network and what is built of its words, evolution, tree search",
     "pairs": "all pairs of small expressions by linear algebra, with monomials peeled off and inverted targets",
     "textbook": "the laws of textbooks, with the columns put in every way",
+    "spectrum": "waves at the peaks of a periodogram, over columns and pairs of them",
     "evolve": "evolution with every constant refined, one island for each complexity",
     "exhaustive": "every distinct expression, shortest first",
     "softmax": "expressions drawn from the network, each only once",

@@ -198,14 +198,14 @@ def render(job: Job) -> dict[str, str]:
             side_by_side = (
                 "display: flex; flex-wrap: wrap; gap: 12px 32px; align-items: flex-start; margin-top: 12px"
             )
-            table = _tag("div", "flex: 1 1 24em; min-width: 0; overflow-x: auto", _table(job))
+            table = _tag("div", "flex: 1 1 34em; min-width: 0; overflow-x: auto", _table(job))
             parts.append(_tag("div", side_by_side, table, _pictures(job)))
             parts += [_tag("div", f"{_SMALL}; {_MUTED}", f"Note: {_escape(note)}") for note in _notes(job)]
         parts += [html_groups(job.finding)] if job.finding is not None else []
         parts += [_details(job)] if job.done.is_set() else []
     elif job.done.is_set() and job.error is None:
         parts.append(_tag("div", _MUTED, "It ended before a first law was found; give it more time."))
-    style = "max-width: 62em; line-height: 1.45; padding: 2px 0 6px"
+    style = "max-width: 80em; line-height: 1.45; padding: 2px 0 6px"
     return {
         "text/html": _tag("div", style, *parts, **{"class": "nbsr", "data_nbsr": job.status}),
         "text/plain": plain(job),
