@@ -305,6 +305,29 @@ def test_a_search_that_is_detached_goes_on_and_binds_its_name(session):
     assert session.value("type(law).__name__") == "'Result'"
 
 
+def pictured(session):
+    """What a page that was reloaded is shown."""
+    session.control({"kind": "picture"})
+    while True:
+        told = session.client.get_control_msg(timeout=PATIENCE)["content"]
+        if "over" in told:
+            return told
+
+
+def test_a_page_that_was_reloaded_gets_the_picture_while_the_cell_blocks_and_then_what_stays(session):
+    cell = opened(session, "--seconds 300 -o law")
+    during = pictured(session)
+    assert during["heard"] and not during["over"]
+    assert "■" in during["data"]["text/html"] and "<math" in during["data"]["text/html"]
+    assert WIDGET not in during["data"]
+    session.act(1, "stop")
+    assert session.finish(cell)["status"] == "ok"
+    after = pictured(session)
+    assert after["over"] and after["data"] == session.shown[-1] and "■" not in after["data"]["text/html"]
+    assert set(after["data"]) == {"text/html", "text/plain", "text/latex", "image/png"}
+    assert "image/png" in after["metadata"]
+
+
 def test_a_page_of_another_view_is_not_heard(session):
     session.view = "nothing"
     session.control({"kind": "hello"})

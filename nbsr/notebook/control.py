@@ -2,6 +2,7 @@
 
 import functools
 import weakref
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -12,6 +13,10 @@ class Hearer(Protocol):
     view_id: Any
 
     def hear(self, message: object, interrupts: bool = False) -> None: ...
+
+    def drawn(self) -> Mapping[str, object]:
+        """For a page that was reloaded and cannot have the view: `over`, and `data` and `metadata` of an output."""
+        ...
 
 
 _views: "weakref.WeakValueDictionary[str, Hearer]" = weakref.WeakValueDictionary()
@@ -44,7 +49,10 @@ def _heard(kernel: Any, stream: object, ident: list[bytes], parent: dict[str, An
     content = parent["content"]  # view, message: what the comm would carry, interrupts
     name = content.get("view")
     view = _views.get(name) if isinstance(name, str) else None
-    told = {"status": "ok", "heard": view is not None}
+    told: dict[str, object] = {"status": "ok", "heard": view is not None}
+    message = content.get("message")
+    if view is not None and isinstance(message, Mapping) and message.get("kind") == "picture":
+        told |= view.drawn()
     kernel.session.send(stream, "nbsr_reply", told, parent, ident=ident)
     if view is not None:
-        view.hear(content.get("message"), interrupts=bool(content.get("interrupts")))
+        view.hear(message, interrupts=bool(content.get("interrupts")))

@@ -212,6 +212,12 @@ def render(job: Job) -> dict[str, str]:
     }
 
 
+def _with_word(bundle: Mapping[str, str], said: str) -> dict[str, str]:
+    """The picture with a line below it."""
+    word = _tag("div", f"{_SMALL}; {_MUTED}", _escape(said), role="note")
+    return {**bundle, "text/html": bundle["text/html"] + word}
+
+
 def keepsake(job: Job) -> tuple[dict[str, str], dict[str, object]]:
     """What stays of a job that is over: a MIME bundle of plain forms, and the metadata that belongs to it.
 
@@ -407,7 +413,7 @@ class View:
 
     With a widget the places hold the live workbench until the search is over, and then what `keepsake` leaves; without
     one they hold pictures from the beginning.  Until a page has opened the workbench the picture beside it is redrawn,
-    too: it is what a front end without widgets shows.
+    too: it is what a front end without widgets shows.  A page that was reloaded asks for it (`reloaded`).
     """
 
     def __init__(self, job: Job, publish: Any, widget: "SearchView | None" = None):
@@ -416,8 +422,11 @@ class View:
         self._widget = widget
         self._id = f"nbsr-{uuid.uuid4().hex}"
         self._shown: Mapping[str, object] = {}
+        self._left: Mapping[str, object] | None = None  # what `reloaded` answers once it is over
         self._snapshot: object = None
         self._at = -math.inf
+        if widget is not None:
+            widget.picture = self.reloaded
 
     def open(self) -> None:
         """Show the job in the cell that is running."""
@@ -443,7 +452,26 @@ class View:
         """Leave nothing in the notebook."""
         self._dismiss()
         empty = {"text/html": "", "text/plain": ""}
+        self._left = {"over": True, "data": empty, "metadata": {}}
         self._publish(data=empty, metadata={}, transient={"display_id": self._id}, update=True)
+
+    def reloaded(self) -> Mapping[str, object]:
+        """The output for a page that was reloaded, from any thread: what stays, or until then the picture as it is now
+        and how to go on."""
+        if self._left is not None:
+            return self._left
+        try:
+            bundle = render(self.job)
+        except Exception:  # the next look will do
+            return {"over": False}
+        stop = (
+            "in the cell: ■ stops it and keeps what was found" if self.job.detachable else "in the background"
+        )
+        said = (
+            "This page was opened while the kernel is busy, so the picture follows the search without its buttons. "
+            f"The search runs {stop}."
+        )
+        return {"over": False, "data": _with_word(bundle, said), "metadata": {}}
 
     def again(self) -> None:
         """Show the job once more, in the cell that is running now; both places stay up to date."""
@@ -467,6 +495,8 @@ class View:
     def _put(self, update: bool) -> None:
         self._at, self._snapshot = time.monotonic(), self.job.snapshot
         bundle, metadata = self._drawn()
+        if self._widget is None and self.job.done.is_set():
+            self._left = {"over": True, "data": bundle, "metadata": metadata}
         if self._widget is not None:
             bundle = {
                 **bundle,

@@ -63,6 +63,7 @@ class SearchView(anywidget.AnyWidget):
         self._at = -math.inf
         self._over = False
         self.greeted = False
+        self.picture: Callable[[], Mapping[str, object]] | None = None  # what `drawn` answers
         self._line: queue.Queue[Mapping[str, object]] = queue.Queue(MOST_IN_LINE)
         self._answered: dict[int, None] = {}
         self._thread: threading.Thread | None = None
@@ -110,6 +111,9 @@ class SearchView(anywidget.AnyWidget):
         with self._lock:
             self.greeted = True
             self._post("whole", self._feed.whole())
+
+    def drawn(self) -> Mapping[str, object]:
+        return {} if self.picture is None else self.picture()
 
     # -- hearing
 

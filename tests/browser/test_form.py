@@ -44,7 +44,8 @@ def test_a_law_is_found_without_code(lab: Server, page: Page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     root.get_by_role("button", name="Copy", exact=True).first.click()
     expect(root.get_by_role("button", name="Copied")).to_be_visible()
-    assert page.evaluate("() => navigator.clipboard.readText()") == cell.inner_text()
+    written = cell.inner_text()
+    assert page.evaluate("() => navigator.clipboard.readText()") == written
 
     root.get_by_role("button", name="Run", exact=True).click()
     view = root.locator(".nbsr[role=region]")
@@ -55,9 +56,16 @@ def test_a_law_is_found_without_code(lab: Server, page: Page):
     notebook.run(2)
     expect(notebook.output(2)).to_contain_text("True")
 
-    notebook.start(3)
-    expect(notebook.output(3)).to_contain_text("A DataFrame of pandas or polars is expected, not a list")
-    expect(notebook.output(3)).not_to_contain_text("Traceback")
+    root.get_by_role("button", name="Put it into a new cell").click()
+    page.wait_for_function(
+        "text => { const { widgets } = window.jupyterapp.shell.currentWidget.content;"
+        " return widgets.length === 5 && widgets[2].model.sharedModel.getSource() === text; }",
+        arg=written,
+    )
+
+    notebook.start(4)
+    expect(notebook.output(4)).to_contain_text("A DataFrame of pandas or polars is expected, not a list")
+    expect(notebook.output(4)).not_to_contain_text("Traceback")
     assert not [said for said in notebook.complaints if "nbsr" in said.lower()]
 
 

@@ -164,10 +164,36 @@ def test_two_searches_at_once_are_found_again_when_the_page_is_reloaded(lab: Ser
     page.reload()
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     bench(1).press("Stop")
-    bench(1).says("Stopped")
+    kept = [notebook.output(cell).locator(".nbsr[data-nbsr=stopped] math").first for cell in (1, 2)]
+    expect(kept[0]).to_be_visible(timeout=PATIENCE)
     bench(2).says("Searching")
     bench(2).press("Stop")
-    bench(2).says("Stopped")
+    expect(kept[1]).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_page_that_is_reloaded_while_a_cell_runs_follows_the_search_and_keeps_it(lab: Server, page: Page):
+    lab.write("blocked.ipynb", [SETUP, SEARCH, "print(law.best.complexity > 0)"])
+    notebook = Notebook(page, lab, "blocked.ipynb")
+    notebook.run(0)
+    notebook.start(1)
+    expect(Workbench(notebook, 1).root.locator(".nbsr-formula math").first).to_be_visible(timeout=PATIENCE)
+    notebook.save()
+    page.reload()
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    picture = notebook.output(1).locator(".nbsr[data-nbsr=running]")
+    expect(picture.locator("math").first).to_be_visible(timeout=PATIENCE)
+    expect(notebook.output(1)).to_contain_text("■ stops it and keeps what was found")
+    before = picture.inner_text()
+    expect(picture).not_to_have_text(before, timeout=PATIENCE)
+    notebook.interrupt()
+    kept = notebook.output(1).locator(".nbsr[data-nbsr=interrupted]")
+    expect(kept.locator("math").first).to_be_visible(timeout=PATIENCE)
+    expect(notebook.output(1)).not_to_contain_text("■")
+    notebook.run(2)
+    expect(notebook.output(2)).to_contain_text("True")
+    notebook.save()
+    saved = lab.read("blocked.ipynb").cells[1].outputs
+    assert [set(output.data) for output in saved] == [{"text/html", "text/latex", "text/plain", "image/png"}]
 
 
 def test_a_kernel_that_is_restarted_leaves_what_was_found(lab: Server, page: Page):

@@ -31,13 +31,19 @@ def heading(text: str) -> ui.HTML:
 
 
 class Copy(anywidget.AnyWidget):
-    """A button that puts a text into the clipboard, which only the page can do."""
+    """Buttons for what only the page can do: to put a text into the clipboard, and, where nbsr's JupyterLab extension
+    hears them, into a new cell below."""
 
     _esm = """
     function render({ model, el }) {
-      const button = document.createElement("button");
-      button.className = "jupyter-button widget-button lm-Widget";
-      button.style.margin = "2px";
+      const made = (words) => {
+        const button = document.createElement("button");
+        button.className = "jupyter-button widget-button lm-Widget";
+        Object.assign(button.style, { margin: "2px", width: "auto" });
+        button.textContent = words;
+        return button;
+      };
+      const button = made("Copy");
       const said = () => { button.textContent = "Copy"; };
       button.addEventListener("click", async () => {
         try {
@@ -48,8 +54,18 @@ class Copy(anywidget.AnyWidget):
         }
         setTimeout(said, 2000);
       });
-      said();
       el.append(button);
+      // The extension takes the event; a question without a text only asks whether it is there.
+      const insert = (text) => !el.dispatchEvent(new CustomEvent(
+        "nbsr:insert", { detail: { text }, bubbles: true, composed: true, cancelable: true }));
+      const below = made("Put it into a new cell");
+      below.addEventListener("click", () => insert(model.get("text")));
+      const first = setInterval(() => {
+        if (!el.isConnected) return;
+        clearInterval(first);
+        if (insert(null)) el.append(below);
+      }, 100);
+      return () => clearInterval(first);
     }
     export default { render };
     """

@@ -12,3 +12,10 @@ export interface Detail {
 
 export const SEND = "nbsr:send";
 export const STOP = "nbsr:stop"; // a message too; unanswered, it interrupts the kernel
+
+/** A text for a new code cell below the one that holds the element; null only asks whether somebody would put it there. */
+export interface Insertion {
+  text: string | null;
+}
+
+export const INSERT = "nbsr:insert";

@@ -5,19 +5,16 @@
  * ended. The control channel is read by a thread of its own in every kernel, so this plugin takes what a view of nbsr
  * wants to say from a DOM event and sends it there. A stop that nobody answers becomes an interrupt of the kernel,
  * which is announced, so that the kernel can tell it from one that the person asked for.
+ *
+ * By the same way a page that was reloaded learns of searches whose views cannot come back (`follow`).
  */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
-import type { ISessionContext } from "@jupyterlab/apputils";
-import type { Kernel, KernelMessage } from "@jupyterlab/services";
-import type { Widget } from "@lumino/widgets";
-import { type Detail, SEND, STOP } from "./event";
+import { type Detail, INSERT, type Insertion, SEND, STOP } from "./event";
+import { follow } from "./follow";
+import { type Connection, type Document, kernelRequest, place } from "./notebook";
 
 const PATIENCE = 500; // milliseconds that the kernel has to answer
-
-type Connection = Kernel.IKernelConnection;
-type Request = KernelMessage.IControlMessage<KernelMessage.ControlMessageType>;
-type Document = Widget & { sessionContext?: ISessionContext }; // a notebook or a console has one
 
 /** The kernel of the document that holds the place, or, for a view outside its document, the one with its comm. */
 function kernelOf(app: JupyterFrontEnd, place: unknown, view: string | undefined): Connection | undefined {
@@ -31,28 +28,10 @@ function kernelOf(app: JupyterFrontEnd, place: unknown, view: string | undefined
   return found?.kernel;
 }
 
-function request(kernel: Connection, { view, message }: Detail, interrupts: boolean): Request {
-  const made = {
-    channel: "control",
-    header: {
-      msg_id: `nbsr-${kernel.clientId}-${performance.now()}-${Math.random()}`,
-      msg_type: "nbsr_request",
-      session: kernel.clientId,
-      username: kernel.username,
-      version: "5.4",
-      date: new Date().toISOString(),
-    },
-    parent_header: {},
-    metadata: {},
-    content: { view: view ?? null, message: message ?? null, interrupts },
-  };
-  return made as unknown as Request; // Jupyter's list of message types cannot name one of our own
-}
-
 /** Whether the kernel knows the view and has heard the message; undefined where it does not answer in time. */
 function ask(kernel: Connection, detail: Detail): Promise<boolean | undefined> {
   return new Promise(resolve => {
-    const future = kernel.sendControlMessage(request(kernel, detail, false), true);
+    const future = kernel.sendControlMessage(kernelRequest(kernel, detail, false), true);
     const timer = setTimeout(() => future.dispose(), PATIENCE);
     future.onReply = reply => {
       clearTimeout(timer);
@@ -65,11 +44,24 @@ function ask(kernel: Connection, detail: Detail): Promise<boolean | undefined> {
 async function carry(kernel: Connection, detail: Detail, stops: boolean): Promise<void> {
   const heard = await ask(kernel, detail);
   if (heard === undefined && stops) {
-    kernel.sendControlMessage(request(kernel, detail, true));
+    kernel.sendControlMessage(kernelRequest(kernel, detail, true));
     await kernel.interrupt();
   } else if (!heard) {
     detail.unheard?.();
   }
+}
+
+/** Puts a text into a new code cell below the one that the event comes from. */
+async function insert(app: JupyterFrontEnd, event: Event): Promise<void> {
+  const found = place(app, event.target);
+  if (!found) return;
+  event.preventDefault();
+  const { text } = (event as CustomEvent<Insertion>).detail;
+  if (text === null) return;
+  app.shell.activateById(found.document.id);
+  found.notebook.activeCellIndex = found.cell;
+  await app.commands.execute("notebook:insert-cell-below");
+  found.notebook.activeCell?.model.sharedModel.setSource(text);
 }
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -86,6 +78,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     };
     document.addEventListener(SEND, listen);
     document.addEventListener(STOP, listen);
+    document.addEventListener(INSERT, event => void insert(app, event));
+    follow(app);
   },
 };
 
