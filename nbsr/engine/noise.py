@@ -32,6 +32,7 @@ _ROWS = 8
 # candidates, or share of the seconds, before the first look; the next after twice as many
 _FIRST, _SHARE = 1500, 0.3
 _MARGIN = 4.0  # nats by which the data have to speak for another kind of errors
+_ALIKE = 0.3  # correlation of what is left in neighbouring rows, above which it is a misfit
 _MOST = 8000  # laws that are fitted anew
 _COLUMNS = 6  # of a power law in all of them
 _STEPS = 40
@@ -86,7 +87,10 @@ class Noise:
         even = None if self.settings.noise == "relative" else self._described(records, relative=False)
         weighted = self.work.rows.noise == "relative"
         gain = (math.inf if even is None else even.nats) - (math.inf if relative is None else relative.nats)
-        if relative is not None and gain > (-_MARGIN if weighted else _MARGIN):
+        forced = self.settings.noise == "relative"
+        if relative is not None and (
+            forced or (gain > (-_MARGIN if weighted else _MARGIN) and not self._shaped(relative.law))
+        ):
             if not weighted:
                 self.say("The errors grow with the target: logarithms are compared from here on.")
             narrow = self.work.narrow
@@ -115,6 +119,17 @@ class Noise:
                 f"Relative noise needs a target above 0 in every row, and the smallest '{table.target}' is "
                 f"{table.y.min():.6g}; leave it out, or choose the rows."
             )
+
+    def _shaped(self, law: Expression) -> bool:
+        """Whether what a law leaves of the logarithms is alike in neighbouring rows: a misfit, and no noise."""
+        rows, ends = self.work.rows, self.tidying.judge.grounds.ends
+        with np.errstate(all="ignore"):
+            left = np.log(rows.response) - np.log(law.predict(rows.inputs))
+        if len(left) != len(self.tidying.judge.grounds.X) or not len(ends):
+            return False
+        left = left - left.mean()
+        alike = float(np.mean(left[ends[:, 0]] * left[ends[:, 1]]) / max(np.mean(left**2), 1e-300))
+        return alike > _ALIKE
 
     def _sound(self) -> list[Record]:
         """The laws that may be picked and do nothing wild; none where one is exact."""
