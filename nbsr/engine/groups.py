@@ -7,7 +7,7 @@ constants of each group one after the other, that of the methods' group first.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from nbsr.expression import CONST, Expression, GroupedLaw, exact_form, pack
 from nbsr.judgement import Grounds, Judge, Precision, Verdict
 from nbsr.refine import Fits, GroupedProblem, JointFits, fit_jointly, refine_groups
 from nbsr.score import ROWS_CAP
-from nbsr.simplify import canonical, simple_numbers, simplify, variants
+from nbsr.simplify import FREE_PRICE, canonical, simple_numbers, simplify, variants
 from nbsr.table import Groups, Table
 
 __all__ = ["GroupedTidying", "GroupedWork", "check_shared"]
@@ -33,8 +33,10 @@ _LEAST_ROWS = 20  # of a group, however many groups there are
 _ROWS = 1000
 _FINAL_ROWS = 50_000
 _MOST_VARIANTS = 80  # of a law that are fitted in one look
+_FEW_ROWS = 6  # of a group, from which on nobody misses longer laws
 _CLOSELY = 6  # of them that are judged closely
 _ROUNDING = 1e-27
+_AGREE = 0.6  # share of the groups that have to
 _ERRORS = 2.5  # from a simple number in root mean square of the groups, at most
 
 
@@ -55,6 +57,32 @@ class GroupedWork(Work):
         self.order = np.array(by_worth[:_MOST_GROUPS])
         self._look_at(max(_LEAST_ROWS, _ROWS // len(self.order)))
         self.shared = sorted({int(name[1:]) for name in settings.shared})
+        self.fewest = int(counts.min())
+        self.too_long = False  # whether a law was left out since a group has too few rows for its constants
+        for text in settings.start:
+            self._refuse_long(text)
+
+    def _refuse_long(self, text: str) -> None:
+        law = Expression.parse(text, self.vocabulary, free_constants=True)
+        free = sum(
+            math.isnan(value) and place not in self.shared for place, value in enumerate(law.constants)
+        )
+        if free >= self.fewest:
+            smallest = self.groups.labels[int(self.groups.counts.argmin())]
+            raise UsageError(
+                f"The law {text} has {free} constants for each group, and the group '{smallest}' has {self.fewest} "
+                "rows; share some, or leave out the small groups."
+            )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.too_long or self.fewest > _FEW_ROWS:
+            return ()
+        smallest = self.groups.labels[int(self.groups.counts.argmin())]
+        return (
+            f"Laws with {self.fewest} or more constants for each group were left out, since the group '{smallest}' has "
+            f"{self.fewest} rows; without such groups they can be tried.",
+        )
 
     def _shows(self, group: int) -> tuple[int, bool]:
         """How many columns vary within a group, and whether the target does."""
@@ -119,8 +147,8 @@ class GroupedWork(Work):
             tokens, self.grouped, self.vocabulary, starts=starts, restarts=restarts, max_steps=steps,
             shared=shared, method=self.settings.refiner, seed=self.settings.seed, deadline=deadline,
         )  # fmt: skip
-        fewest = min(part.rows for part in self.grouped.parts)
-        fvu = np.where(own < fewest, fits.fvu, np.inf)
+        self.too_long |= bool((own >= self.fewest).any())
+        fvu = np.where(own < self.fewest, fits.fvu, np.inf)
         packed = np.full((len(tokens), max(1, int(count.max(initial=1))) * len(self.order)), np.nan)
         for k, n in enumerate(count):
             packed[k, : n * len(self.order)] = fits.constants[k, :, :n].ravel()
@@ -279,14 +307,16 @@ class GroupedTidying(Tidying):
         form = work.expression(record.tokens, record.constants)
         errors = known.errors[0][:, : len(shared)]
         unsure = ~(errors < np.abs(values))
-        # of the groups' own constants those count that hardly any group determines
-        doubtful = int((unsure[0] & shared & ~held).sum() + (unsure.mean(axis=0) > 0.5)[~shared].sum())
+        doubtful = int((unsure[0] & shared & ~held).sum() + unsure[:, ~shared].sum())
         faults: list[str] = []
         if everywhere:
             for grounds, row in zip(self._grounds, values, strict=True):
                 faults += [f for f in grounds.faults(form.with_constants(row.tolist())) if f not in faults]
+        # further groups' constants have to be said, however little the rows tell of them
+        free = self.freedom(record)
+        digits = float(known.digits[0]) + FREE_PRICE * int((~shared).sum()) * (len(values) - 1)
         precision = Precision(
-            self.freedom(record), tuple(float(v) for v in values[0][held]), doubtful, float(known.digits[0]),
+            free, tuple(float(v) for v in values[0][held]), doubtful, digits,
             float(known.predictive[0]),
         )  # fmt: skip
         return judge.weigh(form, record.fvu, precision, tuple(faults))
@@ -301,9 +331,12 @@ class GroupedTidying(Tidying):
             found = self._simpler(best)
             if found is None:
                 break
-            best = found
+            best = self._without_idle(found)
         for made in dict.fromkeys((record.tokens, best.tokens)):
             self.done.add(made)
+        known = self.archive.records.get(best.tokens)
+        if known is not None and not known.tidy:  # simple numbers are worth a little accuracy
+            self.archive.records[best.tokens] = replace(known, fvu=math.inf)
         self.archive.add(
             best.tokens,
             best.constants,
@@ -326,6 +359,21 @@ class GroupedTidying(Tidying):
         rated = sorted(((self._nats(t), i) for i, t in enumerate(trials)), key=lambda pair: pair[0])
         return trials[rated[0][1]] if rated and rated[0][0] < now - 1e-9 else None
 
+    def _without_idle(self, record: Record) -> Record:
+        """The same function without what simple numbers make superfluous, such as + 0."""
+        work = self.work
+        form = work.expression(record.tokens, record.constants)
+        values = work.by_group(record.tokens, record.constants)
+        _, held = work.kinds(record.tokens, record.constants, True)
+        short = _folded(form, {c for c, h in zip(form.constants, held, strict=True) if h})
+        place = {c: k for k, c in enumerate(form.constants)}
+        distinct = len(place) == len(form.constants)
+        if short.tokens == form.tokens or not distinct or not work.constraints.allows(short):
+            return record
+        columns = [values[:, place[c]] if c in place else np.full(len(values), c) for c in short.constants]
+        kept = np.stack(columns, axis=1) if columns else np.empty((len(values), 0))
+        return self._as(record, short, kept, record.fvu)
+
     def _guess(self, record: Record) -> float:
         """`_nats` at a glance: every constant that was fitted costs as much as the rows could tell of it."""
         rows, fvu = self.judge.rows, max(record.fvu, _ROUNDING)
@@ -335,8 +383,10 @@ class GroupedTidying(Tidying):
         """With a part left out."""
         work = self.work
         form = work.expression(record.tokens, record.constants)
+        _, held = work.kinds(record.tokens, record.constants, True)
+        simple = {0.0, 1.0, *(c for c, h in zip(form.constants, held, strict=True) if h)}
         seen, forms = {canonical(form)}, []
-        for variant in (simplify(form), *variants(form, work.rows.inputs)):
+        for variant in (_folded(form, simple), simplify(form), *variants(form, work.rows.inputs)):
             key = canonical(variant)
             shorter = variant.complexity < form.complexity
             if (
@@ -353,18 +403,17 @@ class GroupedTidying(Tidying):
             return []
         forms = forms[:_MOST_VARIANTS]
         tokens, typical = pack(forms)
-        values, (_, held) = (
-            work.by_group(record.tokens, record.constants),
-            work.kinds(record.tokens, record.constants, True),
-        )
-        simple = {c for c, h in zip(form.constants, held, strict=True) if h}
-        fixed = np.array([[c in simple for c in row] for row in typical], bool)
+        values = work.by_group(record.tokens, record.constants)
         # each group from where its own constants are, which the value in the first group tells, up to sign and inverse
         told: dict[float, np.ndarray] = {}
         for c, column in zip(form.constants, values.T, strict=True):
             for turned in (1.0 / column, -1.0 / column) if (column != 0).all() else ():
                 told[float(turned[0])] = turned
             told[-c], told[c] = -column, column
+        # simple numbers that were held stay so, and so do those that simplifying brings in
+        fixed = np.array(
+            [[c in simple or (c not in told and exact_form(c) is not None) for c in row] for row in typical]
+        )
         starts = np.repeat(typical[:, None], len(values), axis=1)
         for k, variant in enumerate(forms):
             for c, value in enumerate(variant.constants):
@@ -398,26 +447,71 @@ class GroupedTidying(Tidying):
         values = work.by_group(record.tokens, record.constants)
         form = work.expression(record.tokens, record.constants)
         errors = work.known(record).errors[0][:, : len(shared)]
-        out = []
-        for place in np.flatnonzero(~held):
-            error = np.maximum(errors[:, place], 1e-12 * np.abs(values[:, place]) + 1e-300)
-            known = np.isfinite(error)
-            if not known.any():
-                continue
-            weight = np.where(known, 1 / np.square(np.where(known, error, 1.0)), 0.0)
-            mean = float(weight @ values[:, place] / weight.sum())
-            spread = 1 / math.sqrt(weight.sum())
-            for number, _ in simple_numbers(mean, 4 * max(spread, 1e-12 * abs(mean)))[:3]:
-                off = (values[known, place] - number) / error[known]
-                if math.sqrt(float(np.mean(off**2))) > _ERRORS and record.fvu > 1e-18:
-                    continue
-                trial = values.copy()
-                trial[:, place] = number
-                fits = work.joint(form, trial, shared | held, ~held & (np.arange(len(held)) != place), 8)
-                error_there = float(fits.fvu[0])
-                if math.isfinite(error_there):
-                    out.append(self._as(record, form, fits.constants[0, :, : len(held)], error_there))
-        return out
+        trials = [
+            (place, number)
+            for place in np.flatnonzero(~held).tolist()
+            for number in _offers(values[:, place], errors[:, place], record.fvu)
+        ]
+        if not trials:
+            return []
+        starts = np.repeat(values[None], len(trials), axis=0)
+        fixed = np.repeat(held[None], len(trials), axis=0)
+        for k, (place, number) in enumerate(trials):
+            starts[k, :, place], fixed[k, place] = number, True
+        fits = refine_groups(
+            np.repeat([form.tokens], len(trials), axis=0), work.grouped, work.vocabulary, starts=starts, restarts=4,
+            fixed=fixed, shared=(shared | work._shared(len(shared), 1)) & ~fixed, max_steps=30, seed=self.settings.seed,
+        )  # fmt: skip
+        return [
+            self._as(record, form, fits.constants[k, :, : len(held)], float(fits.fvu[k]))
+            for k in range(len(trials))
+            if math.isfinite(fits.fvu[k])
+        ]
+
+
+def _folded(law: Expression, simple: Collection[float]) -> Expression:
+    """The law without what simple numbers make superfluous: 1 for exp(0*x), x for x + 0; nothing is multiplied out."""
+    children = [_folded(child, simple) for child in law.children()]
+    if not children:
+        return law
+    vocabulary, name = law.vocabulary, law.operator
+    assert name is not None
+    numbers = [c.constants[0] if c.is_constant else None for c in children]
+    whole = Expression.apply(name, *children)
+    if all(number in simple for number in numbers):
+        value = float(whole.predict(np.zeros((1, len(vocabulary.variables))))[0])
+        return Expression.constant(value, vocabulary) if exact_form(value) is not None else whole
+    first, last = children[0], children[-1]
+    if (name == "*" and 0.0 in numbers) or (name == "/" and numbers[0] == 0.0):
+        return Expression.constant(0.0, vocabulary)
+    if (name == "+" and numbers[0] == 0.0) or (name == "*" and numbers[0] == 1.0):
+        return last
+    if (name in "+-" and numbers[-1] == 0.0) or (name in ("*", "/", "pow") and numbers[-1] == 1.0):
+        return first
+    return Expression.constant(1.0, vocabulary) if name == "pow" and numbers[-1] == 0.0 else whole
+
+
+def _offers(
+    values: Float[np.ndarray, " groups"], errors: Float[np.ndarray, " groups"], fvu: float
+) -> list[float]:
+    """Simple numbers that a constant may be in all groups, by those that agree with the middle one."""
+    errors = np.maximum(errors, 1e-12 * np.abs(values) + 1e-300)
+    known = np.isfinite(errors)
+    if not known.any():
+        return []
+    values, errors = values[known], errors[known]
+    middle = values[np.argsort(values)[len(values) // 2]]
+    near = np.abs(values - middle) <= 2 * _ERRORS * np.maximum(errors, np.median(errors))
+    if near.mean() < _AGREE:
+        return []
+    values, errors = values[near], errors[near]
+    weight = np.square(errors.min() / errors)
+    mean = float(weight @ values / weight.sum())
+    spread = float(errors.min() / math.sqrt(weight.sum()))
+    if abs(mean) < 4 * spread:
+        return [0.0]
+    offers = [number for number, _ in simple_numbers(mean, 4 * max(spread, 1e-12 * abs(mean)))[:3]]
+    return [n for n in offers if fvu < 1e-18 or np.sqrt(np.mean(((values - n) / errors) ** 2)) <= _ERRORS]
 
 
 def check_shared(shared: Sequence[str], start: Sequence[str], grouped: bool) -> None:

@@ -143,7 +143,7 @@ class Report:
         if records:
             favourite = records[choice.picked]
             picked = next(i for i, r in enumerate(everything) if r is favourite)
-        said = [*self.work.narrow.notes, *notes]
+        said = [*self.work.narrow.notes, *self.work.notes, *notes]
         if table.relative:
             said.append(
                 "The errors grow with the target, so logarithms are compared, and FVU and R² are of these; with "

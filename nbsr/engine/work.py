@@ -115,6 +115,11 @@ class Work:
         return Problem.of(self.rows.inputs, np.log(self.rows.response))
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the person is to know of how it worked."""
+        return ()
+
+    @property
     def searched(self) -> int:
         """How many rows it works on."""
         return len(self.rows)

@@ -34,6 +34,7 @@ _SEVERE_FACTOR = math.log(
     100.0
 )  # a law with such a fault is believed where it is so many times more accurate
 _SEVERE_NATS, _SLIGHT_NATS = 10.0, {"beyond": 4.0, "sign": 2.5}
+_SPELLING = 10.0  # nats that a shorter spelling of the same form may be less likely
 _SURE = 10.0  # nats by which an exact law has to beat having no law
 _MOST_SURPRISING = 100.0  # times the error of a row that is left out may count, of that expected
 _ENOUGH = 3  # rows a constant; with fewer, nothing limits what rows that are left out say
@@ -261,7 +262,10 @@ def _shortest_spelling(verdicts: Sequence[Verdict], picked: int) -> int:
     same = [
         i
         for i, v in enumerate(verdicts)
-        if v.fvu <= 1.001 * chosen.fvu and v.severe <= chosen.severe and canonical(v.law) == form
+        if v.fvu <= 1.001 * chosen.fvu
+        and v.severe <= chosen.severe
+        and v.nats <= chosen.nats + _SPELLING
+        and canonical(v.law) == form
     ]
     return min(same, key=lambda i: (verdicts[i].law.complexity, verdicts[i].nats), default=picked)
 

@@ -10,11 +10,12 @@ polish(law, X, y)                   leftovers dropped, constants snapped to simp
 
 from nbsr.simplify.canonical import canonical, image_hashes
 from nbsr.simplify.equal import equivalent, symbolically_equal, sympy_equal
-from nbsr.simplify.numbers import simple_numbers
+from nbsr.simplify.numbers import FREE_PRICE, simple_numbers
 from nbsr.simplify.polish import drop_terms, polish, snap_constants, variants
 from nbsr.simplify.shorten import simplify
 
 __all__ = [
+    "FREE_PRICE",
     "canonical",
     "drop_terms",
     "equivalent",
