@@ -6,6 +6,7 @@ A slip of the user ends with one sentence and exit status 2, never with a traceb
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ _EXTRA_BENCHES = (
     "workbench",
     "measured",
     "groups",
+    "blackbox",
 )
 
 
@@ -94,7 +96,9 @@ def _parser() -> _Parser:
     bench.add_argument("--seeds", type=_count, default=3, metavar="N", help="ablation: so many seeds (3)")
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
-    bench.add_argument("--part", help="measured, groups: tuning or report (measured: both; groups: report)")
+    bench.add_argument(
+        "--part", help="measured, groups, blackbox: tuning or report (measured: both; else report)"
+    )
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
     bench.add_argument(
         "--choices",
@@ -245,6 +249,14 @@ def _measure(options: argparse.Namespace) -> None:
 
         only = [id for id in options.only.split(",") if id]
         groups.run(_searches(options), options.part, only, lambda line: print(line, flush=True))
+    elif options.suite == "blackbox":
+        from nbsr.benchmark import blackbox
+
+        only = [id for id in options.only.split(",") if id]
+        settings = replace(_searches(options), method=options.method)
+        blackbox.run(
+            settings, options.peer, options.part, options.every, only, lambda line: print(line, flush=True)
+        )
     elif options.suite == "ablation":
         from nbsr.benchmark import ablation
         from nbsr.refine import warm

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from nbsr.expression import CONST, PAD, Expression, Vocabulary
+from nbsr.generate.additive import additive
 from nbsr.generate.base import Method, Proposals, Task
 from nbsr.generate.beam import beam
 from nbsr.generate.evolve import evolve
@@ -31,6 +32,7 @@ _PLAIN: dict[str, Callable[[Task], Method]] = {
     "prior": prior,
     "textbook": textbook,
     "spectrum": spectrum,
+    "additive": additive,
 }
 
 

@@ -23,6 +23,7 @@ METHODS = {
     "pairs": "all pairs of small expressions by linear algebra, with monomials peeled off and inverted targets",
     "textbook": "the laws of textbooks, with the columns put in every way",
     "spectrum": "waves at the peaks of a periodogram, over columns and pairs of them",
+    "additive": "sums of a few short terms, term by term, each length of sum by the rows that are left out",
     "evolve": "evolution with every constant refined, one island for each complexity",
     "exhaustive": "every distinct expression, shortest first",
     "softmax": "expressions drawn from the network, each only once",
