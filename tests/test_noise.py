@@ -12,7 +12,7 @@ from nbsr.notebook.views import anatomy_of, refinement_of
 RNG = np.random.default_rng(3)
 X = np.geomspace(0.01, 1000, 60)
 OFF = RNG.standard_normal(60)
-ENOUGH = 3_000  # candidates
+ENOUGH = 1_900  # candidates
 RELATIVE = pd.DataFrame({"mass": X, "rate": 10 * X**0.75 * np.exp(0.5 * OFF)})
 CONSTANT = pd.DataFrame({"mass": X, "rate": 3 + 2 * np.sqrt(X) + 0.3 * OFF})
 
