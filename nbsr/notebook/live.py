@@ -464,6 +464,8 @@ class View:
             bundle = render(self.job)
         except Exception:  # the next look will do
             return {"over": False}
+        if self.job.done.is_set():  # what stays is being drawn
+            return {"over": False, "data": bundle, "metadata": {}}
         stop = (
             "in the cell: ■ stops it and keeps what was found" if self.job.detachable else "in the background"
         )

@@ -189,6 +189,11 @@ def test_a_page_that_is_reloaded_while_a_cell_runs_follows_the_search_and_keeps_
     kept = notebook.output(1).locator(".nbsr[data-nbsr=interrupted]")
     expect(kept.locator("math").first).to_be_visible(timeout=PATIENCE)
     expect(notebook.output(1)).not_to_contain_text("■")
+    page.wait_for_function(  # what stays is drawn after the end, and fetched with the next look
+        "() => { const { outputs } = window.jupyterapp.shell.currentWidget.content.widgets[1].model;"
+        " return 'image/png' in outputs.get(0).toJSON().data; }",
+        timeout=PATIENCE,
+    )
     notebook.run(2)
     expect(notebook.output(2)).to_contain_text("True")
     notebook.save()

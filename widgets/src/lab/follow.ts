@@ -91,7 +91,8 @@ async function look(document: Document, kernel: Connection, opened: Opened, outp
       if (widget && !live) outputs.set(i, { ...output, data: saved });
       return true;
     }
-    if (!picture.data) return true; // a view of its own, which no cell keeps up to date
+    // Without `over` it is a view of its own, which no cell keeps up to date; else the next look will do.
+    if (!picture.data) return picture.over === undefined;
     if (picture.over || (!opened.free && !live)) {
       if (html !== picture.data["text/html"] || widget) {
         outputs.set(i, { ...output, data: picture.data, metadata: picture.metadata ?? {} });
