@@ -6,12 +6,13 @@ image_hashes(values)                the same question asked of numbers: equal up
 equivalent(a, b)                    one function, with the constants that they have?
 symbolically_equal(found, truth, X) one law, up to the digits of its constants?
 polish(law, X, y)                   leftovers dropped, constants snapped to simple numbers
+written(law, X, y)                  in the form in which a person writes it, with the errors of its constants
 """
 
 from nbsr.simplify.canonical import canonical, image_hashes
 from nbsr.simplify.equal import equivalent, symbolically_equal, sympy_equal
 from nbsr.simplify.numbers import FREE_PRICE, simple_numbers
-from nbsr.simplify.polish import drop_terms, polish, snap_constants, variants
+from nbsr.simplify.polish import drop_terms, polish, snap_constants, variants, written
 from nbsr.simplify.shorten import simplify
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "symbolically_equal",
     "sympy_equal",
     "variants",
+    "written",
 ]

@@ -368,10 +368,7 @@ class Writer:
         self, coefficient: Number, factors: list[tuple[Node, Number]]
     ) -> tuple[Number, list[tuple[Node, Number]]]:
         """Move the coefficient, or a part of it, into a sum or an exponential where it reads better."""
-        for i, (base, exponent) in enumerate(factors):
-            if base[0] == SUM:
-                coefficient, base = self._rescale(coefficient, base, exponent)
-                factors[i] = (base, exponent)
+        coefficient, factors = self._place_in_sums(coefficient, factors)
         if type(coefficient) is float and not (plain(coefficient) and exact_form(coefficient) is None):
             for i, (base, exponent) in enumerate(factors):
                 if type(exponent) is Fraction and base[0] != SUM and exponent.denominator % 2 == 0:
@@ -385,6 +382,16 @@ class Writer:
                         argument = self.algebra.add(((base[2][0], 1), ((NUMBER, shift), 1)))
                         factors[i] = ((FUNCTION, "exp", (argument,)), exponent)
                         return (1 if coefficient > 0 else -1), factors
+        return coefficient, factors
+
+    def _place_in_sums(
+        self, coefficient: Number, factors: list[tuple[Node, Number]]
+    ) -> tuple[Number, list[tuple[Node, Number]]]:
+        """Choose the multiple of each sum among the factors."""
+        for i, (base, exponent) in enumerate(factors):
+            if base[0] == SUM:
+                coefficient, base = self._rescale(coefficient, base, exponent)
+                factors[i] = (base, exponent)
         return coefficient, factors
 
     def _rescale(self, coefficient: Number, base: Node, exponent: Number) -> tuple[Number, Node]:

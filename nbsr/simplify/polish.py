@@ -11,15 +11,18 @@ errors of a plain number becomes that number.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from nbsr.expression import CONST, Expression, subtree_end
+from nbsr.expression import CONST, Expression, exact_form, subtree_end
 from nbsr.simplify.canonical import canonical
 from nbsr.simplify.fit import Fitted, Fitter
+from nbsr.simplify.nodes import Undefined
+from nbsr.simplify.normal import Algebra
 from nbsr.simplify.numbers import FREE_PRICE, simple_numbers, whole_price
+from nbsr.simplify.shapes import Hand, expanded
 from nbsr.simplify.shorten import simplify
 
 NATS_PER_NODE = 1.5
@@ -37,6 +40,10 @@ _ODD_PRICE = 3.0
 _NEARLY_LINEAR = frozenset(
     "sin tan asin atan sinh tanh asinh atanh erf exp log sigmoid pow1_2 pow1_3 cos cosh inv".split()
 )
+
+# Two fits that are so close are equal but for rounding.
+_ROUNDING_NATS = 1e-6
+_POLYNOMIAL = frozenset("+ - * neg pow2 pow3 pow4".split())
 
 
 def polish(
@@ -83,6 +90,44 @@ def variants(law: Expression, X: Float[np.ndarray, "rows columns"]) -> list[Expr
         X: rows on which parts take their values.
     """
     return _Desk(law, X, np.zeros(len(X)), None, None).variants(law)
+
+
+def written(
+    law: Expression,
+    X: Float[np.ndarray, "rows columns"],
+    y: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, " rows"] | None = None,
+    operators: Collection[str] | None = None,
+    tidy: bool = True,
+    relative: bool = False,
+) -> Fitted:
+    """A fitted law in the form in which a person writes it, its constants fitted there, with their errors.
+
+    Known shapes (`shapes.Hand`) whatever they cost in nodes, as long as no constant has to be fitted that was not
+    before; a polynomial multiplied out where that has simpler numbers, or where nothing in the data shows its roots or
+    its vertex. A form whose fit is worse than the law's is not taken.
+
+    Arguments:
+        law: an expression with fitted constants, finite on every row.
+        X: [rows, columns of its vocabulary].
+        y: [rows] target.
+        weights: [rows] or None.
+        operators: those that the form may use; by default all of its vocabulary.
+        tidy: whether simple numbers may take the place of constants, as `polish` puts them there.
+        relative: whether errors grow with the target, so that logarithms are compared.
+
+    Returns:
+        The form; the law itself, with its errors, where it is one. The errors are of the linearised fit, 0 for numbers
+        that were not fitted.
+    """
+    desk = _Desk(law, X, y, weights, operators, relative)
+    fitter = desk.fitter if len(y) <= MOST_ROWS else desk.fitter_on(MOST_ROWS_AT_THE_END)
+    before = fitter.fit([law], [_plain(law)], steps=0)[0]
+    form = desk.written(law, tidy)
+    if form is None or not math.isfinite(before.fvu):
+        return before
+    after = fitter.fit([form], [_plain(form)], steps=8)[0]
+    return after if desk.as_good(after, before, 2.0 if tidy else _ROUNDING_NATS) else before
 
 
 def snap_constants(
@@ -168,6 +213,66 @@ class _Desk:
             if self.misfit(after.fvu, floor) > self.misfit(before.fvu, floor) + 2.0:
                 return law
         return short
+
+    # -- the form in which a person writes it ------------------------------------------------------------------
+
+    def written(self, law: Expression, tidy: bool) -> Expression | None:
+        """The law in a known shape, or multiplied out; None where it is as it should be."""
+        known, spread = self._by_hand(law)
+        before = self.fit([law], [_plain(law)], steps=0)[0]
+        best: Fitted | None = None
+        if known is not None:
+            trial = self.fit([known], [_plain(known)], steps=8)[0]
+            if self.as_good(trial, before, _ROUNDING_NATS):
+                trial = self.snapped(trial, _named_prices(known)) if tidy else trial
+                if _free(trial.law) <= _free(law) or self.toll(trial) < self.toll(before):
+                    best = trial
+        if spread is not None and spread != known:
+            trial = self.fit([spread], [_plain(spread)], steps=8)[0]
+            if self.as_good(trial, before, _ROUNDING_NATS):
+                trial = self.snapped(trial, _named_prices(spread)) if tidy else trial
+                nodes = NATS_PER_NODE * (trial.law.complexity - (best or before).law.complexity)
+                rootless = self._rootless(law) and _free(trial.law) <= _free(law)
+                if rootless or self.toll(trial) + nodes < self.toll(best or before):
+                    best = trial
+        return None if best is None or _alike(best.law, law) else best.law
+
+    def _by_hand(self, law: Expression) -> tuple[Expression | None, Expression | None]:
+        """The law in its known shape, and multiplied out; None where it has none."""
+        ids = law.vocabulary.variable_ids
+        algebra = Algebra(positive=[ids[name] for name in self.positive])
+        operators = None if self.operators is None else {*self.operators, *law.operators, "*", "/"}
+        nonzero = [ids[n] for n, column in zip(law.vocabulary.variables, self.X.T) if np.all(column != 0)]
+        hand = Hand(algebra, law.vocabulary, operators, nonzero)
+        found: list[Expression | None] = []
+        for spread in (False, True):
+            try:
+                node = algebra.build(law)
+                found.append(hand.expression(expanded(node, algebra) if spread else node))
+            except (Undefined, OverflowError, RecursionError):
+                found.append(None)
+        return found[0], found[1]
+
+    def _rootless(self, law: Expression) -> bool:
+        """Whether it is a polynomial in one column of which no root and no vertex that it tells lies among the rows."""
+        if len(law.variables) != 1 or not set(law.operators) <= _POLYNOMIAL:
+            return False
+        for part in law.subexpressions():
+            if part != law and part.operator in ("+", "-"):
+                values = part.predict(self.X)
+                if np.min(values) < 0 < np.max(values):
+                    return False
+        return True
+
+    def as_good(self, form: Fitted, law: Fitted, slack: float) -> bool:
+        """Whether a form fits as well as the law, up to so many nats."""
+        floor = max(form.rounding, law.rounding)
+        return self.misfit(form.fvu, floor) <= self.misfit(law.fvu, floor) + slack
+
+    def toll(self, fitted: Fitted) -> float:
+        """Misfit and the price of the constants, but not of the nodes."""
+        price = FREE_PRICE * _free(fitted.law) + fitted.digits + sum(_named_prices(fitted.law).values())
+        return self.misfit(fitted.fvu, fitted.rounding) + price
 
     # -- judgement -------------------------------------------------------------------------------------------
 
@@ -270,9 +375,12 @@ class _Desk:
 
     # -- snapping --------------------------------------------------------------------------------------------
 
-    def snapped(self, fitted: Fitted) -> Fitted:
-        """The law with as many constants as possible made simple numbers, one at a time, the surest first."""
-        held: dict[int, float] = {}
+    def snapped(self, fitted: Fitted, held: Mapping[int, float] | None = None) -> Fitted:
+        """The law with as many constants as possible made simple numbers, one at a time, the surest first.
+
+        held: what those that are numbers already cost, by their positions.
+        """
+        held = dict(held or {})
         refused: set[tuple[int, float]] = set()
         exponents = _exponents(fitted.law)
         floor = max(fitted.rounding, fitted.fvu if fitted.fvu < fitted.rounding else 0.0)
@@ -348,6 +456,29 @@ def _outstanding(value: float, error: float, exponent: bool) -> list[tuple[float
     if price > whole_price(10) and not float(10 * number).is_integer():
         price += _ODD_PRICE
     return [(number, price)]
+
+
+def _plain(law: Expression) -> list[bool]:
+    """Which constants are numbers with a name, and so were not fitted."""
+    return [exact_form(c) is not None for c in law.constants]
+
+
+def _free(law: Expression) -> int:
+    """How many constants were fitted."""
+    return _plain(law).count(False)
+
+
+def _named_prices(law: Expression) -> dict[int, float]:
+    """What each number with a name costs, by its position."""
+    named = {i: c for i, c in enumerate(law.constants) if exact_form(c) is not None}
+    return {i: simple_numbers(c, 0.0)[0][1] if c else whole_price(1) for i, c in named.items()}
+
+
+def _alike(a: Expression, b: Expression) -> bool:
+    """Whether two laws are the same text up to rounding."""
+    return a.tokens == b.tokens and all(
+        math.isclose(c, d, rel_tol=1e-9) for c, d in zip(a.constants, b.constants, strict=True)
+    )
 
 
 def _exponents(law: Expression) -> set[int]:
