@@ -322,8 +322,10 @@ def test_a_page_that_was_reloaded_gets_the_picture_while_the_cell_blocks_and_the
     assert WIDGET not in during["data"]
     session.act(1, "stop")
     assert session.finish(cell)["status"] == "ok"
-    after = pictured(session)
-    assert after["over"] and after["data"] == session.shown[-1] and "■" not in after["data"]["text/html"]
+    until = time.monotonic() + PATIENCE
+    while not (after := pictured(session))["over"]:  # what stays is drawn after the end
+        assert time.monotonic() < until
+    assert after["data"] == session.shown[-1] and "■" not in after["data"]["text/html"]
     assert set(after["data"]) == {"text/html", "text/plain", "text/latex", "image/png"}
     assert "image/png" in after["metadata"]
 
