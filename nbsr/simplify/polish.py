@@ -218,7 +218,19 @@ class _Desk:
 
     def written(self, law: Expression, tidy: bool) -> Expression | None:
         """The law in a known shape, or multiplied out; None where it is as it should be."""
+        first = law
+        for _ in range(4):  # snapped numbers may make another form of it
+            form = self._rewritten(law, tidy)
+            if form is None:
+                break
+            law = form
+        return None if law is first else law
+
+    def _rewritten(self, law: Expression, tidy: bool) -> Expression | None:
+        """One step of `written`."""
         known, spread = self._by_hand(law)
+        if known is not None and _alike(known, law):
+            known = None
         before = self.fit([law], [_plain(law)], steps=0)[0]
         best: Fitted | None = None
         if known is not None:
@@ -227,15 +239,14 @@ class _Desk:
                 trial = self.snapped(trial, _named_prices(known)) if tidy else trial
                 if _free(trial.law) <= _free(law) or self.toll(trial) < self.toll(before):
                     best = trial
-        if spread is not None and spread != known:
+        if spread is not None and spread != known and not _alike(spread, law):
             trial = self.fit([spread], [_plain(spread)], steps=8)[0]
             if self.as_good(trial, before, _ROUNDING_NATS):
                 trial = self.snapped(trial, _named_prices(spread)) if tidy else trial
-                nodes = NATS_PER_NODE * (trial.law.complexity - (best or before).law.complexity)
-                rootless = self._rootless(law) and _free(trial.law) <= _free(law)
-                if rootless or self.toll(trial) + nodes < self.toll(best or before):
+                simpler = _free(trial.law) < _free((best or before).law)
+                if simpler or (_free(trial.law) <= _free(law) and self._rootless(law)):
                     best = trial
-        return None if best is None or _alike(best.law, law) else best.law
+        return None if best is None else best.law
 
     def _by_hand(self, law: Expression) -> tuple[Expression | None, Expression | None]:
         """The law in its known shape, and multiplied out; None where it has none."""

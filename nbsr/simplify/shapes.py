@@ -38,6 +38,12 @@ __all__ = ["Hand", "expanded"]
 
 _WRITTEN = 5  # a kind of node: (_WRITTEN, items), a part that is written already
 _HALF_TURN = {"sin": math.pi, "cos": math.pi, "tan": math.pi / 2}
+_WAVES = ("sin", "cos")
+# a wave with so many quarters of a turn in its phase, without them, and its sign
+_QUARTERS = {
+    "sin": (("sin", 1), ("cos", 1), ("sin", -1), ("cos", -1)),
+    "cos": (("cos", 1), ("sin", -1), ("cos", -1), ("sin", 1)),
+}
 _MOST_TERMS = 12  # of a product that is multiplied out
 
 
@@ -54,7 +60,12 @@ class Hand(Writer):
         self.nonzero = frozenset(nonzero)
 
     def write(self, node: Node) -> Items:
-        return list(node[1]) if node[0] == _WRITTEN else super().write(node)
+        if node[0] == _WRITTEN:
+            return list(node[1])
+        if node[0] == FUNCTION and node[1] in _WAVES and node[2][0][0] == SUM:
+            negative, items = self.term(1, node, alone=True)
+            return self._negative(items) if negative else items
+        return super().write(node)
 
     # -- sums ------------------------------------------------------------------------------------------------
 
@@ -103,15 +114,25 @@ class Hand(Writer):
     # -- products --------------------------------------------------------------------------------------------
 
     def term(self, coefficient: Number, core: Node, alone: bool = False) -> tuple[bool, Items]:
-        """As `Writer`, but a phase takes the sign of a wave: -sin(x + 1) -> sin(x - 2.14)."""
-        if coefficient < 0:
-            factors = list(factors_of(core))
-            for i, (base, exponent) in enumerate(factors):
-                if exponent == 1 and base[0] == FUNCTION and base[1] in ("sin", "cos") and _phase(base[2][0]):
-                    argument = self.algebra.add(((base[2][0], 1), ((NUMBER, math.pi), 1)))
-                    factors[i] = ((FUNCTION, base[1], (argument,)), 1)
-                    return super().term(-coefficient, (PRODUCT, tuple(factors), 1), alone)
-        return super().term(coefficient, core, alone)
+        """As `Writer`, but a phase takes the sign of a wave, and quarters of a turn are none: -sin(x + 1) ->
+        sin(x - 2.14), cos(x - pi/2) -> sin(x)."""
+        factors = list(factors_of(core))
+        for i, (base, exponent) in enumerate(factors):
+            if exponent == 1 and base[0] == FUNCTION and base[1] in _WAVES and base[2][0][0] == SUM:
+                sign, base = self._wave(base[1], _turned(base[1], base[2][0]), coefficient < 0)
+                coefficient, factors[i] = sign * coefficient, ((_WRITTEN, tuple(self.function(base))), 1)
+        return super().term(coefficient, _product(factors), alone)
+
+    def _wave(self, name: str, argument: Node, negative: bool) -> tuple[int, Node]:
+        """A wave by its sign and the rest; where it is `negative`, its phase may turn by half a turn."""
+        phase = float(argument[2])
+        quarters = round(phase / (math.pi / 2))
+        if abs(phase - quarters * math.pi / 2) <= 1e-15:
+            name, sign = _QUARTERS[name][quarters % 4]
+            return sign, (FUNCTION, name, (self.algebra._sum(dict(argument[1]), 0),))
+        if negative and type(argument[2]) is float and not plain(argument[2]):
+            return -1, (FUNCTION, name, ((SUM, argument[1], phase - math.copysign(math.pi, phase)),))
+        return 1, (FUNCTION, name, (argument,))
 
     def _place_in_sums(
         self, coefficient: Number, factors: list[tuple[Node, Number]]
@@ -122,9 +143,8 @@ class Hand(Writer):
         for i, (base, exponent) in enumerate(factors):
             if base[0] != SUM or not base[2] or not (exponent < 0 or type(exponent) is float):
                 continue
-            if _whole(base) and type(coefficient) is not float:
-                if exponent < 0 and base[1][0][0][0] == FUNCTION:
-                    factors = self._replaced(factors, i, self.constant_first(base))
+            if _whole(base) and type(coefficient) is not float and base[2] > 0:
+                factors = self._replaced(factors, i, self.constant_first(base))
                 continue
             shaped = self._exponential(base, exponent, factors, i) or self._saturating(
                 base, exponent, factors, i
@@ -149,6 +169,11 @@ class Hand(Writer):
         fractions = sum(type(c) is Fraction for c in (node[2], *(c for _, c in node[1])))
         return super()._numbers_cost(node) + fractions
 
+    def _root(self, value: Number, exponent: Number) -> Number | None:
+        """As `Writer`, but a measured coefficient stays outside of a power: a*(x - b)**2."""
+        root = super()._root(value, exponent)
+        return None if exponent != 1 and type(root) is float and not plain(root) else root
+
     def _exponential(
         self, base: Node, exponent: Number, factors: list[tuple[Node, Number]], i: int
     ) -> tuple[Number, list[tuple[Node, Number]]] | None:
@@ -165,16 +190,9 @@ class Hand(Writer):
             i -= above[0] < i
             u, c, c0 = (core[2][0], -1), c0, c
         share = float(c) / float(c0)
-        if not math.isfinite(share) or share == 0:
+        if not 0 < share < math.inf:
             return None
-        if share > 0:
-            items = self._logistic(u, math.log(share))
-        elif abs(share + 1) < 1e-15:
-            return None
-        else:
-            shrunk = self.op("exp", self.write(self.algebra.scale(*u)))
-            items = self.op("-", [1.0], self.op("*", [as_float(rounded(-share))], shrunk))
-        return c0, [(((_WRITTEN, tuple(items)) if k == i else b), e) for k, (b, e) in enumerate(factors)]
+        return c0, self._replaced(factors, i, self._logistic(u, math.log(share)))
 
     def _logistic(self, u: tuple[Node, int], shift: float) -> Items:
         """1 + exp(+-u + shift), with the middle told: 1 + exp(-k*(x - m))."""
@@ -215,9 +233,13 @@ class Hand(Writer):
             term, unit = base[1][0]
             (core, n), *more = factors_of(term)
             level = float(base[2]) / float(unit)
-            if type(n) is float and not more and level > 0:  # 1 + (x/K)**n
-                scale = level ** (1 / abs(n))
-                inside = self.op("/", self.write(core), [scale]) if n > 0 else self._ratio(scale**-1, core)
+            if (type(n) is float or n < 0 and n != -1) and not more and level > 0:  # 1 + (x/K)**n
+                scale = rounded(level ** (1 / abs(float(n))))
+                inside = (
+                    self.op("/", self.write(core), [as_float(scale)])
+                    if n > 0
+                    else self._ratio(1 / scale, core)
+                )
                 return base[2], self._replaced(factors, i, self.op("+", [1.0], self._raised(inside, abs(n))))
             if n != 1 or more or type(exponent) is not int or core[0] != VARIABLE:
                 return None
@@ -232,7 +254,7 @@ class Hand(Writer):
     ) -> list[tuple[Node, Number]]:
         return [((_WRITTEN, tuple(items)) if k == i else b, e) for k, (b, e) in enumerate(factors)]
 
-    def _ratio(self, value: float, core: Node) -> Items:
+    def _ratio(self, value: Number, core: Node) -> Items:
         return self.op("/", [as_float(rounded(value))], self.write(core))
 
     def _raised(self, items: Items, exponent: Number) -> Items:
@@ -253,8 +275,8 @@ def _named(base: Number) -> bool:
     return type(base) is not float and base != 0 or plain(base) and 0 < base < 1e6 and len(repr(base)) <= 4
 
 
-def _phase(argument: Node) -> bool:
-    return argument[0] == SUM and type(argument[2]) is float and not plain(argument[2])
+def _product(factors: list[tuple[Node, Number]]) -> Node:
+    return factors[0][0] if len(factors) == 1 and factors[0][1] == 1 else (PRODUCT, tuple(factors), 1)
 
 
 def _turned(name: str, argument: Node) -> Node:
