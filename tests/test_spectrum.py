@@ -43,6 +43,14 @@ def test_a_product_of_two_columns_may_be_what_it_runs_over():
     assert found[0][0].frequency == pytest.approx(4.2, abs=0.1) and len(found[0][0].abscissa.tokens) == 3
 
 
+def test_columns_that_are_alike_come_in_their_order_in_every_process():
+    x = np.linspace(0, 10, 100)
+    found = peaks_of(task(np.repeat(x[:, None], 8, axis=1), np.sin(9 * x)))
+    assert [peaks[0].abscissa.tokens for peaks in found] == [
+        (Vocabulary(tuple("abcdefgh")).variable(i),) for i in range(4)
+    ]
+
+
 def test_proposals_obey_the_constraints_and_without_waves_there_are_none():
     x = np.linspace(0, 10, 200)[:, None]
     y = np.sin(9 * x[:, 0])

@@ -39,7 +39,7 @@ _STEPS = 40
 
 
 class _Described(NamedTuple):
-    """The laws that describe the rows best, and how well, in nats."""
+    """The law that describes the rows best, and how well, in nats."""
 
     nats: float
     law: Expression

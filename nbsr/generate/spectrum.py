@@ -87,7 +87,7 @@ def peaks_of(task: Task) -> list[list[Peak]]:
 def _abscissas(task: Task) -> Iterator[tuple[Phrase, np.ndarray, np.ndarray]]:
     """Columns, and pairs of them where there are few; each with its values and the target's."""
     X, y, vocabulary = task.inputs, task.response, task.vocabulary
-    columns = [vocabulary.variable_ids[name] for name in task.constraints.variables]
+    columns = [i for name, i in vocabulary.variable_ids.items() if name in task.constraints.variables]
     place = {vocabulary.variable(i): i for i in range(X.shape[1])}
     phrases = {column: Phrase((column,), (), vocabulary.complexities[column]) for column in columns}
     most = _MOST_ROWS if len(columns) <= 2 else _FEW_ROWS
