@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbsr import regress, search
+from nbsr import regress
 from nbsr.expression import Constraints, Vocabulary
 from nbsr.generate.base import Task
 from nbsr.generate.spectrum import peaks_of, spectrum, waves
-from nbsr.table import Table
 
 
 def task(X: np.ndarray, y: np.ndarray, operators: str | None = None) -> Task:
@@ -72,11 +71,3 @@ def test_hundreds_of_periods_are_found():
     law = regress(frame, "y ~ t", method="spectrum", seconds=30).best
     assert law.fvu == pytest.approx(0.09 / 0.59, rel=0.15)
     assert any(abs(abs(c) - 153.938) < 0.01 for c in law.expression.constants)
-
-
-def test_a_search_ends_when_all_its_methods_have():
-    x = np.linspace(0, 10, 60)
-    table = Table.from_arrays(x[:, None], np.sin(9 * x) + x)
-    settings = {"max_evaluations": 4000, "max_complexity": 3, "operators": ("sin", "*"), "model": "none"}
-    *_, last = search(table, seconds=4, **settings)
-    assert last.done
