@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nbsr.engine import regress
+from nbsr.engine.resume import difference
 from nbsr.errors import UsageError
 from nbsr.table import Table
 
@@ -18,7 +19,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     """Find a formula for y in the columns of X.
 
     The parameters are those of `nbsr.search`, save for two names: `random_state` is its seed, `criterion` its
-    `score` (a scikit-learn regressor's `score` is R^2). With `max_evaluations` and no `seconds`, the same
+    `score` (a scikit-learn regressor's `score` is R^2). With `warm_start`, another `fit` on the same rows goes on from
+    what the one before found; on other rows it begins anew. With `max_evaluations` and no `seconds`, the same
     `random_state` gives the same law.
 
     After `fit`: `result_` (a `Result`: the front, all candidates, errors of the constants, plots),
@@ -47,6 +49,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         model=None,
         choices=None,
         complexity=None,
+        warm_start=False,
     ):
         self.seconds = seconds
         self.method = method
@@ -65,6 +68,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.model = model
         self.choices = choices
         self.complexity = complexity
+        self.warm_start = warm_start
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SymbolicRegressor":
         """Search for a law of y `[rows]` in X `[rows, columns]`.
@@ -87,6 +91,9 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         table = Table.from_arrays(X, y, names, sample_weight)
         settings = {name: value for name, value in self.get_params(deep=False).items() if name in _PASSED_ON}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        before = getattr(self, "result_", None) if self.warm_start else None
+        if before is not None and not difference(before.table, table):
+            settings["resume"] = before
         self.result_ = regress(table, seed=seed, score=self.criterion, **settings)
         self.equation_ = self.result_.equation
         return self
@@ -113,7 +120,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         return tags
 
 
-_PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {"random_state", "criterion"}
+_PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {"random_state", "criterion", "warm_start"}
 
 
 def _in_order(

@@ -46,9 +46,9 @@ ALLOWED = {
     # the door of a run to its live picture
     "training.plot": {"training", "result.plot", "notebook.losses"},
     "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "judgement", "table", "trace"},
-    # the doors of a result to its views: explore() and to_html()
+    # the doors of a result to its views, explore() and to_html(), and to a search that goes on
     "result.core": {
-        "result", "expression", "score", "judgement", "table", "trace",
+        "result", "expression", "score", "judgement", "table", "trace", "engine",
         "notebook.sources", "notebook.views", "notebook.page",
     },
     "datasets": {"table"},

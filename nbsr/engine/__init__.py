@@ -15,6 +15,7 @@ report      what there is to see
 clock       time spent and left
 control     what a person holds
 acts        what the person may do between two batches
+resume      a search that goes on
 run         the loop
 """
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbsr.engine.control import Answer, Control, Pending
+from nbsr.engine.resume import Before, opened
 from nbsr.engine.run import Run
 from nbsr.engine.settings import (
     DEVICES,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEVICES", "METHODS", "NEED_NETWORK", "NOISES", "REFINERS", "Answer", "Control", "Pending", "check_network",
-    "regress", "search",
+    "opened", "regress", "search",
 ]  # fmt: skip
 
 
@@ -73,6 +75,7 @@ def search(
     model: str | Path | None = None,
     choices: int | None = None,
     complexity: int | None = None,
+    resume: Result | str | Path | None = None,
     control: Control | None = None,
     began: float | None = None,
 ) -> Iterator[Snapshot]:
@@ -101,6 +104,7 @@ def search(
         one that comes with nbsr.
     choices: most candidates that the method may propose, or None; of `auto`, those that it asks the network for.
     complexity: the network is asked for laws of about so many nodes; None where that is left to it.
+    resume: an earlier result of the same table, or the file that it was saved in, to go on from.
     control: to stop, pause and step the search from another thread.
     began: `time.monotonic()` from which the seconds count, now by default.
 
@@ -114,7 +118,8 @@ def search(
         refiner=refiner, device=device, model=None if model is None else str(model), choices=choices,
         complexity=complexity,
     )  # fmt: skip
-    return Run(table, settings, control or Control(), began).snapshots()
+    before = None if resume is None else Before(opened(resume))
+    return Run(table, settings, control or Control(), began, before).snapshots()
 
 
 def regress(

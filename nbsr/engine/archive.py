@@ -38,6 +38,7 @@ class Archive:
     pinned: set[int] = field(default_factory=set)  # orders of those that the person wants in sight
     forgotten: int = 0
     barred: int = 0  # of those, the ones that broke a rule
+    earlier: int = 0  # numbers that laws had in the search that goes on and that are free no more
     sound: dict[int, Record] = field(
         default_factory=dict
     )  # the likeliest of each complexity without a severe fault
@@ -64,7 +65,7 @@ class Archive:
         ):
             return
         price = self.price
-        order = known.order if known is not None else len(self.records) + self.forgotten
+        order = known.order if known is not None else len(self.records) + self.forgotten + self.earlier
         record = Record(
             tokens, constants, fvu, sum([price[t] for t in tokens]), source,
             known.elapsed if known is not None and known.fvu <= 2 * fvu else elapsed, order, tidy,

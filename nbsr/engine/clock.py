@@ -15,9 +15,11 @@ class Clock:
         began: `time.monotonic()` from which the seconds count, now by default.
         seconds: budget, None for no limit.
         most: seconds that are kept for the end, at most.
+        before: seconds of the search that goes on.
     """
 
-    def __init__(self, began: float | None, seconds: float | None, most: float):
+    def __init__(self, began: float | None, seconds: float | None, most: float, before: float = 0.0):
+        self.before = before
         self.began = time.monotonic() if began is None else began
         self.paused = 0.0
         self._held: float | None = None
@@ -40,8 +42,14 @@ class Clock:
         return time.monotonic() if self._held is None else self._held
 
     @property
-    def elapsed(self) -> float:
+    def own(self) -> float:
+        """Seconds of this search alone."""
         return self.now - self.began - self.paused
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds, with those of the search that goes on."""
+        return self.before + self.own
 
     @property
     def remaining(self) -> float:

@@ -1,7 +1,7 @@
 """Methods made, taken apart and put together; each is a generator, whatever is done with it."""
 
 import itertools
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
 
 from nbsr.expression import CONST, PAD, Expression, Vocabulary
@@ -20,7 +20,7 @@ from nbsr.network import Told
 from nbsr.refine import Fits
 from nbsr.simplify import canonical
 
-__all__ = ["Said", "Turns", "asking", "first", "overheard", "plain"]
+__all__ = ["Said", "Turns", "asking", "first", "overheard", "plain", "untried"]
 
 _MOST_DRAWN = 1 << 20  # by a search that does nothing else
 _WIDEST = 1 << 9  # the last beam of such a search
@@ -119,6 +119,15 @@ def first(method: Method, choices: int | None) -> Method:
         batch = batch.first(choices)
         choices -= len(batch)
         fits = yield batch
+
+
+def untried(method: Method, known: Collection[tuple[int, ...]]) -> Method:
+    """A method that does not ask how its laws fit, without those that are known."""
+    for batch in method:
+        words = (tuple(t for t in word if t != PAD) for word in batch.tokens.tolist())
+        new = [row for row, word in enumerate(words) if word not in known]
+        if new:
+            yield batch.take(new)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Noise:
 
     def look(self, candidates: int) -> None:
         """Compare both kinds of errors, now and then, and go over to the one that describes the rows better."""
-        soon = not self.settings.counted and self.clock.elapsed > _SHARE * (self.settings.seconds or math.inf)
+        soon = not self.settings.counted and self.clock.own > _SHARE * (self.settings.seconds or math.inf)
         if not self.watching or not (candidates >= self.next or soon and self.next == _FIRST):
             return
         self.next = 2 * max(candidates, self.next)

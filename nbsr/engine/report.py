@@ -55,7 +55,7 @@ class Report:
                 origin=self.origin(r) if len(records) <= _FEW or errors and id(r) in errors else "",
                 pinned=r.order in self.archive.pinned,
                 predictive=judged[id(r)].predictive if id(r) in judged else math.nan,
-                faults=judged[id(r)].faults if id(r) in judged else (),
+                faults=judged[id(r)].faults if id(r) in judged else (), tidy=r.tidy,
             )
             for r, law, c, value in zip(records, laws, complexity.tolist(), scores.tolist(), strict=True)
         )  # fmt: skip

@@ -18,6 +18,7 @@ from nbsr.engine.control import Answer, Control
 from nbsr.engine.groups import GroupedTidying, GroupedWork, check_shared
 from nbsr.engine.noise import Noise
 from nbsr.engine.report import Report
+from nbsr.engine.resume import Before
 from nbsr.engine.schedule import Schedule
 from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
@@ -63,15 +64,28 @@ def _names(vocabulary: Vocabulary) -> tuple[tuple[str, int], ...]:
 class Run:
     """One search.  Whoever iterates over `snapshots` decides whether it goes on."""
 
-    def __init__(self, table: Table, settings: Settings, control: Control, began: float | None):
-        self.settings, self.control = settings, control
+    def __init__(
+        self,
+        table: Table,
+        settings: Settings,
+        control: Control,
+        began: float | None,
+        before: Before | None = None,
+    ):
+        if before is not None:
+            table, settings = before.table(table, settings), before.settings(settings)
+        self.settings, self.control, self.before = settings, control, before
         check_shared(settings.shared, settings.start, table.groups is not None)
         self.work = Work(table, settings) if table.groups is None else GroupedWork(table, settings)
         self.archive = Archive(self.work.vocabulary.complexities)
         # a sampled table's front is refitted on more rows
-        self.clock = Clock(began, settings.seconds, most=2.0 if self.work.sampled else 1.0)
-        self.trace = Trace()
-        self.trace.tokens = _names(self.work.vocabulary)
+        self.clock = Clock(
+            began, settings.seconds, most=2.0 if self.work.sampled else 1.0,
+            before=0.0 if before is None else before.result.elapsed,
+        )  # fmt: skip
+        names = _names(self.work.vocabulary)
+        self.trace = Trace() if before is None else before.trace(names)
+        self.trace.tokens = names
         care = Tidying if table.groups is None else GroupedTidying
         self.tidying = care(self.work, settings, self.archive, self.clock)
         self.report = Report(self.work, settings, self.archive, self.clock, self.tidying, self.trace)
@@ -79,13 +93,22 @@ class Run:
         self.steering = Steering()
         self.lock = threading.Lock()  # of a search that is over, which is then asked from any thread
         self.evaluations = 0
-        self.batches = 0
+        self.batches = max((act.batches for act in self.trace.acts), default=0)
         self.stage = "starting"
         self.ended = "finished"
         self.notes: list[str] = []
         self.schedule = Schedule(
-            self.work, settings, self.archive, self.clock, control, self.spent, self.note, self.steering
+            self.work,
+            settings,
+            self.archive,
+            self.clock,
+            control,
+            self.spent,
+            self.note,
+            self.steering,
+            before,
         )
+        self.schedule.trees.extend(self.trace.trees)
         self.noise = Noise(
             self.work, settings, self.archive, self.tidying, self.clock,
             lambda said: self.trace.say(self.clock.elapsed, "note", said),
@@ -105,6 +128,8 @@ class Run:
         """Pull the method until something ends the search, then tidy up and yield the last snapshot."""
         if not ready():
             warm(background=not self.settings.counted)
+        if self.before is not None:
+            self.take_up(self.before)
         method = self.schedule.batches()
         shown_at, shown_version, exact_at = -1.0, -1, None
         try:
@@ -152,6 +177,23 @@ class Run:
         self.end_turn()
         yield self.report.snapshot(self.stage, result)
         self.control.close(self)
+
+    def take_up(self, before: Before) -> None:
+        """Go on from what an earlier search found: first those of its laws that could be picked."""
+        archive = self.archive
+        likely, others, broken = before.records(self.work)
+        archive.forgotten = archive.barred = broken
+        archive.earlier = before.numbers - len(likely) - len(others) - broken
+        archive.pinned = {c.order for c in before.result.candidates_seen if c.pinned}
+        archive.renew([*likely, *others])
+        archive.pinned &= {r.order for r in archive.records.values()}
+        archive.fresh = likely
+        self.tidying.look()
+        archive.fresh = others
+        self.note(
+            f"The search goes on from one of {before.result.elapsed:.3g} s, which saw "
+            f"{len(before.result.candidates_seen):,} laws."
+        )
 
     def following(self, method: Method, fits: Fits | None) -> tuple[Method, Proposals | None]:
         """The next batch, and the method that it comes from: the same, or one begun anew under other rules."""

@@ -11,7 +11,8 @@ from nbsr import models
 from nbsr.engine.archive import Archive, Record
 from nbsr.engine.clock import Clock
 from nbsr.engine.control import Control
-from nbsr.engine.methods import Said, Turns, asking, first, overheard, plain
+from nbsr.engine.methods import Said, Turns, asking, first, overheard, plain, untried
+from nbsr.engine.resume import Before
 from nbsr.engine.settings import NEED_NETWORK, Settings
 from nbsr.engine.work import Work
 from nbsr.errors import UsageError
@@ -34,11 +35,13 @@ HUNT, HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
 GLIMPSE = 2  # of pairs, before the laws of textbooks
 LISTEN, LISTEN_SHARE = 10, 0.3  # of pairs, or of the time for them, before waves are looked for
 WAVED = 8  # of pairs with the waves of a periodogram, where it has peaks
-ROUND = (("network", 1), ("evolve", 4), ("pairs", 2), ("waves", 1))  # every method of `auto`
+ROUND = (("network", 1), ("evolve", 4), ("pairs", 2), ("parts", 1), ("waves", 1))  # every method of `auto`
 ASKED = (("bricks", 2), ("softmax", 1), ("mcts", 1))  # turns within those of the network
 DRAWN = 512  # laws that the network is asked for
 QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
 BRICKS = 200
+
+HEARING = ("evolve",)  # methods without a network that want to know how their laws fit
 
 LATE = "The network was not ready within half of the seconds, so another run may find other laws. Give more of them."
 UNASKED = "There was no network to ask for laws of a certain complexity."
@@ -51,6 +54,7 @@ class Schedule:
         spent: whether the budget is used up.
         note: takes a sentence for the person.
         steering: what the person wants of the trees.
+        before: the search that goes on; what it tried is not tried again.
 
     Attributes:
         forced: beginnings of every law that is decoded; a decode begins anew when they change.
@@ -68,10 +72,11 @@ class Schedule:
         spent: Callable[[], bool],
         note: Callable[[str], None],
         steering: Steering,
+        before: Before | None = None,
     ):
         self.work, self.settings, self.archive = work, settings, archive
         self.clock, self.control, self.spent, self.note = clock, control, spent, note
-        self.steering = steering
+        self.steering, self.before = steering, before
         self.trees: list[str] = []
         self.forced: tuple[tuple[int, ...], ...] = ()
         self.favoured: dict[tuple[int, ...], Record] = {}
@@ -93,17 +98,27 @@ class Schedule:
         else:
             if self.settings.complexity is not None:
                 self.note(UNASKED)
-            yield from first(plain(name, self.task()), self.settings.choices)
+            yield from first(self.plain(name, self.task()), self.settings.choices)
+
+    def plain(self, name: str, task: Task) -> Method:
+        """A method that needs no network; in a search that goes on without what was tried before."""
+        method = plain(name, task)
+        return method if self.before is None or name in HEARING else untried(method, self.archive.records)
 
     def task(self) -> Task:
         """What every method is told."""
         rows = self.work.rows
         return Task(
             inputs=rows.inputs, response=rows.response, weights=rows.weights, vocabulary=self.work.vocabulary,
-            constraints=self.work.constraints, seed=self.settings.seed,
+            constraints=self.work.constraints, seed=self.seed,
             best=self.best, steering=self.steering, trees=self.trees,
             left=lambda: self.clock.remaining - self.clock.wrap_up,
         )  # fmt: skip
+
+    @property
+    def seed(self) -> int:
+        """Of what methods draw: another one for each time that a search goes on, so that it tries other laws."""
+        return self.settings.seed + (0 if self.before is None else self.before.numbers)
 
     def best(self) -> list[tuple[tuple[int, ...], tuple[float, ...], float]]:
         """Laws to breed from: the front, and what the person favours."""
@@ -129,7 +144,10 @@ class Schedule:
     # -- auto
 
     def auto(self, task: Task) -> Method:
-        """Pairs, of what the network does not hold for unlikely; then in turn with evolution and what it says."""
+        """Pairs, of what the network does not hold for unlikely; then in turn with evolution and what it says.
+
+        A search that goes on makes pairs of the parts of its best laws, too.
+        """
         network = self.network()
         if network is not None:
             task = replace(task, odds=lambda heard=network: heard.odds)
@@ -138,9 +156,15 @@ class Schedule:
             elif "torch" in sys.modules:
                 network.wait(GLANCE)
         turn = Turns(
-            pairs=plain("pairs", task), textbook=plain("textbook", task), evolve=plain("evolve", task)
+            pairs=self.plain("pairs", task),
+            textbook=self.plain("textbook", task),
+            evolve=self.plain("evolve", task),
         )
-        yield from self.hunt(turn, network, task)
+        if self.before is None or not self.before.hunted:
+            yield from self.hunt(turn, network, task)
+        else:
+            parts = parts_of([Phrase(t, c, 0) for t, c, _ in self.best()], self.work.vocabulary, BRICKS)
+            turn.add("parts", untried(pairs(task, parts), self.archive.records))
         while turn or network is not None:
             if network is not None and (network.ready or not turn):
                 if not self.came(network, self.spent):
@@ -160,13 +184,13 @@ class Schedule:
         yield from turn("textbook")
         listened = False
         for batches in range(GLIMPSE, HUNT):
-            if network is not None and (batches == WAKE or self.clock.elapsed > WAKE_SECONDS):
+            if network is not None and (batches == WAKE or self.clock.own > WAKE_SECONDS):
                 network.begin()
-            late = not self.settings.counted and self.clock.elapsed > LISTEN_SHARE * enough
+            late = not self.settings.counted and self.clock.own > LISTEN_SHARE * enough
             if not listened and (batches >= LISTEN or late):
                 listened = True
                 yield from self.waves(turn, task)
-            if self.clock.elapsed > enough and not self.settings.counted:
+            if self.clock.own > enough and not self.settings.counted:
                 return
             yield from turn("pairs", 1)
 
@@ -272,8 +296,8 @@ class Schedule:
     def come_in_time(self, network: Network) -> None:
         """Wait for the network for half of the seconds at most, and note where that is too short."""
         until = PATIENCE * (self.settings.seconds or math.inf)
-        self.came(network, lambda: self.spent() or self.clock.elapsed > until)
-        if not network.ready and self.clock.elapsed > until:
+        self.came(network, lambda: self.spent() or self.clock.own > until)
+        if not network.ready and self.clock.own > until:
             self.note(LATE)
 
     def told(self, network: Network) -> Told:

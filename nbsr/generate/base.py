@@ -166,15 +166,19 @@ class Proposals:
 
     def first(self, count: int) -> "Proposals":
         """The first so many of them."""
-        if len(self) <= count:
-            return self
-        rows = {"tokens": self.tokens[:count]}
-        rows |= {
-            n: v[:count]
-            for n in ("starts", "log_prob", "nodes", "origins")
-            if (v := getattr(self, n)) is not None
-        }
-        return replace(self, **rows)
+        return self if len(self) <= count else self.take(range(count))
+
+    def take(self, rows: Sequence[int]) -> "Proposals":
+        """Those of these rows only."""
+        kept = list(rows)
+        tokens = self.tokens[kept]
+        told: dict[str, object] = {"tokens": tokens}
+        if self.starts is not None:
+            told["starts"] = self.starts[kept, : max(1, int((tokens == CONST).sum(axis=1).max(initial=0)))]
+        if self.log_prob is not None:
+            told["log_prob"] = self.log_prob[kept]
+        told |= {n: [v[k] for k in kept] for n in ("nodes", "origins") if (v := getattr(self, n)) is not None}
+        return replace(self, **told)
 
 
 Method = Generator[Proposals, "Fits | None", None]

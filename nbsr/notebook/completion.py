@@ -11,7 +11,7 @@ from typing import Any
 
 from ..operators import ALIASES, GROUPS, OPERATORS
 from .grammar import KEYS, OPTIONS, VERBS
-from .task import Scope
+from .task import Scope, is_result
 
 _MOST = 500  # columns offered at most
 STEERED_BY_TEXT = ("forbid", "require", "allow", "guess")  # verbs that take a law, or a part of one
@@ -60,9 +60,9 @@ def _on_line(line: str, scope: Scope, values: Callable[[str], Iterable[str]], ve
         return _parts(line, _columns("", "", scope) or _all_columns(scope))
     option, equals, value = current.partition("=")
     if equals and option in OPTIONS:
-        return _offer(value, values(option), "value")
+        return _offer(value, _results(scope) if option == "--resume" else values(option), "value")
     if words and words[-1] in OPTIONS and OPTIONS[words[-1]].value:
-        return _offer(current, values(words[-1]), "value")
+        return _offer(current, _results(scope) if words[-1] == "--resume" else values(words[-1]), "value")
     if current.startswith("-") and "~" not in line:
         used = {word.partition("=")[0] for word in words}
         return _offer(current, (name for name in OPTIONS if name not in used), "option")
@@ -76,6 +76,11 @@ def _on_line(line: str, scope: Scope, values: Callable[[str], Iterable[str]], ve
     if verbs and words[-1] in first:
         return _formula(current, _columns(line, "", scope))
     return _offer(current, OPTIONS if current else (), "option")
+
+
+def _results(scope: Scope) -> list[str]:
+    """The names of the results that there are."""
+    return [name for name in scope.names() if is_result(scope[name])]
 
 
 def _in_body(body: str, columns: list[str], scope: Scope) -> Offer:

@@ -95,6 +95,9 @@ OPTIONS: dict[str, Option] = {
         Option("--parsimony", "X", "price of one more unit of complexity"),
         Option("--refiner", "NAME", "how constants are fitted: lm, bfgs, neldermead, ..."),
         Option("--max-evaluations", "N", "stop after so many candidates: the same ones in every run"),
+        Option(
+            "--resume", "NAME", "go on from a result of the same table: its name, or the file it is saved in"
+        ),
         Option("--top", "N", "how many laws to show (10)"),
         Option("--out", "NAME", "bind the result to this name", short="-o"),
         Option("--background", None, "return at once; the search goes on, and the view with it"),

@@ -53,6 +53,7 @@ class Job:
         self.snapshot: Any = None  # the last Snapshot, None before the first
         self.table: Any = None  # the Table, as soon as it is built
         self.test_table: Any = None  # a Table of the rows kept aside
+        self.before = 0.0  # seconds of the search that goes on
         self.rivals: tuple[Rival, ...] = ()
         self.error: BaseException | None = None
         self.interrupted = False
@@ -81,14 +82,19 @@ class Job:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start; they stand still when the search has ended."""
-        return (self._ended or time.monotonic()) - self._started
+        """Seconds since the start, with those of the search that goes on; they stand still when it has ended."""
+        return self.before + (self._ended or time.monotonic()) - self._started
+
+    @property
+    def lasted(self) -> float:
+        """Seconds since this search was started."""
+        return time.monotonic() - self._started
 
     @property
     def budget(self) -> float | None:
         """Seconds that the search has, with those that it was given later; None where it has no limit."""
         if self.snapshot is None:
-            return self.task.settings.get("seconds", SECONDS)
+            return self.before + self.task.settings.get("seconds", SECONDS)
         seconds = self.snapshot.elapsed + self.snapshot.remaining
         return seconds if math.isfinite(seconds) else None
 
@@ -234,7 +240,7 @@ class Job:
             candidates_seen=tuple(self.snapshot.front),
             picked=self.snapshot.picked,
             ended="stopped",
-            settings=dict(self.task.settings),
+            settings={name: value for name, value in self.task.settings.items() if name != "resume"},
             seed=self.task.settings.get("seed", 0),
             elapsed=self.snapshot.elapsed,
             notes=(f"The search failed: {type(error).__name__}: {error}. This is what it had found.",),
@@ -242,7 +248,7 @@ class Job:
 
     def _search(self) -> None:
         # Imported here and not in the cell's thread, where an interrupt could leave a module half loaded.
-        from ..engine import METHODS, NOISES, Control, search
+        from ..engine import METHODS, NOISES, Control, opened, search
         from ..score import RULES
 
         self.task.check({"method": METHODS, "noise": NOISES, "score": RULES})
@@ -252,7 +258,11 @@ class Job:
             if self._wanted:
                 getattr(self.control, self._wanted)()
         given = [(label, self._given(label, law)) for label, law in self.task.compare]
-        snapshots = search(self.table, control=self.control, **self.task.settings)
+        settings = dict(self.task.settings)
+        if "resume" in settings:
+            settings["resume"] = opened(settings["resume"])
+            self.before = settings["resume"].elapsed
+        snapshots = search(self.table, control=self.control, **settings)
         self.accepted.set()
         for snapshot in snapshots:
             self._compare_as(snapshot.noise)

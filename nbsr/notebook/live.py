@@ -359,8 +359,10 @@ def python_equivalent(task: Task) -> str:
     told += [
         f"{name}={name}"
         for name, value in settings.items()
-        if not isinstance(value, (str, int, float, tuple))
+        if not isinstance(value, (str, int, float, tuple)) and name != "resume"
     ]
+    if "resume" in settings and not isinstance(settings["resume"], str):
+        told.append(f"resume={task.options['--resume'].text.strip('{}')}")
     if not isinstance(task.test, float):
         return f"nbsr.regress({', '.join([task.source, repr(task.formula), *told])})"
     weights = [setting for setting in told if setting.startswith("weights=")]

@@ -124,7 +124,7 @@ class RegressMagics(Magics):
             job = self.begin(task)
             if self._redraws:
                 _front_end()  # loaded while there is nothing to show yet
-            while not job.accepted.wait(0.02) and not interrupts.count and job.elapsed < PAUSE:
+            while not job.accepted.wait(0.02) and not interrupts.count and job.lasted < PAUSE:
                 pass  # a slip is told without a picture
             view = self._open(job) if job.error is None else None
             if task.background:
@@ -171,7 +171,7 @@ class RegressMagics(Magics):
 
     def _leave(self, job: Job, view: live.View | None, interrupts: Interrupts) -> None:
         """Let the search go on behind the cell, unless it fails at once."""
-        while not job.begun.wait(0.05) and not interrupts.count and job.elapsed < 0.5:
+        while not job.begun.wait(0.05) and not interrupts.count and job.lasted < 0.5:
             pass
         if job.error is None:
             threading.Thread(target=self._see_off, args=(job, view), daemon=True).start()

@@ -200,13 +200,15 @@ class Finished:
 
 
 def _budget(result: "Result") -> float | None:
-    """The seconds that the search had, with those that it was given later."""
+    """The seconds that the search had, with those that it was given later, and those of one that went on in it."""
     seconds = result.settings.get("seconds")
     if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return None
     acts = () if result.trace is None else result.trace.acts
     later = [act.arguments["seconds"] for act in acts if act.name == "more"]
-    return float(seconds) + sum(given for given in later if isinstance(given, int | float))
+    return max(
+        result.elapsed, float(seconds) + sum(given for given in later if isinstance(given, int | float))
+    )
 
 
 def _program(result: "Result") -> str:

@@ -6,6 +6,7 @@ a slip in the grammar. `Task.settings` are keyword arguments of `nbsr.search`.
 
 import keyword
 import math
+import os
 import re
 import sys
 import unicodedata
@@ -268,6 +269,8 @@ def read(command: Command, body: Body, scope: Scope) -> Task:
         if phrase := command.options.get(option):
             settings[option.lstrip("-").replace("-", "_")] = reader(interpolate(phrase, scope), phrase)
     settings |= _search_keys(body, scope)
+    if phrase := command.options.get("--resume"):
+        settings["resume"] = _resumed(phrase, scope)
     if command.formula is not None and body.formula is not None:
         raise body.formula.error("A second formula; the line above has one already.")
     if len(command.words) > 1:
@@ -463,10 +466,32 @@ def _test(body: Body, scope: Scope) -> Any:
     return value
 
 
-def _is_result(value: object) -> bool:
+def is_result(value: object) -> bool:
     """Whether it is a Result; where that module was never loaded, there is none."""
     module = sys.modules.get("nbsr.result")
     return module is not None and isinstance(value, module.Result)
+
+
+def _resumed(phrase: Phrase, scope: Scope) -> Any:
+    """A Result by name or `{expr}`, that of a job, or the file that one was saved in."""
+    value = scope[phrase.text] if phrase.text in scope else interpolate(phrase, scope)
+    value = getattr(value, "finding", value)  # of a job
+    if is_result(value) or (isinstance(value, os.PathLike) and not isinstance(value, str)):
+        return value
+    if value is None:
+        raise phrase.error("That search has found nothing yet; wait for its end, or stop it.")
+    if not isinstance(value, str):
+        raise phrase.error(
+            f"{short(phrase.text)!r} is a {type(value).__name__}; a Result, or the file of a saved one, is expected."
+        )
+    file = Path(_unquoted(value.strip())).expanduser()
+    if not file.is_file():
+        names = [name for name in scope.names() if is_result(scope[name])]
+        raise phrase.error(
+            f"There is neither a result called {short(value)!r} nor a file of this name."
+            f"{did_you_mean(value, names)}"
+        )
+    return str(file)
 
 
 def _compare(body: Body, scope: Scope) -> tuple[Any, ...]:
@@ -475,9 +500,9 @@ def _compare(body: Body, scope: Scope) -> tuple[Any, ...]:
     for phrase in body.entries.get("compare", ()):
         for item in items(phrase, ",;"):
             text = item.text
-            if text.isidentifier() and text in scope and _is_result(scope[text]):
+            if text.isidentifier() and text in scope and is_result(scope[text]):
                 laws.append((text, scope[text]))
                 continue
             value = interpolate(item, scope)
-            laws.append((text, value) if _is_result(value) else (str(value), _unquoted(str(value))))
+            laws.append((text, value) if is_result(value) else (str(value), _unquoted(str(value))))
     return tuple(laws)

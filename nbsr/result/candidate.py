@@ -38,6 +38,7 @@ class Candidate:
         tuple[float, ...], ...
     ] = ()  # of a law by group: of the constants that each group has of its own
     faults: tuple[str, ...] = ()  # keys of nbsr.judgement.FAULTS; of these, too
+    tidy: bool = False  # simplified, so that simple numbers in it were put in the place of fitted ones
 
     def __str__(self) -> str:
         return str(self.expression)

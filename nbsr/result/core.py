@@ -391,7 +391,22 @@ class Result:
 
         return SearchView(Finished(self))
 
-    # ---- keeping it
+    # ---- going on, and keeping it
+
+    def resume(self, seconds: float | None = 10.0, **settings: Any) -> "Result":
+        """Search on from here for so many seconds (None: no limit), also in a new kernel after `Result.load`.
+
+        What was found is put in first, so the law that is picked is never worse than the one before.
+
+        Arguments:
+            settings: those of `nbsr.search` that are to be others than before.
+
+        An interrupt (Ctrl-C) ends the search and answers what was found.
+        """
+        from nbsr.engine import regress
+
+        told = {**self.settings, "seconds": seconds, "max_evaluations": None, **settings}
+        return regress(self.table, resume=self, **told)
 
     def to_html(self, path: str | os.PathLike) -> Path:
         """Write the search as one page that anybody can open and explore: no kernel, no network.

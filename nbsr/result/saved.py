@@ -121,6 +121,7 @@ def _to_json(result: "Result") -> dict[str, Any]:
                 "pinned": c.pinned,
                 "predictive": _plain(c.predictive),
                 "faults": list(c.faults),
+                **({"tidy": True} if c.tidy else {}),
                 **_own_to_json(c),
             }
             for c in seen
@@ -299,6 +300,7 @@ def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candi
         pinned=bool(told["pinned"]),
         predictive=float(told["predictive"]),
         faults=tuple(fault for fault in told["faults"] if fault in FAULTS),
+        tidy=bool(told.get("tidy")),
     )
 
 
