@@ -1,4 +1,4 @@
-"""The command `nbsr`: benchmarks, training, the state of the installation, and notebooks run without a screen.
+"""The command `nbsr`: benchmarks, training, the course, the state of the installation, notebooks without a screen.
 
 A slip of the user ends with one sentence and exit status 2, never with a traceback.
 """
@@ -134,12 +134,21 @@ def _parser() -> _Parser:
     commands.add_parser("warm", help="compile the kernels now, so that the first search need not wait")
     laws = commands.add_parser("laws", help="run a notebook in a kernel and print the laws that it finds")
     laws.add_argument("notebook", type=Path)
+
+    course = commands.add_parser("course", help="the course: copies for students, a page for a teacher")
+    courses = course.add_subparsers(dest="course", required=True, metavar="WHAT", parser_class=_Parser)
+    copy = courses.add_parser("copy", help="put a fresh copy of the notebooks into a folder")
+    copy.add_argument("folder", type=Path, metavar="DIR")
+    report = courses.add_parser("report", help="make one page of what students handed in")
+    report.add_argument("folder", type=Path, metavar="DIR", help="a folder for each student, or notebooks")
+    report.add_argument("--out", type=Path, metavar="F.html", help="the page (DIR/course-report.html)")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns the exit status."""
-    commands = {"bench": _bench, "train": _train, "doctor": _doctor, "warm": _warm, "laws": _laws}
+    commands = {"bench": _bench, "train": _train, "doctor": _doctor, "warm": _warm, "laws": _laws,
+                "course": _course}  # fmt: skip
     try:
         options = _parser().parse_args(arguments)
         commands[options.command](options)
@@ -375,6 +384,23 @@ def _laws(options: argparse.Namespace) -> None:
         raise UsageError(f"a cell of {options.notebook} failed: {failure.ename}: {failure.evalue}") from None
     for output in notebook.cells[-1].outputs:
         print(output.get("text", ""), end="")
+
+
+def _course(options: argparse.Namespace) -> None:
+    from nbsr.course import notebooks
+
+    if options.course == "copy":
+        copied, kept = notebooks.copy(options.folder)
+        print(f"{len(copied)} notebooks copied into {options.folder}.")
+        if kept:
+            print(f"{len(kept)} were there already and stay as they are: {', '.join(kept)}.")
+    else:
+        path, handed_in = notebooks.report(options.folder, options.out)
+        for student in handed_in:
+            solved = sum(entry.right for entry in student.entries.values())
+            unread = f"; not readable: {', '.join(student.unread)}" if student.unread else ""
+            print(f"{student.name}: {solved} solved, {len(student.entries)} tried{unread}")
+        print(f"The page is {path}.")
 
 
 if __name__ == "__main__":

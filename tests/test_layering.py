@@ -63,6 +63,7 @@ ALLOWED = {
                                "simplify", "table", "expression"},
     "notebook": {"engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
                  "expression", "operators", "evaluate", "datasets", "trace"},
+    "course": {"engine", "expression", "datasets", "result"},
     "benchmark": EVERYTHING,
     "cli": EVERYTHING,
 }  # fmt: skip
@@ -183,8 +184,8 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
     return {module for module in graph if module in reached(module)}
 
 
-PACKAGES = ("benchmark", "engine", "evaluate", "expression", "generate", "judgement", "notebook", "prior", "refine",
-            "result", "simplify", "table", "training")  # fmt: skip
+PACKAGES = ("benchmark", "course", "engine", "evaluate", "expression", "generate", "judgement", "notebook", "prior",
+            "refine", "result", "simplify", "table", "training")  # fmt: skip
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -1,12 +1,17 @@
-"""The tutorials run from top to bottom in a real kernel and find the laws that they promise."""
+"""The tutorials run from top to bottom in a real kernel, find the laws that they promise, and solve their exercises."""
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from nbsr.course.chapters import numbers
+from nbsr.course.check import MIME
 
 TUTORIALS = sorted((Path(__file__).parent.parent / "tutorials").glob("*.ipynb"))
 
@@ -37,13 +42,43 @@ print(json.dumps({
 Told = dict[str, Any]
 
 
+def exercise_of(cell: nbformat.NotebookNode) -> str | None:
+    """The number of the exercise that a student's cell is for."""
+    return cell.metadata.get("nbsr", {}).get("exercise")
+
+
+def solutions(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """The code that stands folded below each exercise."""
+    found = {}
+    for cell in notebook.cells:
+        number = cell.metadata.get("nbsr", {}).get("solution")
+        if number is not None:
+            (found[number],) = re.findall(r"```python\n(.*?)\n```", cell.source, re.DOTALL)
+    return found
+
+
+def solve(notebook: nbformat.NotebookNode) -> None:
+    """Put the solutions into the cells of the student, above the line that checks."""
+    told = solutions(notebook)
+    for cell in notebook.cells:
+        number = exercise_of(cell)
+        if number is not None:
+            cell.source = f"{told[number]}\n{cell.source.splitlines()[-1]}"
+
+
 def execute(stem: str, folder: Path) -> tuple[nbformat.NotebookNode, Told]:
-    """A tutorial, executed in a folder, and what its results say."""
+    """A tutorial, executed in a folder with its exercises solved, and what its results say."""
     path = next(path for path in TUTORIALS if path.stem == stem)
     notebook = nbformat.read(path, as_version=4)
+    solve(notebook)
     notebook.cells.append(nbformat.v4.new_code_cell(COLLECT))
     NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(folder)}}).execute()
-    return notebook, json.loads(notebook.cells.pop().outputs[-1].text)
+    told = json.loads(notebook.cells.pop().outputs[-1].text)
+    for cell in notebook.cells:
+        if exercise_of(cell) is not None:
+            (verdict,) = (output.data for output in cell.outputs if MIME in output.get("data", {}))
+            assert verdict[MIME]["exercises"][exercise_of(cell)]["right"], verdict["text/plain"]
+    return notebook, told
 
 
 def outputs_of(notebook: nbformat.NotebookNode) -> tuple[str, int]:
@@ -70,10 +105,52 @@ def test_a_tutorial_is_committed_without_outputs(path):
         assert len(cell.source.splitlines()) <= 20, "one idea a cell"
 
 
+def test_each_exercise_stands_in_its_notebook_with_a_solution():
+    """A cell for the student, with dots and a check; and below it one that solves it."""
+    found = []
+    for path in TUTORIALS:
+        notebook = nbformat.read(path, as_version=4)
+        chapter = str(int(path.stem[:2]))
+        own = [exercise_of(cell) for cell in notebook.cells if exercise_of(cell) is not None]
+        assert list(solutions(notebook)) == own
+        for cell in notebook.cells:
+            number = exercise_of(cell)
+            if number is None:
+                continue
+            *_, dots, last = [line for line in cell.source.splitlines() if line]
+            assert number.split(".")[0] == chapter and "..." in cell.source
+            assert re.fullmatch(rf'check\("{number}", \w+\)', last), last
+        found += own
+    covered = {number.split(".")[0] for number in found}
+    assert found == [number for number in numbers() if number.split(".")[0] in covered]
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_no_cell_needs_what_a_student_has_not_written_yet(path):
+    """So that "run all" goes through before a single exercise is solved."""
+    notebook = nbformat.read(path, as_version=4)
+    students, others, used = set(), set(), set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        names = {True: set(), False: set()}
+        for node in ast.walk(ast.parse(re.sub(r"^%.*", "", cell.source) if "%%" not in cell.source else "")):
+            if isinstance(node, ast.Name):
+                names[isinstance(node.ctx, ast.Store)].add(node.id)
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                names[True].add(node.name)
+        if exercise_of(cell) is not None:
+            students |= names[True]
+        else:
+            others |= names[True]
+            used |= names[False]
+    assert not (students - others) & used
+
+
 @pytest.fixture(scope="module")
-def first_laws() -> tuple[nbformat.NotebookNode, Told]:
+def first_laws(tmp_path_factory) -> tuple[nbformat.NotebookNode, Told]:
     """The first tutorial, executed, and what its results say."""
-    return execute("01_first_laws", TUTORIALS[0].parent)
+    return execute("01_first_laws", tmp_path_factory.mktemp("first"))
 
 
 def test_it_finds_the_laws(first_laws):
@@ -153,7 +230,7 @@ def test_every_law_is_printed_and_every_plot_needs_no_network(first_laws):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[nbformat.NotebookNode, Told]:
     """The tutorial that trains a network, executed, and what its results say."""
-    return execute("03_train_a_network", tmp_path_factory.mktemp("training"))
+    return execute("08_train_a_network", tmp_path_factory.mktemp("training"))
 
 
 def test_a_network_learns_within_minutes(trained):
@@ -172,7 +249,7 @@ def test_a_small_network_knows_what_it_was_trained_on_and_no_more(trained):
 
 
 def test_the_network_is_seen_to_read_a_table_and_to_write_its_law(tmp_path):
-    notebook, told = execute("02_what_the_network_sees", tmp_path)
+    notebook, told = execute("07_what_the_network_sees", tmp_path)
     printed, plots = outputs_of(notebook)
     assert plots >= 4
     changed = dict(line.split(": changed by ") for line in printed.splitlines() if ": changed by " in line)
@@ -182,9 +259,20 @@ def test_the_network_is_seen_to_read_a_table_and_to_write_its_law(tmp_path):
 
 
 def test_the_methods_are_compared(tmp_path):
-    notebook, told = execute("04_how_the_methods_differ", tmp_path)
+    notebook, told = execute("13_how_the_methods_differ", tmp_path)
     _, plots = outputs_of(notebook)
     assert plots >= 2
     fvu = {name.removeprefix("with "): law["fvu"] for name, law in told.items()}
     assert set(fvu) == {"prior", "exhaustive", "evolve", "pairs", "softmax", "beam", "mcts", "auto"}
     assert fvu["auto"] < 1e-20 < 1e-5 < fvu["exhaustive"]
+
+
+# the notebooks that are told from nothing but a table or a tree; what they promise is what their exercises check
+HAND_MADE = ("02_noise_and_evidence", "03_trees")
+
+
+@pytest.mark.parametrize("stem", HAND_MADE)
+def test_a_notebook_of_the_course_and_its_exercises(stem, tmp_path):
+    notebook, _ = execute(stem, tmp_path)
+    printed, _ = outputs_of(notebook)
+    assert printed
