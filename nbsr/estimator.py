@@ -25,7 +25,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
 
     After `fit`: `result_` (a `Result`: the front, all candidates, errors of the constants, plots),
     `equation_` (the law as text), `n_features_in_`, and `feature_names_in_` where X had names; without names
-    the columns are x1, x2, ... in the law. `predict` gives NaN on rows where the law is not defined. Groups with
+    the columns are x1, x2, ... in the law. `units` are by column, the target being y: "x1 m, x2 s, y m/s" or a dict;
+    with "strict" among them constants carry none. `predict` gives NaN on rows where the law is not defined. Groups with
     constants of their own need the names of columns: `nbsr.regress(df, "y ~ x | subject")`.
     """
 
@@ -50,6 +51,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         choices=None,
         complexity=None,
         warm_start=False,
+        units=None,
     ):
         self.seconds = seconds
         self.method = method
@@ -69,6 +71,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.choices = choices
         self.complexity = complexity
         self.warm_start = warm_start
+        self.units = units
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SymbolicRegressor":
         """Search for a law of y `[rows]` in X `[rows, columns]`.
@@ -88,7 +91,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         X, y, sample_weight = _in_order(X, np.asarray(y, dtype=np.float64), sample_weight)
         named = getattr(self, "feature_names_in_", None)
         names = None if named is None else [str(name) for name in named]
-        table = Table.from_arrays(X, y, names, sample_weight)
+        table = Table.from_arrays(X, y, names, sample_weight, self.units)
         settings = {name: value for name, value in self.get_params(deep=False).items() if name in _PASSED_ON}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         before = getattr(self, "result_", None) if self.warm_start else None
@@ -120,7 +123,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         return tags
 
 
-_PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {"random_state", "criterion", "warm_start"}
+_PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {"random_state", "criterion", "warm_start", "units"}
 
 
 def _in_order(

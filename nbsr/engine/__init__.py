@@ -21,7 +21,7 @@ run         the loop
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,8 @@ def regress(
     formula: "str | ArrayLike | None" = None,
     *,
     weights: "str | ArrayLike | None" = None,
+    units: "Mapping[str, str] | str | None" = None,
+    strict_units: bool = False,
     **settings,
 ) -> Result:
     """Find the law behind a table and answer the `Result`.
@@ -134,17 +136,22 @@ def regress(
     data: a DataFrame with `formula` such as "y ~ x1 + x2", a `Table`, or an array X `[N, D]` with the target
         y `[N]` in the place of the formula.
     weights: a column's name or an array `[N]`.
+    units: of the columns, the target's included: "period yr, distance AU" or a dict.  No law then adds a length to a
+        time; a constant carries what unit is left over, unless `strict_units` (or the word "strict" in the text) says
+        that constants are plain numbers.  By default the frame's `attrs["units"]`.
     settings: those of `search`.
 
     An interrupt (Ctrl-C) ends the search and answers what was found.
     """
     began = time.monotonic()
     if isinstance(data, Table):
+        if units is not None or strict_units:
+            raise UsageError("A Table has its units already; give them to Table.from_frame.")
         table = data
     elif isinstance(formula, str):
-        table = Table.from_frame(data, formula, weights=weights)
+        table = Table.from_frame(data, formula, weights=weights, units=units, strict_units=strict_units)
     elif formula is not None:
-        table = Table.from_arrays(data, formula, weights=weights)
+        table = Table.from_arrays(data, formula, weights=weights, units=units, strict_units=strict_units)
     else:
         raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
     control = settings.pop("control", None) or Control()

@@ -14,6 +14,7 @@ import numpy as np
 
 from nbsr.engine.archive import Record
 from nbsr.engine.control import AT_ONCE, Answer
+from nbsr.engine.units import clash
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, FREE, Constraints, Expression
 from nbsr.expression.legal import LegalMask
@@ -147,7 +148,7 @@ def allow(run: "Run", text: str) -> Answer:
 def _ruled(run: "Run", rules: Rules, said: str) -> Answer:
     """Go on under other rules: laws that break them leave the archive, and the methods begin anew."""
     settings = replace(run.settings, forbid=rules.forbid, require=rules.require)
-    constraints = settings.constraints(run.work.vocabulary)
+    constraints = settings.constraints(run.work.vocabulary, run.work.dimensions)
     for forced in rules.forced:
         _check_beginnings(constraints, (*rules.forced,), f"The forced beginning {_spelled(run, forced)}")
     starts = [
@@ -290,7 +291,10 @@ def guess(run: "Run", text: str) -> Answer:
     """Try a formula; its numbers, and c0, c1, ..., are fitted."""
     law = Expression.parse(text, run.work.vocabulary, free_constants=True)
     if not run.work.constraints.allows(law):
-        raise UsageError(f"{text} does not obey the rules of this search.")
+        raise UsageError(
+            clash(law, run.work.narrow, run.work.dimensions)
+            or f"{text} does not obey the rules of this search."
+        )
     record = _tried(run, law, "guess", restarts=64)
     if record is None:
         raise UsageError(

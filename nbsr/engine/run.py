@@ -294,8 +294,11 @@ class Run:
                 while word[-1] == PAD:
                     word.pop()
                 key = tuple(word)
+                constants = self.work.kept(fits, row, key)
+                if not self.work.consistent(key, constants):
+                    continue
                 archive.add(
-                    key, self.work.kept(fits, row, key), error, batch.source, elapsed,
+                    key, constants, error, batch.source, elapsed,
                     origin=None if origins is None else origins[row],
                 )  # fmt: skip
         self.evaluations += len(batch)
@@ -310,7 +313,7 @@ class Run:
             return
         laws = unpack(batch.tokens[:8], batch.starts[:8], self.work.vocabulary)
         for law, error in zip(laws, self.work.judge(laws), strict=True):
-            if math.isfinite(error):
+            if math.isfinite(error) and self.work.consistent(law.tokens, law.constants):
                 self.archive.add(law.tokens, law.constants, float(error), batch.source, self.clock.elapsed)
 
     def exact(self) -> bool:

@@ -14,6 +14,7 @@ from nbsr.engine.control import Control
 from nbsr.engine.methods import Said, Turns, asking, first, overheard, plain, untried
 from nbsr.engine.resume import Before
 from nbsr.engine.settings import NEED_NETWORK, Settings
+from nbsr.engine.units import clash
 from nbsr.engine.work import Work
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
@@ -137,7 +138,12 @@ class Schedule:
             if not self.work.constraints.allows(law):
                 if self.archive.barred or self.archive.records:
                     continue
-                raise UsageError(f"The starting law {text!r} does not obey the constraints of this search.")
+                units = clash(law, self.work.narrow, self.work.dimensions)
+                raise UsageError(
+                    f"The starting law {text!r} does not obey the units of this search: {units}"
+                    if units
+                    else f"The starting law {text!r} does not obey the constraints of this search."
+                )
             laws.append(Phrase(law.tokens, law.constants, law.complexity))
         return laws
 

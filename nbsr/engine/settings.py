@@ -10,7 +10,7 @@ import numpy as np
 
 from nbsr import models
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.expression import Constraints, Vocabulary
+from nbsr.expression import Constraints, Dimensions, Vocabulary
 from nbsr.judgement import RULES
 from nbsr.network import find
 from nbsr.operators import OPERATORS, resolve_all
@@ -119,7 +119,7 @@ class Settings:
         """By name, as a result keeps them."""
         return asdict(self)
 
-    def constraints(self, vocabulary: Vocabulary) -> Constraints:
+    def constraints(self, vocabulary: Vocabulary, dimensions: Dimensions | None = None) -> Constraints:
         """The person's wishes for the forms of laws.
 
         The powers that `*` and `/` spell out are allowed with them, and an operator that is required is allowed.
@@ -134,7 +134,7 @@ class Settings:
             wide = Constraints.build(vocabulary, None, self.max_complexity, require=(text,))
             names += [vocabulary.name(t) for t in wide.require[0].tokens if vocabulary.is_operator(t)]
         constraints = Constraints.build(
-            vocabulary, list(dict.fromkeys(names)), self.max_complexity, self.forbid, self.require
+            vocabulary, list(dict.fromkeys(names)), self.max_complexity, self.forbid, self.require, dimensions
         )
         if not constraints.variables:
             raise UsageError("Every column is forbidden; leave at least one that the law may use.")

@@ -10,6 +10,7 @@ from jaxtyping import Float, Integer
 
 from nbsr.engine.archive import Record
 from nbsr.engine.settings import Settings
+from nbsr.engine.units import dimensions_of
 from nbsr.expression import CONST, Expression, Vocabulary, pack
 from nbsr.refine import Fits, Problem, refine
 from nbsr.score import fvu
@@ -37,6 +38,7 @@ class Work:
         narrow: with the columns that the search looks at.
         rows: the rows that it works on, in scaled columns.
         vocabulary, constraints: what a law may be made of.
+        dimensions: those of the columns and the target; None where no unit says anything.
     """
 
     def __init__(self, table: Table, settings: Settings):
@@ -44,7 +46,8 @@ class Work:
         self.narrow = table.screen(_COLUMNS)
         self.rows = self.narrow.sample(_ROWS, seed=settings.seed)
         self.vocabulary = Vocabulary(self.narrow.names)
-        self.constraints = settings.constraints(self.vocabulary)
+        self.dimensions = dimensions_of(self.narrow, self.vocabulary)
+        self.constraints = settings.constraints(self.vocabulary, self.dimensions)
         self._most_rows = _ROWS
         self._problem: Problem | None = None
         self._raw: dict[tuple[tuple[int, ...], tuple[float, ...]], Expression] = {}
@@ -113,6 +116,11 @@ class Work:
     @cached_property
     def _logarithm(self) -> Problem:
         return Problem.of(self.rows.inputs, np.log(self.rows.response))
+
+    def consistent(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> bool:
+        """Whether a fitted law can have the target's unit; always where units say nothing."""
+        known = constants[: tokens.count(CONST)]
+        return self.dimensions is None or self.dimensions.allows(tokens, known)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from nbsr.expression.constants import Exact, exact_constants, exact_form
 from nbsr.expression.constraints import Constraints
 from nbsr.expression.custom import register, unregister
+from nbsr.expression.dimensions import Dimensions, constant_units, part_units
 from nbsr.expression.grouped import GroupedLaw, own_name
 from nbsr.expression.legal import legal_next
 from nbsr.expression.numeric import definition, operator_function
@@ -15,10 +16,12 @@ __all__ = [
     "PAD",
     "WILDCARD",
     "Constraints",
+    "Dimensions",
     "Exact",
     "Expression",
     "GroupedLaw",
     "Vocabulary",
+    "constant_units",
     "definition",
     "exact_constants",
     "exact_form",
@@ -28,6 +31,7 @@ __all__ = [
     "operator_function",
     "own_name",
     "pack",
+    "part_units",
     "register",
     "subtree_end",
     "unpack",

@@ -6,13 +6,14 @@ an unfinished one is worked out from the same automaton in legal.py.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Integer
 
 from nbsr.errors import UsageError
+from nbsr.expression.dimensions import Dimensions
 from nbsr.expression.patterns import REJECTED, PatternAutomaton
 from nbsr.expression.tree import Expression
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary
@@ -32,6 +33,7 @@ class Constraints:
         max_complexity: of the whole expression.
         forbid: patterns (with `?` for anything and any number for a constant) that no sub-expression may match.
         require: patterns, each of which some sub-expression must match.
+        dimensions: those of the columns and the target, where units are known.
     """
 
     vocabulary: Vocabulary
@@ -40,6 +42,7 @@ class Constraints:
     max_complexity: int = 30
     forbid: tuple[Expression, ...] = ()
     require: tuple[Expression, ...] = ()
+    dimensions: Dimensions | None = field(default=None, compare=False)
 
     @classmethod
     def build(
@@ -49,6 +52,7 @@ class Constraints:
         max_complexity: int = 30,
         forbid: Iterable[str] = (),
         require: Iterable[str] = (),
+        dimensions: Dimensions | None = None,
     ) -> "Constraints":
         """From what people write.
 
@@ -88,6 +92,7 @@ class Constraints:
             max_complexity,
             tuple(patterns),
             tuple(required),
+            dimensions,
         )
         constraints.check()
         return constraints
@@ -113,12 +118,23 @@ class Constraints:
                 f"but at most {self.max_complexity} is allowed."
             )
 
+    @property
+    def shaped(self) -> bool:
+        """Whether the form of an expression matters, beyond its tokens and its complexity."""
+        return bool(self.forbid or self.require) or self.dimensions is not None
+
     # -- whole expressions and parts
 
-    def allows(self, expression: Tokens) -> bool:
-        """Whether this is legal as a whole expression (an Expression, or tokens with or without padding)."""
+    def allows(self, expression: Tokens, constants: Sequence[float] = ()) -> bool:
+        """Whether this is legal as a whole expression (an Expression, or tokens with or without padding).
+
+        constants: of tokens, where they are known; without units they do not matter.
+        """
         tokens = self._plain(expression)
         if not self._affordable(tokens):
+            return False
+        known = expression.constants if isinstance(expression, Expression) else constants
+        if self.dimensions is not None and not self.dimensions.allows(tokens, known):
             return False
         if not (self.forbid or self.require):
             return True
@@ -130,6 +146,8 @@ class Constraints:
         tokens = self._plain(expression)
         if not self._affordable(tokens):
             return False
+        if self.dimensions is not None and not self.dimensions.allows_part(tokens):
+            return False
         return not self.forbid or self._automaton.run(tokens, self.vocabulary.arities) != REJECTED
 
     def allows_each(self, tokens: Integer[np.ndarray, "rows length"]) -> Bool[np.ndarray, "rows"]:
@@ -138,7 +156,7 @@ class Constraints:
         legal[PAD] = True
         fine = legal[tokens].all(axis=1)
         fine &= self.vocabulary.complexity[tokens].sum(axis=1) <= self.max_complexity
-        if self.forbid or self.require:
+        if self.shaped:
             for k in np.flatnonzero(fine):
                 fine[k] = self.allows(tokens[k])
         return fine

@@ -204,7 +204,7 @@ class Writer:
     def __init__(self, vocabulary: Vocabulary, constraints: Constraints):
         self.vocabulary = vocabulary
         self.constraints = constraints
-        self.restricted = bool(constraints.forbid)
+        self.restricted = bool(constraints.forbid) or constraints.dimensions is not None
         self.cost = {name: op.complexity for name, op in OPERATORS.items()}
         self.ids = {
             name: vocabulary.operator_ids[name]

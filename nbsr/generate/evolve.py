@@ -19,6 +19,7 @@ __all__ = ["evolve"]
 
 _ISLAND = 10  # members kept for each complexity
 _GENERATION = 384  # children in a batch
+_BARREN = 200  # generations without one that the constraints allow, before it ends
 
 Genome = tuple[tuple[int, ...], tuple[float, ...]]  # tokens and constants
 Born = tuple[str, tuple[Genome, ...]]  # how, and of which parents
@@ -63,9 +64,12 @@ class Breeder:
                 np.cumsum(odds) / max(odds.sum(), 1e-9),
             )
         self.plus, self.times = names.get("+"), names.get("*")
+        dimensions = task.constraints.dimensions
+        # a plain number is no offset of what has a unit
+        self.offset = None if dimensions is not None and not dimensions.offset else self.plus
         self.price = task.vocabulary.complexities
         self.legal = set(names.values()) | {CONST} | set(self.variables)
-        self.checked = bool(task.constraints.forbid or task.constraints.require)
+        self.checked = task.constraints.shaped
         self._uniform = iter(())
 
     def uniform(self) -> float:
@@ -217,8 +221,8 @@ class Breeder:
         tokens, constants = genome
         if self.times is not None:
             tokens, constants = (self.times, CONST, *tokens), (1.0, *constants)
-        if self.plus is not None:
-            tokens, constants = (self.plus, *tokens, CONST), (*constants, 0.0)
+        if self.offset is not None:
+            tokens, constants = (self.offset, *tokens, CONST), (*constants, 0.0)
         return Phrase(tokens, constants, self.complexity(tokens))
 
     def undress(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Genome:
@@ -286,8 +290,8 @@ def evolve(task: Task) -> Method:
             for _ in range(_GENERATION if task.constraints.require else 0)
         ),
     ]
-    generation = 0
-    while task.remaining > 0:
+    generation = barren = 0
+    while task.remaining > 0 and barren < _BARREN:
         if generation % 8 == 0:
             for tokens, constants, _ in task.best():
                 batch.append((breeder.undress(tokens, constants), _SOWN))
@@ -300,8 +304,10 @@ def evolve(task: Task) -> Method:
                 Origin(how, tuple([breeder.dress(g).tokens for g in parents])) for _, (how, parents) in bred
             ]
             fits = yield Proposals(tokens, starts, "evolution", restarts=0, steps=8, origins=origins)
+            barren = 0
             if fits is not None:
                 _absorb(breeder, islands, phrases, fits)
+        barren += 1
         islands.update_front()
         batch = _children(breeder, islands, seen, limit)
         generation += 1

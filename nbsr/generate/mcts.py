@@ -832,7 +832,7 @@ def _keys(
     exact = commuted(task.vocabulary)
     if canonical is None:
         return exact, exact
-    if task.constraints.forbid or task.constraints.require or task.forced:
+    if task.constraints.shaped or task.forced:
         # what may follow depends on the spelling
         return exact, canonical
     size, arities, prices = task.vocabulary.size, task.vocabulary.arities, task.vocabulary.complexities

@@ -48,7 +48,9 @@ class Pairs:
         """The distinct phrases, best first, in batches."""
         fresh: list[Phrase] = []
         for _, phrase in sorted(((e, p) for e, p in found if p is not None), key=merit):
-            if phrase.tokens not in self.seen and self.task.constraints.allows(phrase.tokens):
+            if phrase.tokens not in self.seen and self.task.constraints.allows(
+                phrase.tokens, phrase.constants
+            ):
                 self.seen.add(phrase.tokens)
                 fresh.append(phrase)
         for start in range(0, len(fresh), _BATCH):

@@ -121,6 +121,8 @@ def _value(key: str, text: str, columns: list[str], scope: Scope) -> Offer:
         return _offer(fragment, names, "column")
     if key in ("data", "test"):
         return _offer(fragment, sorted(scope.frames()), "data")
+    if key == "units":
+        return _offer(fragment, [*names, "strict"], "column")
     if key in ("forbid", "require", "start", "compare"):
         return _parts(text, columns)
     return Offer(fragment, (), "value")

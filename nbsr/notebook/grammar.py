@@ -122,6 +122,11 @@ KEYS: dict[str, Key] = {
             "complexity", "9", "ask the network for laws of about so many operators, variables and constants"
         ),
         Key("weights", "w", "a column with the weight of each row, or an {expr}"),
+        Key(
+            "units",
+            "period yr, distance AU",
+            "of columns, the target's too; with strict among them constants are plain numbers",
+        ),
         Key("data", 'df[df.split == "train"]', "the rows to learn from: any Python expression"),
         Key(
             "test",

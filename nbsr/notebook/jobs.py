@@ -282,7 +282,7 @@ class Job:
         from ..table import Table
 
         task = self.task
-        table = Table.from_frame(task.data, task.formula, weights=task.weights)
+        table = Table.from_frame(task.data, task.formula, weights=task.weights, units=task.units)
         if task.test is None:
             return table, None
         if isinstance(task.test, float):

@@ -353,21 +353,23 @@ def python_equivalent(task: Task) -> str:
     settings = {"seconds": SECONDS, "method": "auto", "seed": 0, **task.settings}
     if task.weights is not None:
         settings["weights"] = task.weights
+    if task.units is not None:
+        settings["units"] = task.units
     told = [
-        f"{name}={value!r}" for name, value in settings.items() if isinstance(value, (str, int, float, tuple))
+        f"{name}={value!r}" for name, value in settings.items() if isinstance(value, (str, int, float, tuple, dict))
     ]
     told += [
         f"{name}={name}"
         for name, value in settings.items()
-        if not isinstance(value, (str, int, float, tuple)) and name != "resume"
+        if not isinstance(value, (str, int, float, tuple, dict)) and name != "resume"
     ]
     if "resume" in settings and not isinstance(settings["resume"], str):
         told.append(f"resume={task.options['--resume'].text.strip('{}')}")
     if not isinstance(task.test, float):
         return f"nbsr.regress({', '.join([task.source, repr(task.formula), *told])})"
-    weights = [setting for setting in told if setting.startswith("weights=")]
-    table = f"nbsr.Table.from_frame({', '.join([task.source, repr(task.formula), *weights])})"
-    told = [setting for setting in told if setting not in weights]
+    of_table = [setting for setting in told if setting.startswith(("weights=", "units="))]
+    table = f"nbsr.Table.from_frame({', '.join([task.source, repr(task.formula), *of_table])})"
+    told = [setting for setting in told if setting not in of_table]
     split = f"learn, test = {table}.split({task.test!r}, seed={settings['seed']})"
     return f"{split}\nnbsr.regress({', '.join(['learn', *told])})"
 

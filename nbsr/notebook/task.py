@@ -233,6 +233,7 @@ class Task:
     settings: dict[str, Any]
     name: str | None = None
     weights: Any = None
+    units: Any = None  # a text, or a dict from column to unit
     test: Any = None  # a share in (0, 1), or rows
     compare: tuple[Any, ...] = ()  # Results and formula texts
     top: int = 10
@@ -293,6 +294,7 @@ def read(command: Command, body: Body, scope: Scope) -> Task:
         settings=settings,
         name=_result_name(command, typed_name, source, scope),
         weights=_weights(body, scope),
+        units=_units(body, scope),
         test=_test(body, scope),
         compare=_compare(body, scope),
         top=10 if top is None else _read_integer("--top", 1, 1000)(interpolate(top, scope), top),
@@ -442,6 +444,19 @@ def _weights(body: Body, scope: Scope) -> Any:
     if isinstance(value, str):
         value = value.strip()
         return value[1:-1] if len(value) > 1 and value[0] == value[-1] == "`" else value
+    return value
+
+
+def _units(body: Body, scope: Scope) -> Any:
+    phrase = body.entries.get("units", (None,))[0]
+    if phrase is None:
+        return None
+    value = interpolate(phrase, scope)
+    if not isinstance(value, (str, Mapping)):
+        raise phrase.error(
+            f"Units are a text such as period yr, distance AU or a dict from column to unit, not a "
+            f"{type(value).__name__}."
+        )
     return value
 
 

@@ -40,6 +40,7 @@ from nbsr.result.groups import constants_by_group, refitted
 from nbsr.result.plot import Plot, chart
 from nbsr.result.query import condition
 from nbsr.result.show import as_html, as_markdown, as_text
+from nbsr.result.units import units_of
 from nbsr.table import Table
 from nbsr.trace import Trace
 
@@ -268,7 +269,7 @@ class Result:
 
     @property
     def constants(self) -> "pd.DataFrame":
-        """The constants of the best law: value, standard error, and the part of the law where each stands."""
+        """The constants of the best law: value, standard error, unit where units are known, and where each stands."""
         return self.constants_of(None)
 
     def constants_of(self, pick: "int | str | Candidate | None") -> "pd.DataFrame":
@@ -277,11 +278,13 @@ class Result:
 
         chosen = self.candidate(pick)
         names, named = with_names(chosen.expression, list(range(len(chosen.expression.constants))))
+        units = {} if self.table.units is None else {"unit": units_of(chosen.expression, self.table)}
         return pd.DataFrame(
             {
                 "value": list(chosen.expression.constants),
                 "standard_error": list(chosen.errors),
                 "reading": [spoken_error(*pair) for pair in zip(chosen.expression.constants, chosen.errors)],
+                **units,
                 "part": [around(named, name) for name in names],
             },
             index=pd.Index(names, name="constant"),

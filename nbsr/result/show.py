@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary
 from nbsr.result.digits import fitted_constants, spoken_error, spoken_fvu, with_names
+from nbsr.result.units import units_of, with_unit
 from nbsr.table import Table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ WHERE_TRUSTED = "display: none; all: revert"
 def as_text(result: "Result") -> str:
     if not result.candidates_seen:
         return f"No law for {result.table.formula}. {result.ending}"
-    lines = [_shortened(result.equation), "", *_group_lines(result)]
+    lines = [_shortened(result.equation), "", *_unit_lines(result), *_group_lines(result)]
     for mark, *cells, law in [("", "row", "complexity", "fvu", "score", "law"), *_rows(result)]:
         row, complexity, fvu, score = cells
         lines.append(f"{mark:3}  {row:>3}  {complexity:>10}  {fvu:>9}  {score:>7}  {law}")
@@ -63,6 +64,30 @@ def _group_cells(result: "Result", most: int = SHOWN_GROUPS) -> list[list[str]]:
     if len(told) > most:
         out.append([f"... and {len(told) - most} more in .groups", *[""] * (len(names) + 2)])
     return out
+
+
+def _unit_lines(result: "Result") -> list[str]:
+    """The constants with their units, where there are some."""
+    best, table = result.best, result.table
+    if table.units is None or table.groups is not None:
+        return []
+    units = units_of(best.expression, table)
+    if not any(unit not in ("", "1") for unit in units):
+        return []
+    which = [
+        i for i, unit in enumerate(units) if unit not in ("", "1") or i in fitted_constants(best.expression)
+    ]
+    names, named = with_names(best.expression, which)
+    law = _shortened(f"with {table.target} = {named.infix(digits=6)}")
+    width = max(map(len, names))
+    return [
+        law,
+        *(
+            f"  {name:{width}} = {with_unit(spoken_error(best.expression.constants[i], best.errors[i]), units[i])}"
+            for name, i in zip(names, which)
+        ),
+        "",
+    ]
 
 
 def _group_lines(result: "Result") -> list[str]:
@@ -165,9 +190,10 @@ def _html_constants(result: "Result") -> str:
     which = [i for i in fitted_constants(best.expression) if math.isfinite(best.errors[i])]
     if not which:
         return ""
+    units = [""] * len(best.errors) if result.table.units is None else units_of(best.expression, result.table)
     names, named = with_names(best.expression, which)
     said = [
-        f"{name} = {spoken_error(best.expression.constants[i], best.errors[i])}"
+        f"{name} = {with_unit(spoken_error(best.expression.constants[i], best.errors[i]), units[i])}"
         for name, i in zip(names, which)
     ]
     law = _shortened(f"{result.table.target} = {named.infix(digits=6)}")

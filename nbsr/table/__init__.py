@@ -10,5 +10,9 @@ from nbsr.table.core import Table
 from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted
 from nbsr.table.groups import Groups
 from nbsr.table.judge import MIN_ROWS, Dropped
+from nbsr.table.units import Unit, read_unit, read_units, spelled
 
-__all__ = ["MIN_ROWS", "TRANSFORMS", "Dropped", "Formula", "Groups", "Table", "parse_formula", "quoted"]
+__all__ = [
+    "MIN_ROWS", "TRANSFORMS", "Dropped", "Formula", "Groups", "Table", "Unit", "parse_formula", "quoted", "read_unit",
+    "read_units", "spelled",
+]  # fmt: skip

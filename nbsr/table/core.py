@@ -5,6 +5,7 @@ import functools
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from nbsr.table.judge import (
     Dropped,
     as_slice,
     informative,
-    judge_units,
     judge_weights,
     powers_of_two,
     refuse_few_rows,
@@ -27,6 +27,7 @@ from nbsr.table.judge import (
     usable_rows,
 )
 from nbsr.table.screening import most_relevant
+from nbsr.table.units import Unit, judged, raised, read_units, understood, without_unit
 from nbsr.table.words import counted, list_names, shown, spoken_type, suggestion
 
 
@@ -45,6 +46,9 @@ class Table:
     weights: Float[np.ndarray, " rows"] | None = None  # relative, mean about 1; like 1/variance
     noise: str = "constant"  # or "relative": errors that grow with the target, and so do the weights fall
     units: Mapping[str, str] | None = None  # by column, as far as known; the target's by its column
+    strict_units: bool = (
+        False  # whether constants of a law are plain numbers; else they carry what is left over
+    )
     scale: Float[np.ndarray, " columns"] = field(default_factory=lambda: np.empty(0))  # powers of two
     target_scale: float = 1.0  # power of two
     transform: str | None = None  # key of TRANSFORMS
@@ -59,7 +63,9 @@ class Table:
     notes: tuple[str, ...] = ()  # sentences for the user
 
     @staticmethod
-    def from_frame(data: Any, formula: Any, weights: Any = None, units: Any = None) -> "Table":
+    def from_frame(
+        data: Any, formula: Any, weights: Any = None, units: Any = None, strict_units: bool = False
+    ) -> "Table":
         """A table from a frame (pandas, polars, pyarrow, dict of arrays) and a formula.
 
         Args:
@@ -67,7 +73,9 @@ class Table:
             formula: `target ~ a + b - c`, or with a column of groups `target ~ a + b | subject`; see
                 `parse_formula`.
             weights: column name, or one number a row, never negative; rows of weight 0 are left out.
-            units: by column name; the frame's `attrs["units"]` unless given.
+            units: `period yr, distance AU`, or a dict from column to unit; a column's own (pint-pandas) and the
+                frame's `attrs["units"]` where none is given.  See `nbsr.table.units`.
+            strict_units: constants of a law carry no unit; the same as `strict` among the units of a text.
 
         Raises:
             UsageError: whatever stands in the way of a search, in a sentence.
@@ -99,6 +107,7 @@ class Table:
         if weight_column is not None:
             weights = values[:, place[weight_column]]
         columns = [place[name] for name in inputs]
+        known, asked, strict = _units_of(frame, units, names, strict_units)
         X = values if columns == list(range(values.shape[1])) else values[:, as_slice(columns)]
         table = _build(
             X,
@@ -106,11 +115,15 @@ class Table:
             tuple(inputs),
             parsed,
             judge_weights(weights, len(target), weight_column),
-            units=judge_units(
-                units if units is not None else frame.attrs.get("units"), frame, units is not None
-            ),
-            notes=[*frame.renamed(names), *left_out, *notes],
+            units=known,
+            notes=[
+                *frame.renamed(names),
+                *left_out,
+                *notes,
+                *without_unit(known, asked, [*inputs, parsed.target]),
+            ],
             groups=None if parsed.group is None else _groups_of(frame, parsed.group),
+            strict_units=strict,
         )
         labels = {
             name: label for name in (*table.names, parsed.target) if (label := frame.labels[name]) != name
@@ -118,9 +131,16 @@ class Table:
         return dataclasses.replace(table, labels=labels)
 
     @staticmethod
-    def from_arrays(X: Any, y: Any, names: Sequence[str] | None = None, weights: Any = None) -> "Table":
+    def from_arrays(
+        X: Any,
+        y: Any,
+        names: Sequence[str] | None = None,
+        weights: Any = None,
+        units: Any = None,
+        strict_units: bool = False,
+    ) -> "Table":
         """A table from `X [N, D]` and `y [N]`; the columns are called x1 .. xD unless `names` are given or X
-        is a frame that has some."""
+        is a frame that has some, and the target y.  Units are those of `from_frame`."""
         if names is None and hasattr(X, "columns") and not callable(X.columns):
             names = [str(name) for name in X.columns]
         X, y = numbers_of(X, "X"), numbers_of(y, "y")
@@ -136,7 +156,31 @@ class Table:
         target = next(name for name in ("y", "target", "y_") if name not in names)
         text = f"{target} ~ ." if len(names) > 20 else f"{target} ~ {' + '.join(map(quoted, names))}"
         formula = Formula(text, target, None, tuple(names), frozenset())
-        return _build(X, y, tuple(names), formula, judge_weights(weights, len(y), None), units=None, notes=[])
+        columns = [*names, target]
+        given, strict = ({}, False) if units is None else read_units(units)
+        known = judged(given, dict.fromkeys(columns), asked=True)
+        notes = without_unit(known, bool(known), columns)
+        return _build(
+            X, y, tuple(names), formula, judge_weights(weights, len(y), None), units=known or None, notes=notes,
+            strict_units=strict or strict_units,
+        )  # fmt: skip
+
+    # -- units
+
+    def unit(self, column: str) -> Unit | None:
+        """The unit of a column; None where it is not known."""
+        return understood((self.units or {}).get(column))
+
+    @property
+    def target_unit(self) -> Unit | None:
+        """The unit of the target after its transform; None where it is not known, or the transform takes it out."""
+        unit = self.unit(self.target_column)
+        if unit is None or self.transform is None:
+            return unit
+        power = {"sqrt": Fraction(1, 2), "square": Fraction(2), "inv": Fraction(-1)}.get(self.transform)
+        if power is None:
+            return None if unit.dimension else raised(unit, Fraction(0))
+        return raised(unit, power)
 
     # -- what the search works on
 
@@ -417,6 +461,7 @@ def _build(
     units: Mapping[str, str] | None,
     notes: list[str],
     groups: Groups | None = None,
+    strict_units: bool = False,
 ) -> Table:
     """The last judgement, on numbers alone: rows that cannot be used, a target or inputs that say nothing."""
     y = transformed(target, formula.transform)
@@ -458,6 +503,7 @@ def _build(
         target=formula.response,
         weights=weights,
         units=units,
+        strict_units=strict_units,
         scale=powers_of_two(size),
         target_scale=float(powers_of_two(np.array([max(abs(lowest), abs(highest))]))[0]),
         transform=formula.transform,
@@ -468,6 +514,23 @@ def _build(
         dropped=dropped,
         notes=tuple(notes),
     )
+
+
+def _units_of(
+    frame: Frame, given: Any, names: Sequence[str], strict: bool
+) -> tuple[dict[str, str] | None, bool, bool]:
+    """The units of a frame's columns, whether the person gave some with the search, and whether constants have none."""
+    told = frame.attrs.get("units")
+    units: dict[str, str] = {}
+    if isinstance(told, Mapping):
+        told, _ = read_units(told)
+        units = judged({name_of(label): unit for label, unit in told.items()}, frame.labels, asked=False)
+    units |= frame.own_units(names)
+    if given is not None:
+        asked, of_person = read_units(given)
+        strict |= of_person
+        units |= judged({name_of(label): unit for label, unit in asked.items()}, frame.labels, asked=True)
+    return units or None, bool(units) and given is not None, strict
 
 
 def _groups_of(frame: Frame, column: str) -> Groups:

@@ -65,6 +65,15 @@ class Frame:
                 frame = pd.DataFrame({label: chosen[label].to_numpy() for label in labels})
         return frame if list(frame.columns) == list(names) else frame.set_axis(list(names), axis=1)
 
+    def own_units(self, names: Sequence[str]) -> dict[str, str]:
+        """The units that columns of pint-pandas carry in their types."""
+        import pandas as pd
+
+        if not isinstance(self.data, pd.DataFrame):
+            return {}
+        dtypes = {name: self.data.dtypes.iloc[self._place[name]] for name in names}
+        return {name: f"{dtype.units:D}" for name, dtype in dtypes.items() if _has_unit(dtype)}
+
     def _arrays(self, labels: list[Any]) -> dict[Any, Any]:
         arrays, length = {}, None
         for label in labels:
@@ -83,6 +92,11 @@ class Frame:
                 )
             arrays[label], length = array, len(array)
         return arrays
+
+
+def _has_unit(dtype: Any) -> bool:
+    """Whether this is pint-pandas' type of columns."""
+    return str(getattr(dtype, "name", "")).startswith("pint[") and hasattr(dtype, "units")
 
 
 def _with_labels(data: Any) -> tuple[Any, list[Any]]:
@@ -144,6 +158,9 @@ def _read_column(name: str, column: Any) -> _Reading:
     import pandas as pd
 
     types, dtype = pd.api.types, column.dtype
+    if _has_unit(dtype):
+        column = pd.Series(np.asarray(column.array.quantity.magnitude), name=name)
+        dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _Reading(
             refusal=f"Column {shown(name)} holds categories ({_example(column)}); make numbers of them with "

@@ -10,9 +10,9 @@ import numpy as np
 
 from nbsr.errors import UsageError
 from nbsr.table.formula import TRANSFORMS, Formula, quoted
-from nbsr.table.frame import Frame, name_of, numbers_of
+from nbsr.table.frame import numbers_of
 from nbsr.table.groups import MIN_GROUP_ROWS, Groups, too_small
-from nbsr.table.words import counted, list_names, shown, spoken_type, suggestion
+from nbsr.table.words import counted, list_names, shown
 
 MIN_ROWS = 3  # fewer rows than this say nothing about a law
 LARGEST, SMALLEST = 1e50, 1e-50  # magnitudes beyond these are scaled by a power of two
@@ -83,21 +83,6 @@ def judge_weights(weights: Any, n_rows: int, column: str | None) -> np.ndarray |
     largest = values.max()
     relative = values * 2.0 ** float(np.clip(-np.frexp(largest)[1], -1000, 1000))
     return relative * 2.0 ** -int(np.frexp(relative.mean())[1])
-
-
-def judge_units(units: Any, frame: Frame, strict: bool) -> dict[str, str] | None:
-    if not units:
-        return None
-    if not isinstance(units, Mapping):
-        raise UsageError(
-            f"Units come as a dict from column to unit, such as {{'x1': 'm'}}; got {spoken_type(units)}."
-        )
-    named = {name_of(label): str(unit) for label, unit in units.items()}
-    unknown = [name for name in named if name not in frame.labels]
-    if unknown and strict:
-        hint = suggestion(unknown[0], frame.labels)
-        raise UsageError(f"There is no column {shown(unknown[0])} to give a unit to.{hint}")
-    return {name: unit for name, unit in named.items() if name in frame.labels}
 
 
 def usable_rows(

@@ -490,7 +490,7 @@ def _judgement(frame: Any, task: Task) -> tuple[str, str]:
         places = np.unique(np.linspace(0, rows - 1, most).astype(int))
         frame = frame.iloc[places] if isinstance(frame, pd.DataFrame) else frame[places.tolist()]
     try:
-        table = Table.from_frame(frame, task.formula, weights=task.weights)
+        table = Table.from_frame(frame, task.formula, weights=task.weights, units=task.units)
     except UsageError as slip:
         return "", slip.message
     looked, used = len(frame), len(table)
