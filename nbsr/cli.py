@@ -108,6 +108,9 @@ def _parser() -> _Parser:
         help="so many candidates, in a run for each number",
     )
     bench.add_argument("--model", metavar="NAME", help="the network: a name, a directory, or none")
+    bench.add_argument(
+        "--units", action="store_true", help="feynman: tell the units, and that constants are plain numbers"
+    )
     bench.add_argument("--peer", help="pyoperon or gplearn, in nbsr's place")
     bench.add_argument(
         "--out", type=Path, metavar="F.jsonl", help="add outcomes to this file, skip those it has"
@@ -179,6 +182,8 @@ def _bench(options: argparse.Namespace) -> None:
         raise UsageError(f"there is no peer {options.peer!r}; there are {', '.join(PEERS)}.")
     if options.peer is not None and (options.choices or options.model):
         raise UsageError("--choices and --model are of nbsr's own methods; leave them out with --peer.")
+    if options.peer is not None and options.units:
+        raise UsageError("--units is of nbsr's own methods; leave it out with --peer.")
     settings = Settings(
         suite=options.suite,
         method=options.peer or options.method,
@@ -187,6 +192,7 @@ def _bench(options: argparse.Namespace) -> None:
         noise=options.noise,
         seed=options.seed,
         model=options.model,
+        units=options.units,
     )
     warm(background=False)
     only = [id for id in options.only.split(",") if id]

@@ -418,8 +418,8 @@ def test_names_that_mean_something_elsewhere_are_only_names(name):
 )  # fmt: skip
 def test_labels_that_no_formula_could_hold_get_a_name(label, name):
     data = frame().set_axis(pd.Index(["y", label, "b"], dtype=object), axis=1)
-    table = Table.from_frame(data, f"y ~ {quoted(name)} + b", units={label: "m"})
-    assert table.names == (name, "b") and table.units == {name: "m"}
+    table = Table.from_frame(data, f"y ~ {quoted(name)} + b", units={label: "m", "b": "s", "y": "1"})
+    assert table.names == (name, "b") and table.units == {name: "m", "b": "s", "y": "1"}
     assert table.notes == (f"The columns {label!r} are called '{name}' here.",)
     np.testing.assert_array_equal(table.inputs_of(data), table.X)
     assert Table.from_frame(data, "y ~ .").names == (name, "b")
@@ -485,7 +485,8 @@ def test_units_come_from_the_frame_or_by_argument():
     data = frame()
     data.attrs["units"] = {"a": "m", "elsewhere": "s"}
     assert Table.from_frame(data, "y ~ a").units == {"a": "m"}
-    assert Table.from_frame(data, "y ~ a", units={"y": "kg"}).units == {"y": "kg"}
+    assert Table.from_frame(data, "y ~ a", units={"y": "kg"}).units == {"a": "m", "y": "kg"}
+    assert Table.from_frame(data, "y ~ a", units={"y": "kg", "a": "km"}).units == {"a": "km", "y": "kg"}
     assert Table.from_frame(frame(), "y ~ a").units is None
     with pytest.raises(UsageError, match="no column 'aa' to give a unit to. Did you mean 'a'"):
         Table.from_frame(data, "y ~ a", units={"aa": "kg"})

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.expression import Expression, Vocabulary
+from nbsr.expression import Dimensions, Expression, Vocabulary
+from nbsr.table import read_unit, spelled
 
 _CHUNK = 512  # rows drawn at a time
 _MAX_CHUNKS = 400  # after so many draws a problem counts as one that cannot be sampled
@@ -59,6 +60,27 @@ class Problem:
     def truth(self) -> Expression:
         """The law as an expression of nbsr."""
         return Expression.parse(self.formula, self.vocabulary)
+
+    @functools.cached_property
+    def units(self) -> dict[str, str]:
+        """The units of v1, v2, ... and of the target y, which the law itself tells.
+
+        Raises UsageError where the unit of a variable is not written down, or the law does not keep to them.
+        """
+        known = _units()
+        unknown = [r.name for r in self.ranges if r.name not in known]
+        if unknown:
+            raise UsageError(
+                f"The unit of {unknown[0]} in {self.suite} {self.id} is not known; --units is for the suite feynman."
+            )
+        units = {name: known[r.name] for name, r in zip(self.vocabulary.variables, self.ranges, strict=True)}
+        powers = {name: read_unit(unit).names for name, unit in units.items()}
+        found = Dimensions(self.vocabulary, powers, None, strict=True).dimension(self.truth)
+        if found is None:
+            raise UsageError(
+                f"The law of {self.suite} {self.id} does not keep to the units of its variables."
+            )
+        return {**units, "y": spelled(found) or "1"}
 
     def sample(
         self, rows: int, seed: int, part: str
@@ -110,6 +132,14 @@ def _all() -> tuple[Problem, ...]:
             ranges.append(Range(name, float(low), float(high), spacing, bool(sign)))
         problems.append(Problem(suite, id, title, formula, tuple(ranges)))
     return tuple(problems)
+
+
+@functools.cache
+def _units() -> dict[str, str]:
+    """The unit of each variable that is written down, by its name."""
+    text = importlib.resources.files("nbsr.benchmark").joinpath("units.tsv").read_text(encoding="utf-8")
+    lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: unit for unit, names in lines for name in names.split()}
 
 
 def suites() -> dict[str, int]:

@@ -3,11 +3,12 @@
 The search sees a table with columns v1, v2, ... and a target, and nothing else of the problem.
 """
 
+import functools
 import json
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Settings:
     max_evaluations: int | None = None
     model: str | None = None
     choices: int | None = None
+    units: bool = False  # whether the units of columns and target are told, and constants are plain numbers
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,13 @@ Solver = Callable[
 ]
 
 
-def solve_with_nbsr(X: np.ndarray, y: np.ndarray, settings: Settings):
-    """nbsr's own search, on a table of columns v1, v2, ..."""
+def solve_with_nbsr(X: np.ndarray, y: np.ndarray, settings: Settings, units: Mapping[str, str] | None = None):
+    """nbsr's own search, on a table of columns v1, v2, ..., where units are told with them."""
     from nbsr.engine import regress
     from nbsr.table import Table
 
-    table = Table.from_arrays(X, y, names=[f"v{i + 1}" for i in range(X.shape[1])])
+    names = [f"v{i + 1}" for i in range(X.shape[1])]
+    table = Table.from_arrays(X, y, names, units=units, strict_units=units is not None)
     result = regress(
         table,
         method=settings.method,
@@ -102,6 +105,8 @@ def solver(method: str) -> Solver:
 def run_problem(problem: Problem, settings: Settings, solve: Solver | None = None) -> Outcome:
     """Pose one problem, search, judge. A search that fails is an outcome with an error, not an exception."""
     solve = solve or solver(settings.method)
+    if settings.units:
+        solve = functools.partial(solve_with_nbsr, units=problem.units)
     X, y = problem.sample(settings.rows, settings.seed, "train")
     test_X, test_y = problem.sample(TEST_ROWS, settings.seed, "test")
     if settings.noise:
@@ -254,6 +259,7 @@ def summary(settings: Settings, outcomes: list[Outcome]) -> str:
     if not outcomes:
         return f"{title}: no problems"
     recovered, symbolic, median = _counted(outcomes)
+    title += " with units" * settings.units
     return f"{title}: recovered {recovered} symbolic {symbolic} median {median:.1f}s"
 
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
 
-from nbsr.expression import CONST, PAD, Expression, Vocabulary
+from nbsr.expression import CONST, PAD, Dimensions, Expression, Vocabulary
 from nbsr.generate.additive import additive
 from nbsr.generate.base import Method, Proposals, Task
 from nbsr.generate.beam import beam
@@ -43,7 +43,8 @@ def plain(name: str, task: Task) -> Method:
 
 def asking(name: str, task: Task, told: Told, choices: int | None) -> Method:
     """A method that asks a network, which was told the table."""
-    task, key, longest = replace(task, next_token=told.next_token), key_of(task.vocabulary), told.max_length
+    task, longest = replace(task, next_token=told.next_token), told.max_length
+    key = key_of(task.vocabulary, task.constraints.dimensions)
     if name == "softmax":
         drawn = _MOST_DRAWN if choices is None else 4 * choices  # those that say the same are drawn in vain
         return first(sample(task, choices=drawn, canonical=key, max_length=longest), choices)
@@ -54,16 +55,20 @@ def asking(name: str, task: Task, told: Told, choices: int | None) -> Method:
     return first(mcts(task, canonical=key, max_length=longest), choices)
 
 
-def key_of(vocabulary: Vocabulary) -> Callable[[tuple[int, ...]], str | None]:
+def key_of(
+    vocabulary: Vocabulary, dimensions: Dimensions | None = None
+) -> Callable[[tuple[int, ...]], str | None]:
     """A key of expressions and their beginnings, equal for those that say the same up to the values of constants.
 
     Ids beyond the vocabulary are further columns, and places that are still open count as such.  The key is None for
-    what has no value anywhere.
+    what has no value anywhere, and for what units forbid.
     """
     arities = vocabulary.arities
     widened = [vocabulary]  # with so many further columns
 
     def key(tokens: tuple[int, ...]) -> str | None:
+        if dimensions is not None and not dimensions.allows_beginning(tokens):
+            return None
         further = max(0, max(tokens, default=0) - vocabulary.size + 1)
         places = 1 + sum([arities[t] - 1 if t < vocabulary.size else -1 for t in tokens])
         while len(widened) <= further + places:

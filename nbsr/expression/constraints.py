@@ -123,6 +123,11 @@ class Constraints:
         """Whether the form of an expression matters, beyond its tokens and its complexity."""
         return bool(self.forbid or self.require) or self.dimensions is not None
 
+    @property
+    def certain(self) -> Dimensions | None:
+        """The dimensions, where constants are plain numbers, so that each part of a law has one for sure."""
+        return self.dimensions if self.dimensions is not None and self.dimensions.strict else None
+
     # -- whole expressions and parts
 
     def allows(self, expression: Tokens, constants: Sequence[float] = ()) -> bool:

@@ -29,6 +29,8 @@ _SHIFTED = (SHIFTED, LOOSE)
 
 _DENOMINATOR, _CLOSE = 6, 2e-3  # of exponents that count as simple numbers, and how close they have to be
 
+_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+
 State = int
 _Vector = tuple[tuple[str, Fraction], ...]
 
@@ -54,17 +56,26 @@ class Dimensions:
         self._numbers: dict[_Vector, State] = {}
         self._vectors: list[_Vector] = [()] * _CERTAIN
         self._numbers[()] = NUMBER
+        self._places: dict[str, float] = {}
         self._memo: dict[tuple[int, ...], State] = {(CONST,): NUMBER if strict else ANY}
         for name, token in vocabulary.variable_ids.items():
             self._memo[(token,)] = self.number(columns[name]) if name in columns else ANY
         self.target = None if target is None else self.number(target)
-        self._arities = vocabulary.arities
+        self._memo[(vocabulary.size,)] = ANY  # an open place
+        self._arities = (*vocabulary.arities, 0)
         self._pow = vocabulary.operator_ids.get("pow", -2)
 
     @property
     def offset(self) -> bool:
         """Whether a constant may be added to what has the target's unit."""
         return not self.strict or self.target in (None, NUMBER)
+
+    @property
+    def target_mark(self) -> float:
+        """The `mark` of the target; NaN where its dimension is not known."""
+        if self.target is None:
+            return math.nan
+        return sum(float(e) * self._place(name) for name, e in self._vectors[self.target])
 
     # -- judging
 
@@ -76,6 +87,14 @@ class Dimensions:
         if not len(constants) or not self.strict or self._pow not in tokens:
             return self.fits(self.state(tokens))
         return self.fits(self._valued(tokens, constants))
+
+    def allows_beginning(self, prefix: Sequence[int]) -> bool:
+        """Whether a law may begin like this; open places, and ids beyond the vocabulary, may have every dimension."""
+        size, missing = self.vocabulary.size, 1
+        for token in prefix:
+            missing += self._arities[token] - 1 if token < size else -1
+        tokens = [token if token < size else size for token in prefix]
+        return self.fits(self.state([*tokens, *[size] * missing]))
 
     def allows_part(self, tokens: Sequence[int]) -> bool:
         """Whether a part of a law can be consistent in itself."""
@@ -106,6 +125,16 @@ class Dimensions:
             stack.append(state)
         return stack[0]
 
+    def states(self, tokens: Sequence[int]) -> list[State]:
+        """The state of the part that begins at each position of a whole expression."""
+        stack: list[State] = []
+        found: list[State] = []
+        for token in reversed(tokens):
+            taken = [stack.pop() for _ in range(self._arities[token])]
+            stack.append(self.step(token, *taken) if taken else self._memo[(token,)])
+            found.append(stack[-1])
+        return found[::-1]
+
     def _valued(self, tokens: Sequence[int], constants: Sequence[float]) -> State:
         """The state of a whole expression whose constants are known and plain numbers."""
         left = [float(value) for value in constants]
@@ -129,15 +158,16 @@ class Dimensions:
             stack.append((state, value))
         return stack[0][0]
 
+    def dimension(self, law: Expression) -> Powers | None:
+        """The dimension of a law in this vocabulary, its constants plain numbers; None where it has none for sure."""
+        state = self._valued(law.tokens, law.constants) if self.strict else self.state(law.tokens)
+        return dict(self._vectors[state]) if state >= NUMBER else None
+
     # -- the automaton
 
     def number(self, powers: Powers) -> State:
         """The state of a certain dimension."""
         return self._number(tuple(sorted((name, Fraction(e)) for name, e in powers.items() if e)))
-
-    def powers(self, state: State) -> Powers | None:
-        """The dimension of a state; None where it is not certain."""
-        return dict(self._vectors[state]) if state >= NUMBER else None
 
     def step(self, token: int, *operands: State) -> State:
         """The state of a node from its token and its operands' states."""
@@ -146,6 +176,22 @@ class Dimensions:
         if found is None:
             found = self._memo[key] = CLASH if CLASH in operands else self._step(token, operands)
         return found
+
+    def mark(self, tokens: Sequence[int], constants: Sequence[float] = ()) -> float:
+        """A number for the dimension of a part of a law, to be compared, added for a product, multiplied for a power.
+
+        0 for a plain number, NaN where the dimension is not certain.
+        """
+        state = self._valued(tokens, constants) if len(constants) and self.strict else self.state(tokens)
+        if state < NUMBER:
+            return math.nan
+        return sum(float(e) * self._place(name) for name, e in self._vectors[state])
+
+    def _place(self, name: str) -> float:
+        """A number for a base dimension; no small fractions of these make each other."""
+        if name not in self._places:
+            self._places[name] = math.sqrt(_PRIMES[len(self._places) % len(_PRIMES)])
+        return self._places[name]
 
     def times(self, a: State, b: State, sign: int = 1) -> State:
         """The state of a product, or with sign -1 of a quotient."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nbsr.expression import CONST, Expression, Vocabulary
+from nbsr.expression import CONST, Dimensions, Expression, Vocabulary
 from nbsr.expression.vocabulary import subtree_end
 from nbsr.generate.base import Phrase, Task, Writer
 
@@ -32,6 +32,12 @@ class Bricks:
 
     def take(self, rows: np.ndarray) -> "Bricks":
         return Bricks([self.phrases[i] for i in rows], self.values[rows], self.cost[rows])
+
+    def marks(self, dimensions: Dimensions | None) -> np.ndarray:
+        """The dimension of each as `Dimensions.mark`; NaN where units say nothing."""
+        if dimensions is None:
+            return np.full(len(self), np.nan)
+        return np.array([dimensions.mark(phrase.tokens, phrase.constants) for phrase in self.phrases])
 
 
 class _Heap:
@@ -86,6 +92,12 @@ def distinct(values: np.ndarray, offset_free: bool) -> np.ndarray:
     return np.asarray(keep, dtype=np.intp)
 
 
+_MOST_MONOMIALS, _DEAREST_MONOMIAL = 40_000, 9.5
+_ALIKE = 150  # monomials that units point at, of each dimension
+_PLAIN = 200  # monomials of one dimension that sums are made of
+_ANY_DIMENSION = 500  # terms that are kept whatever their dimension
+_SAME = 1e-7  # marks of dimensions that differ by less are equal
+
 _EXPONENTS = (
     (1, 0.9), (-1, 1.1), (2, 1.5), (-2, 1.9), (0.5, 2.0), (-0.5, 2.4), (3, 2.4), (-3, 2.8), (1.5, 3.2), (4, 3.2),
 )  # fmt: skip
@@ -108,8 +120,12 @@ def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
         for cost, parts in level
         if 1 < len(parts) <= 3 and cost <= 3.6 and all(abs(e) in (1, 3) for _, e in parts)
     ]
+    wanted = _of_dimension(task, writer, limit)
     level = sorted(
         {parts: (cost, parts) for cost, parts in level[1:] + roots}.values(), key=lambda item: item[0]
+    )[: int(1.2 * limit)]
+    level = sorted(
+        {parts: (cost, parts) for cost, parts in level + wanted}.values(), key=lambda item: item[0]
     )
     heap = _Heap(X.shape[0])
     phrase_of = dict(writer.variables)
@@ -117,13 +133,47 @@ def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
         powers = {
             (c, e): X[:, c] ** e for c, _ in writer.variables for e in (*(e for e, _ in _EXPONENTS), -1.5)
         }
-        for cost, parts in level[: int(1.2 * limit)]:
+        for cost, parts in level:
             phrase = _root_of_product(writer, phrase_of, parts) or writer.product(
                 *[(phrase_of[c], e) for c, e in parts]
             )
             if phrase is not None:
                 heap.add(phrase, np.prod([powers[p] for p in parts], axis=0), cost)
-    return heap.bricks(offset_free=False, limit=limit)
+    return heap.bricks(offset_free=False, limit=limit + len(wanted))
+
+
+Monomial = tuple[float, tuple[tuple[int, float], ...]]  # cost; columns with their exponents
+
+
+def _of_dimension(task: Task, writer: Writer, limit: int) -> list[Monomial]:
+    """Longer monomials that units point at: plain numbers, and those of the target's dimension and of its powers.
+
+    None where constants may carry units, since then every monomial will do.
+    """
+    dimensions = task.constraints.certain
+    if dimensions is None:
+        return []
+    marks = {column: dimensions.mark(phrase.tokens) for column, phrase in writer.variables}
+    columns = [column for column, mark in marks.items() if not math.isnan(mark)]
+    options = np.array([(0.0, 0.0), *_EXPONENTS[:8]])
+    exponents, cost = np.zeros((1, 0)), np.zeros(1)
+    for _ in columns:
+        rows, choice = (part.ravel() for part in np.indices((len(cost), len(options))))
+        longer = cost[rows] + options[choice, 1]
+        keep = np.flatnonzero(longer <= _DEAREST_MONOMIAL)
+        if len(keep) > _MOST_MONOMIALS:
+            keep = keep[np.argpartition(longer[keep], _MOST_MONOMIALS)[:_MOST_MONOMIALS]]
+        exponents = np.concatenate([exponents[rows[keep]], options[choice[keep], :1]], axis=1)
+        cost = longer[keep]
+    mark = exponents @ np.array([marks[column] for column in columns])
+    target = dimensions.target_mark
+    found: list[Monomial] = []
+    for power in (0.0, *((1.0, 2.0, -1.0, 0.5, -2.0) if target else ())):
+        alike = np.flatnonzero((np.abs(mark - (target * power if power else 0.0)) < _SAME) & (cost > 0))
+        for row in alike[np.argsort(cost[alike], kind="stable")][: min(limit, _ALIKE)]:
+            parts = tuple((c, float(e)) for c, e in zip(columns, exponents[row], strict=True) if e)
+            found.append((float(cost[row]), parts))
+    return found
 
 
 def _root_of_product(writer: Writer, phrase_of: dict[int, Phrase], parts: tuple) -> Phrase | None:
@@ -139,13 +189,21 @@ def _sums(writer: Writer, X: np.ndarray, monomials_: Bricks, limit: int) -> Bric
     one = writer.number(1.0)
     small = [i for i in range(len(monomials_)) if monomials_.cost[i] <= 2.6][:60]
     phrase, values, cost = monomials_.phrases, monomials_.values, monomials_.cost
+    dimensions = writer.constraints.certain
+    marks = monomials_.marks(dimensions)
+    plain = small if dimensions is None else np.flatnonzero(np.abs(marks) < _SAME)[:_PLAIN].tolist()
+    dearest = 4.4
+    if (
+        dimensions is not None
+    ):  # of what has no unit, or the same one, there is little, so that it may be longer
+        small, dearest = [i for i in range(len(monomials_)) if monomials_.cost[i] <= 5.0][:_PLAIN], 7.0
     with np.errstate(all="ignore"):
-        for i in small:
+        for i in plain:
             heap.add(writer.apply("+", one, phrase[i]), 1 + values[i], cost[i] + 1.4)
             heap.add(writer.apply("-", one, phrase[i]), 1 - values[i], cost[i] + 1.4)
         for i, j in itertools.combinations(small, 2):
             price = cost[i] + cost[j] + (0.4 if cost[i] == cost[j] else 1.2)
-            if price <= 4.4:
+            if price <= dearest and not abs(marks[i] - marks[j]) >= _SAME:
                 heap.add(writer.apply("+", phrase[i], phrase[j]), values[i] + values[j], price)
                 heap.add(writer.apply("-", phrase[i], phrase[j]), values[i] - values[j], price)
         columns = [(p, X[:, c]) for c, p in writer.variables]
@@ -270,12 +328,19 @@ def factors(task: Task, X: np.ndarray, base: Bricks, limit: int, given: Sequence
     sums = _sums(writer, X, base, limit)
     for phrase, values, cost in zip(sums.phrases, sums.values, sums.cost, strict=True):
         heap.add(phrase, values, cost)
-    small = base.take(np.flatnonzero(base.cost <= 4.0)[:200])
-    odds = task.odds()
-    for made in _applied(writer, small, 6.5, odds):
-        heap.add(*made)
+    dimensions = task.constraints.certain
+    small, dearest = base.take(np.flatnonzero(base.cost <= 4.0)[:200]), 6.5
     near = sums.take(np.flatnonzero(sums.cost <= 3.7)[:150])
-    for made in _applied(writer, near, 6.0, odds):
+    if (
+        dimensions is not None
+    ):  # a function takes what has no unit; of that there is little, so that it may be longer
+        small, dearest = base.take(np.flatnonzero(np.abs(base.marks(dimensions)) < _SAME)[:200]), 10.0
+        plain = np.flatnonzero(np.abs(sums.marks(dimensions)) < _SAME)[:100]
+        near = sums.take(np.union1d(plain, np.flatnonzero(sums.cost <= 5.0)[:100]))
+    odds = task.odds()
+    for made in _applied(writer, small, dearest, odds):
+        heap.add(*made)
+    for made in _applied(writer, near, dearest - 0.5, odds):
         heap.add(*made)
     return heap.bricks(offset_free=False, limit=limit)
 
@@ -284,7 +349,7 @@ def factors(task: Task, X: np.ndarray, base: Bricks, limit: int, given: Sequence
 class Terms:
     """What laws add, spelled only when wanted: row i is `base[left] * parts[right] ** exponent` (-1: no such factor).
 
-    values: `[n, N]`; cost: `[n]`, cheapest first.
+    values: `[n, N]`; cost: `[n]`, cheapest first; mark: `[n]` their dimensions, NaN where units say nothing.
     """
 
     writer: Writer
@@ -295,6 +360,7 @@ class Terms:
     exponent: np.ndarray
     values: np.ndarray
     cost: np.ndarray
+    mark: np.ndarray
 
     def __len__(self) -> int:
         return len(self.cost)
@@ -309,19 +375,31 @@ class Terms:
         return self.writer.product(*pieces)
 
 
-def terms(task: Task, rows: int, base: Bricks, parts: Bricks, limit: int) -> Terms:
-    """Monomials, factors, and monomials times a factor, its inverse, its square or one over its square."""
+def terms(
+    task: Task, rows: int, base: Bricks, parts: Bricks, limit: int, wanted: Sequence[float] = ()
+) -> Terms:
+    """Monomials, factors, and monomials times a factor, its inverse, its square or one over its square.
+
+    wanted: the dimensions of what is to be added, where units say something; then most terms are of these.
+    """
+    of_base, of_part = base.marks(task.constraints.certain), parts.marks(task.constraints.certain)
+    told = np.concatenate([[0.0], of_base])
     forms = ((1.0, 0.0), (-1.0, 0.6), (2.0, 0.6), (-2.0, 1.2))
     lefts = np.concatenate([[0.0], base.cost])
-    options = [(lefts[1:], np.arange(len(base)), np.full(len(base), -1), np.ones(len(base)))]
+    options = [(lefts[1:], np.arange(len(base)), np.full(len(base), -1), np.ones(len(base)), of_base)]
     dearest = np.partition(base.cost, min(len(base) - 1, limit // 2))[-1] + 2.5 if len(base) else 8.0
     for exponent, extra in forms:
         cost = lefts[:, None] + parts.cost[None, :] + extra
         i, j = np.nonzero(cost <= dearest)
-        options.append((cost[i, j], i - 1, j, np.full(len(i), exponent)))
-    cost, left, right, exponent = (np.concatenate(part) for part in zip(*options, strict=True))
-    order = np.argsort(cost, kind="stable")[: int(1.6 * limit)]
-    cost, left, right, exponent = cost[order], left[order], right[order], exponent[order]
+        mark = told[i] + exponent * of_part[j]
+        options.append((cost[i, j], i - 1, j, np.full(len(i), exponent), mark))
+    cost, left, right, exponent, mark = (np.concatenate(part) for part in zip(*options, strict=True))
+    order = np.argsort(cost, kind="stable")
+    if wanted:  # beside the cheapest, which products are made of
+        aim = np.isnan(mark) | np.any([np.abs(mark - one) < _SAME for one in wanted], axis=0)
+        order = order[aim[order] | (np.arange(len(order)) < _ANY_DIMENSION)]
+    order = order[: int(1.6 * limit)]
+    cost, left, right, exponent, mark = (part[order] for part in (cost, left, right, exponent, mark))
     values = np.ones((len(order), rows))
     with np.errstate(all="ignore"):
         some = left >= 0
@@ -332,7 +410,9 @@ def terms(task: Task, rows: int, base: Bricks, parts: Bricks, limit: int) -> Ter
                 values[some] *= _power(parts.values, q)[right[some]]
     keep = distinct(values, offset_free=True)[:limit]
     writer = Writer(task.vocabulary, task.constraints)
-    return Terms(writer, base, parts, left[keep], right[keep], exponent[keep], values[keep], cost[keep])
+    return Terms(
+        writer, base, parts, left[keep], right[keep], exponent[keep], values[keep], cost[keep], mark[keep]
+    )
 
 
 def _power(values: np.ndarray, exponent: float) -> np.ndarray:

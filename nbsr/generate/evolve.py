@@ -64,7 +64,8 @@ class Breeder:
                 np.cumsum(odds) / max(odds.sum(), 1e-9),
             )
         self.plus, self.times = names.get("+"), names.get("*")
-        dimensions = task.constraints.dimensions
+        self.dimensions = task.constraints.certain
+        dimensions = self.dimensions
         # a plain number is no offset of what has a unit
         self.offset = None if dimensions is not None and not dimensions.offset else self.plus
         self.price = task.vocabulary.complexities
@@ -90,7 +91,13 @@ class Breeder:
         size = 10.0 ** (2 * self.uniform() - 1)
         return size if self.uniform() < 0.7 else -size
 
-    def leaf(self) -> Genome:
+    def leaf(self, like: int | None = None) -> Genome:
+        """A column or a constant; like another leaf, one of its dimension where constants have none."""
+        if self.dimensions is not None and like is not None:
+            wanted = self.dimensions.state((like,))
+            alike = [v for v in self.variables if v != like and self.dimensions.state((v,)) == wanted]
+            if alike:
+                return (alike[self.below(len(alike))],), ()
         if self.uniform() < 0.8 and self.variables:
             return (self.variables[self.below(len(self.variables))],), ()
         return (CONST,), (self.number(),)
@@ -156,6 +163,10 @@ class Breeder:
 
     def cross(self, mother: Genome, father: Genome) -> Genome:
         i, j = self.below(len(mother[0])), self.below(len(father[0]))
+        if self.dimensions is not None:  # a part of the same dimension, where there is one
+            wanted = self.dimensions.states(mother[0])[i]
+            alike = [k for k, state in enumerate(self.dimensions.states(father[0])) if state == wanted]
+            j = alike[self.below(len(alike))] if alike else j
         return self.graft(mother, i, self.end(mother[0], i), self.cut(father, j, self.end(father[0], j)))
 
     def mutate(self, genome: Genome) -> Genome:
@@ -166,7 +177,7 @@ class Breeder:
         dice = self.uniform()
         if dice < 0.2:  # another operator or leaf in the same place
             if arity == 0:
-                return self.graft(genome, i, stop, self.leaf())
+                return self.graft(genome, i, stop, self.leaf(tokens[i]))
             token = self.operator(arity)
             return genome if token is None else ((*tokens[:i], token, *tokens[i + 1 :]), constants)
         if dice < 0.4:  # a random subtree in the place of one

@@ -833,8 +833,11 @@ def _keys(
     if canonical is None:
         return exact, exact
     if task.constraints.shaped or task.forced:
-        # what may follow depends on the spelling
-        return exact, canonical
+        dimensions = task.constraints.dimensions
+        if dimensions is None:
+            # what may follow depends on the spelling
+            return exact, canonical
+        return lambda prefix: exact(prefix) if dimensions.allows_beginning(prefix) else None, canonical
     size, arities, prices = task.vocabulary.size, task.vocabulary.arities, task.vocabulary.complexities
 
     def place(prefix: tuple[int, ...]) -> Hashable | None:

@@ -10,6 +10,7 @@ Sources: the products follow Ruan et al., "Parallel symbolic enumeration" (arXiv
 in place of fixed signs; the sums are orthogonal matching pursuit (Pati et al. 1993) with a beam.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -20,12 +21,18 @@ from nbsr.expression import CONST
 from nbsr.generate.base import Method, Origin, Phrase, Proposals, Task, Writer, pack_phrases
 from nbsr.generate.bricks import factors, monomials, surprise, terms
 from nbsr.generate.screening import best_products, best_sums, least_squares, standardised
-from nbsr.generate.views import DEEP, NEEDS, OUTER, Outer, View, view
+from nbsr.generate.views import DEEP, NEEDS, OUTER, Outer, View, mark_of, view
 
 __all__ = ["pairs"]
 
 _ROWS = 256  # rows that the library is evaluated on; candidates are judged on all rows later
 _BATCH = 64  # proposals handed over at a time
+_PEELS = 4  # that units point at, at most
+
+
+_Open = tuple[
+    float, int, View, list
+]  # what two terms leave unexplained, a number, the view, its best sets of terms
 
 
 class Pairs:
@@ -40,7 +47,10 @@ class Pairs:
         self.X, self.y = task.inputs[rows], task.response[rows]
         self.base = monomials(task, self.X, limit=max(100, library // 16), dearest=6.5)
         self.parts = factors(task, self.X, self.base, limit=max(200, library // 8), given=bricks)
-        self.terms = terms(task, len(rows), self.base, self.parts, limit=library)
+        self.dimensions = task.constraints.certain
+        aims = {mark for *_, mark in self.views()} if self.dimensions is not None else set()
+        wanted = [] if any(map(math.isnan, aims)) else [*aims, 0.0] * bool(aims)
+        self.terms = terms(task, len(rows), self.base, self.parts, limit=library, wanted=wanted)
         self.spelled: dict[int, Phrase | None] = {}
         self.seen: set[tuple[int, ...]] = set()
 
@@ -66,50 +76,84 @@ class Pairs:
 
     def screen(self, most: int, denominators: int, weighted: bool) -> Iterator[Proposals]:
         """One and two terms in every view of the target; then quotients, products, and longer sums where it pays."""
-        open_views = []
+        open_views: list[_Open] = []
+        keep = 40 if self.dimensions is None else 16
+        peeled: Phrase | None = None
         yield from self.propose(self.inner_monomials(weighted), "powers")
-        for outer, peel, peel_values in self.views():
+        for outer, peel, peel_values, mark in self.views():
             if self.task.remaining <= 0:
                 return
-            seen = view(self.y, outer, peel, peel_values, weighted)
+            if (
+                self.dimensions is not None and peel != peeled
+            ):  # few terms have one dimension, so sums of them cost little
+                yield from self.longer(open_views, 2)
+                open_views, peeled = [], peel
+            seen = view(self.y, outer, peel, peel_values, weighted, mark)
             if seen is None or outer.phrase(self.writer, Phrase((CONST,), (1.0,), 1)) is None:
                 continue
-            H = standardised(self.terms.values[:, seen.rows], seen.weight)
-            found, sets = self.sums(seen, H, keep=40, most=most)
+            H = self.standardised(seen)
+            found, sets = self.sums(seen, H, keep=keep, most=most)
             yield from self.propose(found, "pairs")
             if peel is None and outer.name in ("y", "1/y", "y^2"):
-                yield from self.propose(self.products(seen, min(most, 1500), keep=40), "pairs")
+                yield from self.propose(self.products(seen, min(most, 1500), keep=keep), "pairs")
                 yield from self.propose(
-                    self.quotients(seen, H, most // 3, denominators, keep=40), "quotients"
+                    self.quotients(seen, H, most // 3, denominators, keep=keep), "quotients"
                 )
             if sets:
                 plain = outer.name == "y" and peel is None
                 open_views.append((-1.0 if plain else min(sets)[0], len(open_views), seen, sets))
-        for rank, (_, _, seen, sets) in enumerate(sorted(open_views, key=lambda v: v[:2])[:12]):
+        yield from self.longer(open_views, 12)
+
+    def longer(self, open_views: "list[_Open]", most: int) -> Iterator[Proposals]:
+        """Sums of more terms in the views where two explain most."""
+        for rank, (_, _, seen, sets) in enumerate(sorted(open_views, key=lambda v: v[:2])[:most]):
             if self.task.remaining <= 0:
                 return
-            H = standardised(self.terms.values[:, seen.rows], seen.weight)
+            H = self.standardised(seen)
             width, longest = (24, 7) if rank == 0 else (12, 4)
             for longer in self.grow(seen, H, sets, keep=12, width=width, longest=longest):
                 yield from self.propose(longer, "pairs")
 
-    def views(self) -> list[tuple[Outer, Phrase | None, np.ndarray]]:
-        """Outer functions and peels: without a peel first, and those later that the network holds for unlikely."""
+    def standardised(self, seen: View) -> np.ndarray:
+        """The terms as a view sees them; rows of 0 for those that cannot have the dimension of its target."""
+        if np.isnan(seen.mark):
+            return standardised(self.terms.values[:, seen.rows], seen.weight)
+        H = np.zeros((len(self.terms), len(seen.rows)), np.float32)
+        some = np.flatnonzero(seen.alike(self.terms.mark))
+        H[some] = standardised(self.terms.values[np.ix_(some, seen.rows)], seen.weight)
+        return H
+
+    def views(self) -> list[tuple[Outer, Phrase | None, np.ndarray, float]]:
+        """Outer functions, peels and the dimension of what is seen.
+
+        Without a peel first, and those later that the network holds for unlikely.
+        """
+        target = math.nan if self.dimensions is None else self.dimensions.target_mark
+
+        def marked(outer: Outer, peel: Phrase | None) -> float | None:
+            of_peel = 0.0 if peel is None or self.dimensions is None else self.dimensions.mark(peel.tokens)
+            return mark_of(outer, target - of_peel)
+
         odds = self.task.odds()
         late = {name: surprise(odds, *needed) for name, needed in NEEDS.items()}
         ranked = [
-            (rank + late.get(outer.name, 0.0), (outer, *peel))
+            (rank + late.get(outer.name, 0.0), (outer, *peel, mark))
             for rank, peel in enumerate(self.peels(6))
             for outer in OUTER
+            if (mark := marked(outer, peel[0])) is not None
         ]
         return [seen for _, seen in sorted(ranked, key=lambda entry: entry[0])]
 
     # -- sums ----------------------------------------------------------------------------------------------------
 
-    def shortlist(self, H: np.ndarray, z: np.ndarray, most: int) -> np.ndarray:
+    def shortlist(self, seen: View, H: np.ndarray, z: np.ndarray, most: int) -> np.ndarray:
         """The cheapest terms and those that correlate most with z (sure independence screening: Fan and Lv 2008)."""
-        if len(H) <= most:
-            return np.arange(len(H))
+        if not np.isnan(seen.mark):
+            some = np.flatnonzero(seen.alike(self.terms.mark))
+            return some if len(some) <= most else some[self._shortlisted(H[some], z, most)]
+        return np.arange(len(H)) if len(H) <= most else self._shortlisted(H, z, most)
+
+    def _shortlisted(self, H: np.ndarray, z: np.ndarray, most: int) -> np.ndarray:
         cheap = np.arange(most // 3)
         strong = np.argpartition(-np.abs(H @ z), most - len(cheap))[: most - len(cheap)]
         return np.unique(np.concatenate([cheap, strong]))
@@ -123,8 +167,13 @@ class Pairs:
         words = [seen.spell(self.writer, self.term(i), self.y) for i in rows]
         return np.array([word is not None and constraints.allows(word.tokens) for word in words])
 
+    def offset(self, seen: View, offset: float) -> float | None:
+        """The constant of a sum; None where it is nothing but rounding, or a plain number beside what has a unit."""
+        negligible = abs(offset) <= 1e-9 * np.max(np.abs(seen.z))
+        return None if negligible or seen.has_unit else float(offset)
+
     def sum_phrase(self, seen: View, rows: np.ndarray, coefficients: np.ndarray) -> Phrase | None:
-        offset = None if abs(coefficients[-1]) <= 1e-9 * np.max(np.abs(seen.z)) else float(coefficients[-1])
+        offset = self.offset(seen, coefficients[-1])
         inner = self.writer.sum(
             [(self.term(i), float(c)) for i, c in zip(rows, coefficients[:-1], strict=True)], offset
         )
@@ -144,7 +193,9 @@ class Pairs:
     def sums(self, seen: View, H: np.ndarray, keep: int, most: int) -> tuple[list, list]:
         """One and two terms; returns found phrases and, for growing, the sets of rows with their unexplained share."""
         z = standardised(seen.z[None], seen.weight)[0]
-        short = self.shortlist(H, z, most)
+        short = self.shortlist(seen, H, z, most)
+        if not len(short):
+            return [], []
         pair = short[best_sums(H[short], z, 600, self.required(seen, short))]
         values = self.terms.values
         found, sets = [], []
@@ -172,13 +223,15 @@ class Pairs:
         sets = [s for s in sorted(sets) if len(s[1]) == 2][:width]
         if not sets:
             return
+        usable = np.flatnonzero(seen.alike(self.terms.mark))
+        fit = H if len(usable) == len(H) else H[usable]
         for size in range(3, longest + 1):
             options: dict[tuple[int, ...], float] = {}
             basis, _ = np.linalg.qr(np.swapaxes(H[np.asarray([c for _, c in sets])], 1, 2).astype(np.float64))
             rest = z - np.einsum("bnk,bk->bn", basis, np.einsum("bnk,n->bk", basis, z))
-            along = H @ np.concatenate(list(basis), axis=1).astype(np.float32)
-            room = 1 - np.sum(np.square(along).reshape(len(H), len(sets), -1), axis=2)
-            gain = np.square(H @ rest.T.astype(np.float32))
+            along = fit @ np.concatenate(list(basis), axis=1).astype(np.float32)
+            room = 1 - np.sum(np.square(along).reshape(len(fit), len(sets), -1), axis=2)
+            gain = np.square(fit @ rest.T.astype(np.float32))
             np.divide(gain, room, out=gain, where=room > 1e-5)
             gain[room <= 1e-5] = 0
             most = min(8, len(gain))
@@ -186,7 +239,7 @@ class Pairs:
             for b, (_, chosen) in enumerate(sets):
                 left = float(rest[b] @ rest[b])
                 for i in best[:, b]:
-                    options.setdefault(tuple(sorted((*chosen, int(i)))), left - float(gain[i, b]))
+                    options.setdefault(tuple(sorted((*chosen, int(usable[i])))), left - float(gain[i, b]))
             top = [s for s in sorted(options, key=lambda s: options[s])[: 2 * width] if len(set(s)) == size]
             if not top:
                 return
@@ -205,11 +258,12 @@ class Pairs:
     def quotients(self, seen: View, H: np.ndarray, most: int, denominators: int, keep: int) -> list:
         """`(alpha*a + beta*b + gamma) / (1 + delta*d)`, linear once multiplied out: z = alpha*a + ... - delta*d*z."""
         z = standardised(seen.z[None], seen.weight)[0]
-        short = self.shortlist(H, z, most)
+        short = self.shortlist(seen, H, z, most)
         some = H[short]
         values = self.terms.values
         found = []
-        for d in range(min(denominators, len(self.terms))):
+        below = np.flatnonzero(~(np.abs(self.terms.mark) > 1e-7))[:denominators] if len(short) else []
+        for d in below:
             if self.task.remaining <= 0:
                 break
             times = -values[d]
@@ -247,7 +301,7 @@ class Pairs:
         self, seen: View, d: int, rows: np.ndarray, coefficients: np.ndarray
     ) -> Phrase | None:
         writer = self.writer
-        offset = None if abs(coefficients[-1]) <= 1e-9 * np.max(np.abs(seen.z)) else float(coefficients[-1])
+        offset = self.offset(seen, coefficients[-1])
         top = writer.sum(
             [(self.term(i), float(c)) for i, c in zip(rows, coefficients[1:-1], strict=True)], offset
         )
@@ -259,7 +313,8 @@ class Pairs:
     def products(self, seen: View, most: int, keep: int) -> list:
         """`alpha*a*b + gamma` over the terms."""
         values = self.terms.values[:most]
-        pair = best_products(values[:, seen.rows], seen.z, seen.weight, 400)
+        marks = self.terms.mark[:most]
+        pair = best_products(values[:, seen.rows], seen.z, seen.weight, 400, marks, seen.mark)
         if len(pair) == 0:
             return []
         with np.errstate(all="ignore"):
@@ -270,9 +325,8 @@ class Pairs:
         found = []
         for k in np.argsort(error, kind="stable")[:keep]:
             a, b = (self.term(i) for i in pair[k])
-            c, offset = float(coefficients[k, 0]), float(coefficients[k, 1])
-            small = abs(offset) <= 1e-9 * np.max(np.abs(seen.z))
-            inner = self.writer.sum([(self.writer.product((a, 1.0), (b, 1.0)), c)], None if small else offset)
+            c, offset = float(coefficients[k, 0]), self.offset(seen, coefficients[k, 1])
+            inner = self.writer.sum([(self.writer.product((a, 1.0), (b, 1.0)), c)], offset)
             found.append((error[k], self.made("product", seen, pair[k], inner)))
         return found
 
@@ -423,7 +477,22 @@ class Pairs:
                 )
             if np.isfinite(values).all() and (values != 0).all():
                 out.append((phrase, values))
-        return out[: count + 1]
+        of_dimension = self.peels_of_dimension()
+        mixed = [
+            peel for both in itertools.zip_longest(out[1 : count + 1], of_dimension) for peel in both if peel
+        ]
+        return out[:1] + list({peel.tokens: (peel, values) for peel, values in mixed if peel}.values())
+
+    def peels_of_dimension(self) -> list[tuple[Phrase | None, np.ndarray]]:
+        """The cheapest monomials of the target's dimension: what is left is then a plain number."""
+        if self.dimensions is None or not self.dimensions.target_mark:
+            return []
+        alike = np.abs(self.base.marks(self.dimensions) - self.dimensions.target_mark) < 1e-7
+        return [
+            (self.base.phrases[i], self.base.values[i])
+            for i in np.flatnonzero(alike)
+            if np.all(self.base.values[i] != 0)
+        ][:_PEELS]
 
 
 def merit(found: tuple[float, Phrase]) -> float:

@@ -65,6 +65,16 @@ class View:
     rows: np.ndarray  # row numbers that are used
     z: np.ndarray  # [n] transformed target on these rows
     weight: np.ndarray  # [n], mean 1
+    mark: float = math.nan  # the dimension of z where units say something, as `Dimensions.mark`
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether z is known to be no plain number."""
+        return abs(self.mark) > 1e-7
+
+    def alike(self, marks: np.ndarray) -> np.ndarray:
+        """Which of these dimensions may be that of z."""
+        return np.isnan(marks) | np.isnan(self.mark) | (np.abs(marks - self.mark) < 1e-7)
 
     def judge(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """FVU in the space of y of predictions `[K, N]` of the transformed target."""
@@ -88,10 +98,31 @@ class View:
         return writer.first(writer.apply("neg", law), writer.scaled(law, -1.0)) if negative else law
 
 
+# The dimension of z for one of y/m; functions that are not here take plain numbers, and give such.
+_POWERS = {"y": 1.0, "1/y": -1.0, "y^2": 2.0, "1/y^2": -2.0, "sqrt y": 0.5}
+
+
+def mark_of(outer: Outer, mark: float) -> float | None:
+    """The dimension of the transformed target, given that of the target divided by the peel; None where it has none."""
+    if math.isnan(mark):
+        return mark
+    if outer.name in _POWERS:
+        return _POWERS[outer.name] * mark
+    return 0.0 if abs(mark) < 1e-7 else None
+
+
 def view(
-    y: np.ndarray, outer: Outer, peel: Phrase | None, peel_values: np.ndarray, weighted: bool
+    y: np.ndarray,
+    outer: Outer,
+    peel: Phrase | None,
+    peel_values: np.ndarray,
+    weighted: bool,
+    mark: float = math.nan,
 ) -> View | None:
-    """The transformed target, or None where it is defined on too few rows or shows nothing."""
+    """The transformed target, or None where it is defined on too few rows or shows nothing.
+
+    mark: its dimension.
+    """
     with np.errstate(all="ignore"):
         u = y / peel_values
         if outer.name in ("y^2", "1/y^2") and not (np.all(u >= 0) or np.all(u <= 0)):
@@ -111,4 +142,4 @@ def view(
     weight = weight / weight.mean()
     if np.ptp(z) <= 1e-12 * np.max(np.abs(z)):
         return None
-    return View(outer, peel, peel_values, rows, z, weight)
+    return View(outer, peel, peel_values, rows, z, weight, mark)

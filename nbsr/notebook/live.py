@@ -356,7 +356,9 @@ def python_equivalent(task: Task) -> str:
     if task.units is not None:
         settings["units"] = task.units
     told = [
-        f"{name}={value!r}" for name, value in settings.items() if isinstance(value, (str, int, float, tuple, dict))
+        f"{name}={value!r}"
+        for name, value in settings.items()
+        if isinstance(value, (str, int, float, tuple, dict))
     ]
     told += [
         f"{name}={name}"

@@ -73,8 +73,8 @@ class Table:
             formula: `target ~ a + b - c`, or with a column of groups `target ~ a + b | subject`; see
                 `parse_formula`.
             weights: column name, or one number a row, never negative; rows of weight 0 are left out.
-            units: `period yr, distance AU`, or a dict from column to unit; a column's own (pint-pandas) and the
-                frame's `attrs["units"]` where none is given.  See `nbsr.table.units`.
+            units: `period yr, distance AU`, or a dict from column to unit; for columns that are given none, their
+                own (pint-pandas) and the frame's `attrs["units"]`.  See `nbsr.table.units`.
             strict_units: constants of a law carry no unit; the same as `strict` among the units of a text.
 
         Raises:
