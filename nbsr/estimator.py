@@ -123,7 +123,12 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         return tags
 
 
-_PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {"random_state", "criterion", "warm_start", "units"}
+_PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {
+    "random_state",
+    "criterion",
+    "warm_start",
+    "units",
+}
 
 
 def _in_order(

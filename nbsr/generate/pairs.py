@@ -477,11 +477,9 @@ class Pairs:
                 )
             if np.isfinite(values).all() and (values != 0).all():
                 out.append((phrase, values))
-        of_dimension = self.peels_of_dimension()
-        mixed = [
-            peel for both in itertools.zip_longest(out[1 : count + 1], of_dimension) for peel in both if peel
-        ]
-        return out[:1] + list({peel.tokens: (peel, values) for peel, values in mixed if peel}.values())
+        mixed = itertools.zip_longest(out[1 : count + 1], self.peels_of_dimension())
+        distinct = {peel[0]: peel for both in mixed for peel in both if peel is not None}
+        return [out[0], *distinct.values()]
 
     def peels_of_dimension(self) -> list[tuple[Phrase | None, np.ndarray]]:
         """The cheapest monomials of the target's dimension: what is left is then a plain number."""

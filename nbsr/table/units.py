@@ -161,7 +161,9 @@ def _dimension_of(name: str, text: str) -> Mapping[str, Fraction]:
         ) from None
     dimension = registry.get_dimensionality(known)
     return {
-        base.strip("[]"): Fraction(power).limit_denominator(24) for base, power in dimension.items() if power
+        base.strip("[]"): Fraction(float(power)).limit_denominator(24)
+        for base, power in dimension.items()
+        if power
     }
 
 
