@@ -434,6 +434,15 @@ FUNCTIONS: dict[str, tuple[Callable, dict[str, Callable]]] = {
         },
     ),
     "8.1": (
+        lambda prefix, arity: 1 - len(prefix) + sum(map(arity.get, prefix)),
+        {
+            "not_begun": lambda p, a: sum(map(a.get, p)) - len(p),
+            "arities": lambda p, a: sum(map(a.get, p)),
+            "length": lambda p, a: len(p),
+            "leaves_forgotten": lambda p, a: 1 + sum(a[w] > 1 for w in p),
+        },
+    ),
+    "8.3": (
         lambda chances, right: -math.log(math.prod(chances[range(len(right)), right])) / len(right),
         {
             "sign_of_loss": lambda c, r: np.log(c[range(len(r)), r]).mean(),
@@ -441,15 +450,6 @@ FUNCTIONS: dict[str, tuple[Callable, dict[str, Callable]]] = {
             "log_of_mean": lambda c, r: -np.log(c[range(len(r)), r].mean()),
             "bits": lambda c, r: -np.log2(c[range(len(r)), r]).mean(),
             "likeliest": lambda c, r: -np.log(c.max(1)).mean(),
-        },
-    ),
-    "8.2": (
-        lambda prefix, arity: 1 - len(prefix) + sum(map(arity.get, prefix)),
-        {
-            "not_begun": lambda p, a: sum(map(a.get, p)) - len(p),
-            "arities": lambda p, a: sum(map(a.get, p)),
-            "length": lambda p, a: len(p),
-            "leaves_forgotten": lambda p, a: 1 + sum(a[w] > 1 for w in p),
         },
     ),
     "9.1": (

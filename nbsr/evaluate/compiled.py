@@ -16,16 +16,30 @@ _HERE = Path(__file__).parent
 _LOCK = threading.Lock()
 
 
+def _processor() -> tuple[str, str]:
+    """Name and features of the processor that is compiled for: this one, or the one of numba's own variables.
+
+    An image that is built on one machine and run on others names one that all of them are.
+    """
+    import llvmlite.binding as llvm
+
+    name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    return (
+        llvm.get_host_cpu_name() if name is None else name,
+        llvm.get_host_cpu_features().flatten() if features is None else features,
+    )
+
+
 @cache
 def _target():
-    """LLVM's description of this processor."""
+    """LLVM's description of the processor."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
+    name, features = _processor()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True
+        cpu=name, features=features, opt=2, jit=True
     )
 
 
@@ -37,13 +51,12 @@ def object_path() -> Path:
     The name holds a hash of everything that the machine code follows from.
     """
     import llvmlite
-    import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
     for source in ("lanes.py", "functions.py", "coefficients.py", "machine.py", "program.py", "compiled.py"):
         digest.update((_HERE / source).read_bytes())
     rows = [(row.name, row.value, row.partials) for row in OPERATORS.values() if row.definition is None]
-    facts = (rows, llvmlite.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    facts = (rows, llvmlite.__version__, *_processor())
     digest.update(repr(facts).encode())
     name = f"kernels-{digest.hexdigest()[:24]}.o"
     own = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "nbsr"

@@ -29,7 +29,7 @@ def case(letter: str) -> "Result":
 
     name, formula, settings = _CASES[letter]
     return regress(
-        load(name), formula, **{"max_evaluations": 250, "seconds": 20, "model": "none", **settings}
+        load(name), formula, **{"max_evaluations": 150, "seconds": 20, "model": "none", **settings}
     )
 
 

@@ -1,4 +1,4 @@
-"""Exercises of the eighth notebook: the loss, which tokens may come next, and what a held-out law is for."""
+"""Exercises of the eighth notebook: which tokens may come next, what a held-out law is for, and the loss."""
 
 import math
 
@@ -43,17 +43,6 @@ def _missing(prefix, arity):
 
 EXERCISES = {
     "1": Function(
-        _loss,
-        _chances,
-        {
-            "sign_of_loss": lambda chances, right: -_loss(chances, right),
-            "sum": lambda chances, right: _loss(chances, right) * len(right),
-            "log_of_mean": lambda chances, right: -math.log(_picked(chances, right).mean()),
-            "bits": lambda chances, right: _loss(chances, right) / math.log(2),
-            "likeliest": lambda chances, right: -np.log(chances.max(axis=1)).mean(),
-        },
-    ),
-    "2": Function(
         _missing,
         _beginning,
         {
@@ -64,5 +53,16 @@ EXERCISES = {
         },
         count=30,
     ),
-    "3": Choice("d"),
+    "2": Choice("d"),
+    "3": Function(
+        _loss,
+        _chances,
+        {
+            "sign_of_loss": lambda chances, right: -_loss(chances, right),
+            "sum": lambda chances, right: _loss(chances, right) * len(right),
+            "log_of_mean": lambda chances, right: -math.log(_picked(chances, right).mean()),
+            "bits": lambda chances, right: _loss(chances, right) / math.log(2),
+            "likeliest": lambda chances, right: -np.log(chances.max(axis=1)).mean(),
+        },
+    ),
 }
