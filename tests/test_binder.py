@@ -71,7 +71,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         if not folder.exists():
             for part in ("binder", "tutorials"):
                 shutil.copytree(ROOT / part, folder / part)
-            told([str(folder / "binder/postBuild")], folder, PATH=path_of(python))
+            told([str(folder / "binder/postBuild")], folder, PATH=path_of(python), PYTHONPATH="")
     return folder, python
 
 
@@ -86,7 +86,7 @@ class Box:
     """
 
     def __init__(self) -> None:
-        self.processes: list[psutil.Process] = []
+        self.processes: list[psutil.Popen] = []
         self.peak = 0
         self.group: Path | None = None
         self.over = threading.Event()
@@ -126,7 +126,7 @@ class Box:
             with contextlib.suppress(psutil.Error):
                 for each in (*process.children(recursive=True), process):
                     each.kill()
-                process.wait(10)
+            process.wait(10)
         if self.group is not None:
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:
@@ -144,19 +144,15 @@ def box() -> Iterator[Box]:
     box.close()
 
 
-def started(
-    box: Box, home: tuple[Path, Path], command: list[str], folder: Path, log: Path
-) -> subprocess.Popen:
+def started(box: Box, home: tuple[Path, Path], command: list[str], folder: Path, log: Path) -> psutil.Popen:
     """A program of the image, by way of `start`; what it prints goes into a file."""
-    process = subprocess.Popen(
-        [str(home[0] / "binder/start"), *command],
-        cwd=folder,
-        env={**os.environ, "PATH": path_of(home[1]), "JUPYTER_PREFER_ENV_PATH": "1"},
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-        preexec_fn=box.enter,
-    )
-    box.processes.append(psutil.Process(process.pid))
+    environment = {**os.environ, "PATH": path_of(home[1]), "PYTHONPATH": ""}
+    with log.open("w") as file:
+        process = psutil.Popen(
+            [str(home[0] / "binder/start"), *command],
+            cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, preexec_fn=box.enter,
+        )  # fmt: skip
+    box.processes.append(process)
     return process
 
 
@@ -181,6 +177,7 @@ print(began)
 
 def test_the_first_notebooks_within_1_gb_and_on_one_core(home, box, tmp_path, capsys):
     before = kernels_on_disk(home[1])
+    assert before
     server = ["jupyter", "lab", "--no-browser", "--ServerApp.port=0", "--ServerApp.token=x", "--allow-root"]
     started(box, home, server, home[0], tmp_path / "server.log")
     for name in ("01_first_laws", "02_noise_and_evidence"):
