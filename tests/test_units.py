@@ -1,5 +1,7 @@
 """Units: read, checked by an automaton of dimensions, kept to by every method, and carried by constants."""
 
+import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -9,9 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nbsr
+from nbsr.benchmark.problems import load_suite
 from nbsr.engine.units import clash, dimensions_of
 from nbsr.errors import UsageError
-from nbsr.expression import CONST, Dimensions, Expression, Vocabulary, constant_units, unregister
+from nbsr.expression import (
+    CONST,
+    Constraints,
+    Dimensions,
+    Expression,
+    Vocabulary,
+    constant_units,
+    unpack,
+    unregister,
+)  # fmt: skip
+from nbsr.generate.base import Task
+from nbsr.generate.pairs import Pairs, pairs
 from nbsr.notebook.grammar import parse_body, parse_command
 from nbsr.notebook.jobs import Job
 from nbsr.notebook.live import python_equivalent
@@ -33,7 +47,6 @@ from nbsr.table import Table, read_unit, read_units, spelled
         ("m/s²", {"m": 1, "s": -2}, {"length": 1, "time": -2}),
         ("W/(m^2*K)", {"W": 1, "m": -2, "K": -1}, {"mass": 1, "time": -3, "temperature": -1}),
         ("1/cm", {"cm": -1}, {"length": -1}),
-        ("per day", {"day": -1}, {"time": -1}),
         ("m^(1/2)", {"m": Fraction(1, 2)}, {"length": Fraction(1, 2)}),
         ("1000 K", {"1000": 1, "K": 1}, {"temperature": 1}),
         ("degC", {"degC": 1}, {"temperature": 1}),
@@ -58,6 +71,7 @@ def test_units_are_products_of_powers(text, names, dimension):
         ("(m", "is not a unit"),
         ("m)", "is not a unit"),
         ("^2", "is not a unit"),
+        ("per cm^2 s", "There is no unit 'per'"),  # one over both, or over the first?
         ("quarter inch of tube", "There is no unit 'of'"),
     ],
 )
@@ -432,3 +446,91 @@ def test_a_slip_in_the_units_of_the_magic_points_at_it():
         Job(task, 1, on_end=lambda job: None)._tables()
     located = task.located(slip.value)
     assert located.render().splitlines()[-2:] == ["units: x m, t blorg", "              ^"]
+
+
+# -- early masks, where constants are plain numbers
+
+
+def strict_task(formula: str, units: str, rows: int = 60) -> Task:
+    """The task of a law of columns between 1 and 5 in these units, the target's among them."""
+    names = tuple(part.split()[0] for part in units.split(","))[:-1]
+    rng = np.random.default_rng(5)
+    X = rng.uniform(1, 5, (rows, len(names)))
+    y = Expression.parse(formula, Vocabulary(names)).predict(X)
+    table = Table.from_arrays(X, y, names, units=units, strict_units=True)
+    vocabulary = Vocabulary(names)
+    constraints = Constraints.build(
+        vocabulary,
+        "+ - * / sqrt sin exp pow2 inv",
+        dimensions=dimensions_of(table, vocabulary),
+    )
+    return Task(X, y, None, vocabulary, constraints)
+
+
+FORCE = ("k*q1*q2/((a - b)**2 + (c - d)**2)", "k m*N/s, q1 s, q2 1, a m, b m, c m, d m, y N/m")
+
+
+def test_bricks_are_made_for_the_dimensions_that_are_wanted():
+    task = strict_task(*FORCE)
+    run = Pairs(task, 1500)
+    dimensions = task.constraints.certain
+    assert dimensions is not None
+    for bricks in (run.base, run.parts):
+        for phrase in bricks.phrases:
+            assert dimensions.allows_part(phrase.tokens)
+    marks = [dimensions.mark(run.terms.phrase(i).tokens) for i in range(0, len(run.terms), 7)]
+    np.testing.assert_allclose(marks, run.terms.mark[::7], atol=1e-9)
+    views = {mark for *_, mark in run.views()}
+    aimed = np.any([np.abs(run.terms.mark - mark) < 1e-7 for mark in views], axis=0)
+    assert aimed.sum() > 500
+    # what is peeled off leaves a plain number in some view, and every function of the target is of one
+    assert any(abs(mark) < 1e-7 for mark in views)
+    assert all(
+        abs(mark) < 1e-7 for outer, *_, mark in run.views() if outer.name in ("log y", "exp y", "sin y")
+    )
+
+
+def test_pairs_propose_only_what_has_the_unit_of_the_target():
+    task = strict_task(*FORCE)
+    dimensions = task.constraints.certain
+    assert dimensions is not None
+    best = math.inf
+    for batch in itertools.islice(pairs(task), 24):
+        for law in unpack(batch.tokens, batch.starts, task.vocabulary):
+            assert dimensions.allows(law.tokens, law.constants), str(law)
+            with np.errstate(all="ignore"):
+                error = np.mean((law.predict(task.inputs) - task.response) ** 2) / np.var(task.response)
+            best = min(best, error if error == error else math.inf)
+    assert best < 1e-20  # the law itself is among them
+
+
+def test_beginnings_that_no_ending_makes_consistent_are_left():
+    dimensions = Dimensions(NAMES, COLUMNS, powers(LENGTH), strict=True)
+    ids = {**NAMES.operator_ids, **NAMES.variable_ids}
+
+    def begins(*names: str) -> bool:
+        return dimensions.allows_beginning([ids[name] for name in names])
+
+    assert begins() and begins("+") and begins("+", "x") and begins("*", "t") and begins("*", "t", "/")
+    assert (
+        not begins("+", "t")
+        and not begins("sin")
+        and not begins("*", "sin", "x")
+        and not begins("+", "x", "t")
+    )
+
+
+@given(expressions(), st.integers(0, 12), st.booleans())
+def test_what_is_consistent_begins_so(text, cut, strict):
+    parsed = Expression.parse(text, Vocabulary((*NAMES.variables, "c")))
+    tokens = [CONST if parsed.vocabulary.name(t) == "c" else t for t in parsed.tokens]
+    dimensions = Dimensions(NAMES, COLUMNS, powers(LENGTH), strict)
+    if dimensions.allows(tokens):
+        assert dimensions.allows_beginning(tokens[:cut])
+
+
+def test_the_laws_of_feynman_keep_to_the_units_of_their_variables():
+    for problem in load_suite("feynman"):
+        assert problem.units["y"]  # a law that does not is refused
+    with pytest.raises(UsageError, match="does not keep to the units"):
+        _ = load_suite("nguyen")[0].units

@@ -396,8 +396,11 @@ def terms(
     cost, left, right, exponent, mark = (np.concatenate(part) for part in zip(*options, strict=True))
     order = np.argsort(cost, kind="stable")
     if wanted:  # beside the cheapest, which products are made of
-        aim = np.isnan(mark) | np.any([np.abs(mark - one) < _SAME for one in wanted], axis=0)
-        order = order[aim[order] | (np.arange(len(order)) < _ANY_DIMENSION)]
+        share = int(1.6 * limit / len(wanted))
+        chosen = [order[:_ANY_DIMENSION], order[np.isnan(mark[order])][:share]]
+        chosen += [order[np.abs(mark[order] - one) < _SAME][:share] for one in wanted]
+        order = np.unique(np.concatenate(chosen))
+        order = order[np.argsort(cost[order], kind="stable")]
     order = order[: int(1.6 * limit)]
     cost, left, right, exponent, mark = (part[order] for part in (cost, left, right, exponent, mark))
     values = np.ones((len(order), rows))

@@ -27,12 +27,12 @@ __all__ = ["pairs"]
 
 _ROWS = 256  # rows that the library is evaluated on; candidates are judged on all rows later
 _BATCH = 64  # proposals handed over at a time
-_PEELS = 4  # that units point at, at most
+_FEW = 110  # terms of one dimension, of which all sums of three are looked at
+_PEELS = 2  # that units point at, at most
 
 
-_Open = tuple[
-    float, int, View, list
-]  # what two terms leave unexplained, a number, the view, its best sets of terms
+# What two terms leave unexplained, a number, the view, its best sets of terms.
+_Open = tuple[float, int, View, list]
 
 
 class Pairs:
@@ -49,7 +49,7 @@ class Pairs:
         self.parts = factors(task, self.X, self.base, limit=max(200, library // 8), given=bricks)
         self.dimensions = task.constraints.certain
         aims = {mark for *_, mark in self.views()} if self.dimensions is not None else set()
-        wanted = [] if any(map(math.isnan, aims)) else [*aims, 0.0] * bool(aims)
+        wanted = [*aims, 0.0] if aims and not any(map(math.isnan, aims)) else []
         self.terms = terms(task, len(rows), self.base, self.parts, limit=library, wanted=wanted)
         self.spelled: dict[int, Phrase | None] = {}
         self.seen: set[tuple[int, ...]] = set()
@@ -83,9 +83,8 @@ class Pairs:
         for outer, peel, peel_values, mark in self.views():
             if self.task.remaining <= 0:
                 return
-            if (
-                self.dimensions is not None and peel != peeled
-            ):  # few terms have one dimension, so sums of them cost little
+            # few terms have one dimension, so that longer sums of them cost little
+            if self.dimensions is not None and peel != peeled:
                 yield from self.longer(open_views, 2)
                 open_views, peeled = [], peel
             seen = view(self.y, outer, peel, peel_values, weighted, mark)
@@ -111,7 +110,8 @@ class Pairs:
                 return
             H = self.standardised(seen)
             width, longest = (24, 7) if rank == 0 else (12, 4)
-            for longer in self.grow(seen, H, sets, keep=12, width=width, longest=longest):
+            every = rank == 0 and (seen.has_unit or seen.peel is None)
+            for longer in self.grow(seen, H, sets, 12, width, longest, every):
                 yield from self.propose(longer, "pairs")
 
     def standardised(self, seen: View) -> np.ndarray:
@@ -215,15 +215,20 @@ class Pairs:
         return found, sets
 
     def grow(
-        self, seen: View, H: np.ndarray, sets: list, keep: int, width: int, longest: int
+        self, seen: View, H: np.ndarray, sets: list, keep: int, width: int, longest: int, every: bool = False
     ) -> Iterator[list]:
-        """Sums of three and more terms: the best sets each get the term that explains most of what is left."""
+        """Sums of three and more terms: the best sets each get the term that explains most of what is left.
+
+        every: begin with every pair instead, where the terms of one dimension are few.
+        """
         values = self.terms.values
         z = standardised(seen.z[None], seen.weight)[0].astype(np.float64)
+        usable = np.flatnonzero(seen.alike(self.terms.mark))
         sets = [s for s in sorted(sets) if len(s[1]) == 2][:width]
         if not sets:
             return
-        usable = np.flatnonzero(seen.alike(self.terms.mark))
+        if every and self.dimensions is not None and len(usable) <= _FEW:
+            sets = [(0.0, pair) for pair in itertools.combinations(usable.tolist(), 2)]
         fit = H if len(usable) == len(H) else H[usable]
         for size in range(3, longest + 1):
             options: dict[tuple[int, ...], float] = {}
@@ -262,7 +267,9 @@ class Pairs:
         some = H[short]
         values = self.terms.values
         found = []
-        below = np.flatnonzero(~(np.abs(self.terms.mark) > 1e-7))[:denominators] if len(short) else []
+        below = (
+            np.flatnonzero(~(np.abs(self.terms.mark) > 1e-7)).tolist()[:denominators] if len(short) else []
+        )
         for d in below:
             if self.task.remaining <= 0:
                 break
@@ -482,15 +489,17 @@ class Pairs:
         return [out[0], *distinct.values()]
 
     def peels_of_dimension(self) -> list[tuple[Phrase | None, np.ndarray]]:
-        """The cheapest monomials of the target's dimension: what is left is then a plain number."""
+        """Monomials of the target's dimension, those that leave least of it: what is left is then a plain number."""
         if self.dimensions is None or not self.dimensions.target_mark:
             return []
-        alike = np.abs(self.base.marks(self.dimensions) - self.dimensions.target_mark) < 1e-7
-        return [
-            (self.base.phrases[i], self.base.values[i])
-            for i in np.flatnonzero(alike)
-            if np.all(self.base.values[i] != 0)
-        ][:_PEELS]
+        alike = np.flatnonzero(np.abs(self.base.marks(self.dimensions) - self.dimensions.target_mark) < 1e-7)
+        with np.errstate(all="ignore"):
+            left = np.log(np.abs(self.y / self.base.values[alike]))
+        left = np.where(np.isfinite(left), left, np.nan)
+        spread = np.nanstd(left[:, np.isfinite(left).any(axis=0)], axis=1) if len(alike) else np.empty(0)
+        order = np.argsort(spread + 0.02 * self.base.cost[alike], kind="stable")
+        usable = [i for i in alike[order] if np.all(self.base.values[i] != 0)]
+        return [(self.base.phrases[i], self.base.values[i]) for i in usable[:_PEELS]]
 
 
 def merit(found: tuple[float, Phrase]) -> float:

@@ -70,13 +70,17 @@ def best_sums(H: np.ndarray, z: np.ndarray, size: int, must: np.ndarray | None =
 
 @np.errstate(all="ignore")
 def best_products(
-    values: np.ndarray, z: np.ndarray, weight: np.ndarray, size: int, marks: np.ndarray, mark: float
+    values: np.ndarray,
+    z: np.ndarray,
+    weight: np.ndarray,
+    size: int,
+    marks: np.ndarray | None = None,
+    mark: float = np.nan,
 ) -> np.ndarray:
     """Pairs (i, j) whose product, with a factor and an offset, explains most of z: three matrix products.
 
-    marks: `[n]` the dimensions of the rows, and mark: that of z, which a product has to have; NaN where not known.
+    marks: `[n]` the dimensions of the rows, and mark: that of z, for products to have, where units say something.
     """
-    asked = not np.isnan(mark) and not np.isnan(marks).all()
     share = (weight / weight.sum()).astype(np.float32)
     rms = np.sqrt(np.mean(values**2, axis=1, keepdims=True))
     A = (values / np.where(rms > 0, rms, 1)).astype(np.float32)
@@ -95,7 +99,7 @@ def best_products(
         explained[length <= 1e-5] = 0
         explained[explained > 1.001] = 0
         explained[np.tril_indices(len(explained), -1)] = 0
-        if asked:
+        if marks is not None and not np.isnan(mark):
             explained[np.abs(marks[block, None] + marks[None, rest] - mark) > 1e-7] = 0
         best.offer(explained, start, start)
     return best.pair[np.argsort(-best.score)]

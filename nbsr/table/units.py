@@ -104,9 +104,6 @@ class _Reader:
                     raise self.refuse()
                 sign, wanted, self.place = (-1 if mark == "/" else 1), True, found.end()
                 continue
-            if found["name"] == "per":
-                sign, wanted, self.place = -1, True, found.end()
-                continue
             for name, power in self.factor(found).items():
                 total[name] = total.get(name, Fraction(0)) + sign * power
             sign, wanted = 1, False
@@ -161,7 +158,7 @@ def _dimension_of(name: str, text: str) -> Mapping[str, Fraction]:
         ) from None
     dimension = registry.get_dimensionality(known)
     return {
-        base.strip("[]"): Fraction(float(power)).limit_denominator(24)
+        base.strip("[]"): Fraction(str(power)).limit_denominator(24)
         for base, power in dimension.items()
         if power
     }
@@ -268,6 +265,6 @@ def spelled(names: Mapping[str, Fraction]) -> str:
 def _power(name: str, exponent: Fraction) -> str:
     if exponent == 1:
         return name
-    if exponent.denominator in (1, 2, 4, 5, 8, 10):
-        return f"{name}^{float(exponent):g}"
-    return f"{name}^({exponent})"
+    if exponent.denominator in (3, 6, 7, 9, 11, 12):
+        return f"{name}^({exponent})"
+    return f"{name}^{float(exponent):.4g}"  # a measured exponent
