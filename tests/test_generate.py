@@ -209,7 +209,7 @@ def test_a_network_changes_the_order_of_the_views_alone():
     X, y = table("x1*x2 + 1")
     task = make_task(X, y)
     told = replace(task, odds=lambda: {"exp": 1e-6, "/": 0.9, "inv": 0.1, "pow1_2": 0.1})
-    plain, guided = ([(outer.name, peel) for outer, peel, _ in Pairs(t, 200).views()] for t in (task, told))
+    plain, guided = ([(outer.name, peel) for outer, peel, *_ in Pairs(t, 200).views()] for t in (task, told))
     assert sorted(map(str, plain)) == sorted(map(str, guided)) and plain != guided
     assert plain.index(("log y", None)) == 3
     assert guided.index(("log y", None)) > guided.index(("atanh y", None))
