@@ -8,10 +8,10 @@ from nbsr.course.judge import Exercise
 
 __all__ = ["NOTEBOOKS", "find", "numbers"]
 
-# the notebooks in their order; later ones: fine-tuning by reward, and distilling a network of particles
+# the notebooks in their order; to come: fine-tuning by reward, and distilling a graph network
 NOTEBOOKS = (
     "first_laws", "noise", "trees", "enumeration", "constants", "evolution", "network", "training", "decoding",
-    "choosing", "project", "detective",
+    "choosing", "project", "detective", "methods",
 )  # fmt: skip
 
 
