@@ -27,6 +27,7 @@ _EXTRA_BENCHES = (
     "workbench",
     "measured",
     "groups",
+    "templates",
     "blackbox",
 )
 
@@ -97,7 +98,7 @@ def _parser() -> _Parser:
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
     bench.add_argument(
-        "--part", help="measured, groups, blackbox: tuning or report (measured: both; else report)"
+        "--part", help="measured, groups, templates, blackbox: tuning or report (measured: both; else report)"
     )
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
     bench.add_argument(
@@ -264,6 +265,11 @@ def _measure(options: argparse.Namespace) -> None:
 
         only = [id for id in options.only.split(",") if id]
         groups.run(_searches(options), options.part, only, lambda line: print(line, flush=True))
+    elif options.suite == "templates":
+        from nbsr.benchmark import templates
+
+        only = [id for id in options.only.split(",") if id]
+        templates.run(_searches(options), options.part, only, lambda line: print(line, flush=True))
     elif options.suite == "blackbox":
         from nbsr.benchmark import blackbox
 

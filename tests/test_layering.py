@@ -21,7 +21,7 @@ ALLOWED = {
     "evaluate": {"operators", "expression"},
     "simplify": {"simplify", "operators", "expression", "evaluate"},
     "prior": {"operators", "expression", "simplify", "evaluate"},
-    "table": set(),
+    "table": {"operators"},
     "score": set(),
     "textbook": {"expression", "operators"},
     "judgement": {"operators", "expression", "simplify", "score", "textbook"},

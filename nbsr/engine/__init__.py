@@ -10,6 +10,7 @@ methods     generators made, taken apart and put together
 schedule    what comes next
 tidying     the front made presentable
 groups      one form with constants of each group's own
+template    unknown laws in a given form
 noise       whether errors grow with the target
 report      what there is to see
 clock       time spent and left

@@ -148,7 +148,7 @@ def allow(run: "Run", text: str) -> Answer:
 def _ruled(run: "Run", rules: Rules, said: str) -> Answer:
     """Go on under other rules: laws that break them leave the archive, and the methods begin anew."""
     settings = replace(run.settings, forbid=rules.forbid, require=rules.require)
-    constraints = settings.constraints(run.work.vocabulary, run.work.dimensions)
+    constraints = run.work.ruled(settings)
     for forced in rules.forced:
         _check_beginnings(constraints, (*rules.forced,), f"The forced beginning {_spelled(run, forced)}")
     starts = [

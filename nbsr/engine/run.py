@@ -21,6 +21,7 @@ from nbsr.engine.report import Report
 from nbsr.engine.resume import Before
 from nbsr.engine.schedule import Schedule
 from nbsr.engine.settings import Settings
+from nbsr.engine.template import Parts, TemplateTidying, TemplateWork
 from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Work
 from nbsr.expression import PAD, Vocabulary, unpack
@@ -61,6 +62,13 @@ def _names(vocabulary: Vocabulary) -> tuple[tuple[str, int], ...]:
     return tuple(zip(shown, vocabulary.arities, strict=True))
 
 
+def _kind(table: Table) -> tuple[type[Work], type[Tidying]]:
+    """How laws are fitted and looked after, by what the table asks for."""
+    if table.groups is not None:
+        return GroupedWork, GroupedTidying
+    return (Work, Tidying) if table.template is None else (TemplateWork, TemplateTidying)
+
+
 class Run:
     """One search.  Whoever iterates over `snapshots` decides whether it goes on."""
 
@@ -76,7 +84,8 @@ class Run:
             table, settings = before.table(table, settings), before.settings(settings)
         self.settings, self.control, self.before = settings, control, before
         check_shared(settings.shared, settings.start, table.groups is not None)
-        self.work = Work(table, settings) if table.groups is None else GroupedWork(table, settings)
+        works, care = _kind(table)
+        self.work = works(table, settings)
         self.archive = Archive(self.work.vocabulary.complexities)
         # a sampled table's front is refitted on more rows
         self.clock = Clock(
@@ -86,7 +95,6 @@ class Run:
         names = _names(self.work.vocabulary)
         self.trace = Trace() if before is None else before.trace(names)
         self.trace.tokens = names
-        care = Tidying if table.groups is None else GroupedTidying
         self.tidying = care(self.work, settings, self.archive, self.clock)
         self.report = Report(self.work, settings, self.archive, self.clock, self.tidying, self.trace)
         self.rules = Rules(settings.forbid, settings.require)
@@ -107,6 +115,7 @@ class Run:
             self.note,
             self.steering,
             before,
+            self.parts if isinstance(self.work, TemplateWork) else None,
         )
         self.schedule.trees.extend(self.trace.trees)
         self.noise = Noise(
@@ -123,6 +132,27 @@ class Run:
         limit = self.settings.max_evaluations
         kept = self.clock.wrap_up + self.clock.closing(len(self.archive.records))
         return self.clock.remaining <= kept or (limit is not None and self.evaluations >= limit)
+
+    def parts(self) -> Method:
+        """Laws of the table's template."""
+        assert isinstance(self.work, TemplateWork)
+
+        def begin(table: Table, settings: Settings) -> Run:
+            return Run(table, settings, Control(), None)
+
+        def count(candidates: int) -> None:
+            self.evaluations += candidates
+
+        return Parts(
+            self.work,
+            self.settings,
+            self.archive,
+            self.clock,
+            begin,
+            self.tidying.favourite,
+            self.spent,
+            count,
+        ).batches()
 
     def snapshots(self) -> Iterator[Snapshot]:
         """Pull the method until something ends the search, then tidy up and yield the last snapshot."""

@@ -56,6 +56,7 @@ class Schedule:
         note: takes a sentence for the person.
         steering: what the person wants of the trees.
         before: the search that goes on; what it tried is not tried again.
+        parts: the method where the table has a template; it asks the person's for each unknown.
 
     Attributes:
         forced: beginnings of every law that is decoded; a decode begins anew when they change.
@@ -74,10 +75,11 @@ class Schedule:
         note: Callable[[str], None],
         steering: Steering,
         before: Before | None = None,
+        parts: Callable[[], Method] | None = None,
     ):
         self.work, self.settings, self.archive = work, settings, archive
         self.clock, self.control, self.spent, self.note = clock, control, spent, note
-        self.steering, self.before = steering, before
+        self.steering, self.before, self.parts = steering, before, parts
         self.trees: list[str] = []
         self.forced: tuple[tuple[int, ...], ...] = ()
         self.favoured: dict[tuple[int, ...], Record] = {}
@@ -92,7 +94,9 @@ class Schedule:
             tokens, constants = pack_phrases(start)
             yield Proposals(tokens, constants, "start", restarts=16, steps=60)
         name = self.settings.method
-        if name == "auto":
+        if self.parts is not None:
+            yield from self.parts()
+        elif name == "auto":
             yield from self.auto(self.task())
         elif name in NEED_NETWORK:
             yield from self.asking(name)

@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 
 from nbsr.engine.archive import Record
 from nbsr.engine.settings import Settings
 from nbsr.engine.units import dimensions_of
-from nbsr.expression import CONST, Expression, Vocabulary, pack
+from nbsr.expression import CONST, Constraints, Expression, Vocabulary, pack
 from nbsr.refine import Fits, Problem, refine
 from nbsr.score import fvu
 from nbsr.simplify import simplify
@@ -47,10 +47,20 @@ class Work:
         self.rows = self.narrow.sample(_ROWS, seed=settings.seed)
         self.vocabulary = Vocabulary(self.narrow.names)
         self.dimensions = dimensions_of(self.narrow, self.vocabulary)
-        self.constraints = settings.constraints(self.vocabulary, self.dimensions)
+        self.constraints = self.ruled(settings)
         self._most_rows = _ROWS
         self._problem: Problem | None = None
         self._raw: dict[tuple[tuple[int, ...], tuple[float, ...]], Expression] = {}
+
+    def ruled(self, settings: Settings) -> Constraints:
+        """What a law may be made of, by these settings."""
+        return settings.constraints(self.vocabulary, self.dimensions)
+
+    def fixed(
+        self, tokens: Integer[np.ndarray, "candidates length"]
+    ) -> Bool[np.ndarray, "candidates constants"] | None:
+        """Which constants of each law keep the values that they start from; None where all are fitted."""
+        return None
 
     @property
     def sampled(self) -> bool:
@@ -90,7 +100,7 @@ class Work:
         """Fit on the working rows: by least squares, and where errors are relative in the logarithms after that."""
         fits = refine(
             tokens, self.problem, self.vocabulary, starts=starts, restarts=restarts, max_steps=steps,
-            method=self.settings.refiner, seed=self.settings.seed, deadline=deadline,
+            method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, fixed=self.fixed(tokens),
             covariance=covariance and not self.rows.relative,
         )  # fmt: skip
         if not self.rows.relative:
@@ -109,7 +119,8 @@ class Work:
         fits = refine(
             np.concatenate([log, tokens], axis=1), self._logarithm, self.vocabulary,
             starts=np.nan_to_num(starts, nan=1.0), restarts=0, max_steps=_LOG_STEPS,
-            method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, covariance=covariance,
+            method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, fixed=self.fixed(tokens),
+            covariance=covariance,
         )  # fmt: skip
         return replace(fits, tokens=tokens)
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Integer
 from nbsr.errors import UsageError
 from nbsr.expression.dimensions import Dimensions
 from nbsr.expression.patterns import REJECTED, PatternAutomaton
+from nbsr.expression.template import Template
 from nbsr.expression.tree import Expression
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary
 from nbsr.operators import GROUPS, OPERATORS, resolve, resolve_all
@@ -34,6 +35,7 @@ class Constraints:
         forbid: patterns (with `?` for anything and any number for a constant) that no sub-expression may match.
         require: patterns, each of which some sub-expression must match.
         dimensions: those of the columns and the target, where units are known.
+        template: the form that a whole expression has; None for any.
     """
 
     vocabulary: Vocabulary
@@ -43,6 +45,7 @@ class Constraints:
     forbid: tuple[Expression, ...] = ()
     require: tuple[Expression, ...] = ()
     dimensions: Dimensions | None = field(default=None, compare=False)
+    template: Template | None = None
 
     @classmethod
     def build(
@@ -141,6 +144,8 @@ class Constraints:
         known = expression.constants if isinstance(expression, Expression) else constants
         if self.dimensions is not None and not self.dimensions.allows(tokens, known):
             return False
+        if self.template is not None and self.template.spans(tokens) is None:
+            return False
         if not (self.forbid or self.require):
             return True
         automaton = self._automaton
@@ -161,7 +166,7 @@ class Constraints:
         legal[PAD] = True
         fine = legal[tokens].all(axis=1)
         fine &= self.vocabulary.complexity[tokens].sum(axis=1) <= self.max_complexity
-        if self.shaped:
+        if self.shaped or self.template is not None:
             for k in np.flatnonzero(fine):
                 fine[k] = self.allows(tokens[k])
         return fine

@@ -455,9 +455,10 @@ Find a law in a DataFrame.
 
 The first line of the body says what to find. `.` means every other column, `- id` takes one away, the target
 may be transformed as in log(y) ~ x, and `a name with spaces` stands in backticks. With y ~ x | subject one form is
-found whose constants each subject has of its own. The result is the cell's
-value: it is in _ and, with -o law or  law << y ~ x1,  in law. {{expr}} anywhere is the value of a Python
-expression ({{{{ is a brace). End the body with ; to keep the report short.
+found whose constants each subject has of its own. With y ~ f(x1)*exp(-c*t) + g(x2) the form is given: laws are
+looked for in the places of f and g, each of its own columns, and c is fitted; the result's `parts` tells them. The
+result is the cell's value: it is in _ and, with -o law or  law << y ~ x1,  in law. {{expr}} anywhere is the value of
+a Python expression ({{{{ is a brace). End the body with ; to keep the report short.
 
 Options, on the line of %%regress:
 {options}

@@ -187,7 +187,7 @@ def _tag(name: str, style: str, *inside: str, **attributes: str) -> str:
 
 def render(job: Job) -> dict[str, str]:
     """The job as it stands, as a MIME bundle: `text/html` without script, and `text/plain`."""
-    from ..result.show import html_groups
+    from ..result.show import html_groups, html_parts
 
     best, parts = job.best, [_header(job)]
     if job.error is not None:
@@ -201,7 +201,7 @@ def render(job: Job) -> dict[str, str]:
             table = _tag("div", "flex: 1 1 34em; min-width: 0; overflow-x: auto", _table(job))
             parts.append(_tag("div", side_by_side, table, _pictures(job)))
             parts += [_tag("div", f"{_SMALL}; {_MUTED}", f"Note: {_escape(note)}") for note in _notes(job)]
-        parts += [html_groups(job.finding)] if job.finding is not None else []
+        parts += [html_parts(job.finding), html_groups(job.finding)] if job.finding is not None else []
         parts += [_details(job)] if job.done.is_set() else []
     elif job.done.is_set() and job.error is None:
         parts.append(_tag("div", _MUTED, "It ended before a first law was found; give it more time."))

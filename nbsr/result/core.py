@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from nbsr import score as scoring
 from nbsr.errors import UsageError
-from nbsr.expression import Expression, GroupedLaw, Vocabulary
+from nbsr.expression import Expression, GroupedLaw, Template, Vocabulary
 from nbsr.judgement import RULES, Judge, choose, worth_showing
 from nbsr.result import saved
 from nbsr.result.candidate import ENDED, Candidate
@@ -289,6 +289,22 @@ class Result:
             },
             index=pd.Index(names, name="constant"),
         )
+
+    @property
+    def parts(self) -> dict[str, Expression]:
+        """Of a search with a template, the law of each unknown by its name, and the template's constants by theirs."""
+        return self.parts_of(None)
+
+    def parts_of(self, pick: "int | str | Candidate | None") -> dict[str, Expression]:
+        """`parts` of another law."""
+        if self.table.template is None:
+            raise UsageError("This search had no template, so its laws have no parts to be named.")
+        template = Template.parse(self.table.template, self.table.names)
+        law = self.candidate(pick).expression
+        parts = template.parts(law.to(Vocabulary(template.columns, law.vocabulary.operators)))
+        if parts is None:
+            raise UsageError(f"The law {law.infix(4)} does not have the form {self.table.template}.")
+        return parts
 
     @property
     def groups(self) -> "pd.DataFrame":

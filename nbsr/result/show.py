@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING
 
 from nbsr.errors import UsageError
-from nbsr.expression import Expression, Vocabulary
+from nbsr.expression import Expression, Template, Vocabulary
 from nbsr.result.digits import fitted_constants, spoken_error, spoken_fvu, with_names
 from nbsr.result.units import units_of, with_unit
 from nbsr.table import Table
@@ -25,7 +25,14 @@ WHERE_TRUSTED = "display: none; all: revert"
 def as_text(result: "Result") -> str:
     if not result.candidates_seen:
         return f"No law for {result.table.formula}. {result.ending}"
-    lines = [_shortened(result.equation), "", *_unit_lines(result), *_group_lines(result)]
+    parts = said_parts(result)
+    lines = [
+        _shortened(result.equation),
+        *([f"with {', '.join(parts)}"] if parts else []),
+        "",
+        *_unit_lines(result),
+        *_group_lines(result),
+    ]
     for mark, *cells, law in [("", "row", "complexity", "fvu", "score", "law"), *_rows(result)]:
         row, complexity, fvu, score = cells
         lines.append(f"{mark:3}  {row:>3}  {complexity:>10}  {fvu:>9}  {score:>7}  {law}")
@@ -50,7 +57,33 @@ def as_markdown(result: "Result") -> str:
         titles, *cells = _group_cells(result)
         lines += ["", "| " + " | ".join(titles) + " |", "|" + ":-|" * len(titles)]
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
-    return "\n".join([*lines, "", result.ending])
+    parts = [f"`` {part.replace('|', chr(92) + '|')} ``" for part in said_parts(result)]
+    return "\n".join([*lines, *(["", f"with {', '.join(parts)}"] if parts else []), "", result.ending])
+
+
+def said_parts(result: "Result") -> list[str]:
+    """What the best law has in each place of a template, and its constants; nothing where there was none."""
+    if result.table.template is None:
+        return []
+    template, law = Template.parse(result.table.template, result.table.names), result.best.expression
+    try:
+        parts = result.parts
+    except UsageError:  # a law that was chosen by hand may have another form
+        return []
+    said = [
+        f"{name}({', '.join(of)}) = {_shortened(parts[name].infix(4))}"
+        for name, of in template.places.items()
+    ]
+    for name, place in zip(template.constants, template.own_constants(law.tokens), strict=True):
+        if name:
+            said.append(f"{name} = {spoken_error(law.constants[place], result.best.errors[place])}")
+    return said
+
+
+def html_parts(result: "Result") -> str:
+    """`said_parts` as HTML."""
+    parts = said_parts(result)
+    return f"<div>with {', '.join(map(_code, parts))}</div>" if parts else ""
 
 
 def _group_cells(result: "Result", most: int = SHOWN_GROUPS) -> list[list[str]]:
@@ -156,7 +189,12 @@ def as_html(result: "Result") -> str:
     """
     if not result.candidates_seen:
         return f'<div class="nbsr-result">{_escaped(as_text(result))}</div>'
-    parts = [typeset(result.table, result.printed()[1]), _html_constants(result), html_groups(result)]
+    parts = [
+        typeset(result.table, result.printed()[1]),
+        _html_constants(result),
+        html_parts(result),
+        html_groups(result),
+    ]
     parts.append('<table style="border-collapse:collapse;margin:.5em 0;color:inherit"><thead><tr>')
     for title, side in (("", "left"), ("row", "right"), ("complexity", "right"), ("FVU", "right"),
                         ("score", "right"), ("law", "left")):  # fmt: skip

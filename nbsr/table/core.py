@@ -58,6 +58,7 @@ class Table:
         default_factory=dict
     )  # the frame's own labels, where they differ from names
     groups: Groups | None = None  # the rows' groups, which have constants of their own
+    template: str | None = None  # the form that a law has: "f(x1)*exp(-c*t) + g(x2)"
     rows: Int[np.ndarray, " rows"] | None = None  # position of each row in the frame, None when all were kept
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()  # sentences for the user
@@ -70,8 +71,8 @@ class Table:
 
         Args:
             data: the frame; only the columns that the formula names are read.
-            formula: `target ~ a + b - c`, or with a column of groups `target ~ a + b | subject`; see
-                `parse_formula`.
+            formula: `target ~ a + b - c`, with a column of groups `target ~ a + b | subject`, or a template with
+                unknown laws such as `target ~ f(a)*exp(-c*b)`; see `parse_formula`.
             weights: column name, or one number a row, never negative; rows of weight 0 are left out.
             units: `period yr, distance AU`, or a dict from column to unit; for columns that are given none, their
                 own (pint-pandas) and the frame's `attrs["units"]`.  See `nbsr.table.units`.
@@ -227,7 +228,7 @@ class Table:
     @property
     def formula(self) -> str:
         """The formula with every kept input spelled out; above 20 of them `.` stands for all."""
-        side = "." if len(self.names) > 20 else " + ".join(map(quoted, self.names))
+        side = self.template or ("." if len(self.names) > 20 else " + ".join(map(quoted, self.names)))
         target = quoted(self.target) if self.transform is None else self.target
         return f"{target} ~ {side}" + ("" if self.groups is None else f" | {quoted(self.groups.column)}")
 
@@ -510,6 +511,7 @@ def _build(
         target_column=formula.target,
         given=names,
         groups=groups,
+        template=formula.template,
         rows=None if kept == n_rows else np.flatnonzero(keep),
         dropped=dropped,
         notes=tuple(notes),

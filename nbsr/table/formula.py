@@ -1,12 +1,14 @@
-"""`target ~ inputs | groups`: which column is to be explained by which, and the transforms a target may have."""
+"""`target ~ inputs | groups` or `target ~ template`: what is to be explained by what, and a target's transforms."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from nbsr.errors import UsageError
+from nbsr.operators import resolve
 from nbsr.table.words import list_names, shown, spoken_type, suggestion
 
 
@@ -54,6 +56,7 @@ class Formula:
     inputs: tuple[str, ...]  # columns that may explain it, in the order named
     by_dot: frozenset[str]  # those of the inputs that only `.` brought in
     group: str | None = None  # column whose values are the groups with constants of their own
+    template: str | None = None  # the right side, where it is a form with unknown laws: "f(x1)*exp(-c*t)"
 
     @property
     def response(self) -> str:
@@ -124,7 +127,8 @@ def parse_formula(text: Any, columns: Sequence[str], reserved: Iterable[str] = (
 
     `.` on the right stands for every other column except `reserved` ones (such as the column of weights),
     `-` takes a column away, names that are not plain stand in backticks, and the target may be wrapped in
-    one of TRANSFORMS. Anything else raises UsageError with the position of the slip.
+    one of TRANSFORMS. With an unknown law, as in `f(a)*exp(-c*b)`, the right side is a template. Anything else
+    raises UsageError with the position of the slip.
     """
     if not isinstance(text, str):
         raise UsageError(f"A formula is a text such as 'y ~ x1 + x2'; got {spoken_type(text)}.")
@@ -145,6 +149,9 @@ def parse_formula(text: Any, columns: Sequence[str], reserved: Iterable[str] = (
     left, right = tokens[: tildes[0]], tokens[tildes[0] + 1 :]
     tilde = tokens[tildes[0]]
     target, transform, position = _parse_target(left, tilde, text, known)
+    if _has_unknown(right):
+        inputs = _columns_of_template(right, target, text, known)
+        return Formula(text, target, transform, inputs, frozenset(), None, text[tilde.position + 1 :].strip())
     bar = next((i for i, t in enumerate(right) if t.text == "|" and t.kind == "mark"), None)
     group = None if bar is None else _parse_group(right[bar:], target, text, known)
     kept = frozenset(reserved) if group is None else frozenset((*reserved, group))
@@ -157,6 +164,45 @@ def parse_formula(text: Any, columns: Sequence[str], reserved: Iterable[str] = (
             position=right[bar or 0].position,
         )
     return Formula(text, target, transform, inputs, by_dot, group)
+
+
+def _has_unknown(tokens: Sequence[_Token]) -> bool:
+    """Whether an unknown law stands there: a name before a parenthesis that no function has."""
+    return any(
+        name.kind == "name" and follower.text == "(" and resolve(name.text) is None
+        for name, follower in pairwise(tokens)
+    )
+
+
+def _columns_of_template(
+    tokens: Sequence[_Token], target: str, text: str, known: Mapping[str, None]
+) -> tuple[str, ...]:
+    """The columns that a template names, in its order; all else in it is read when the search begins."""
+    named: dict[str, None] = {}
+    for token, follower in zip(tokens, [*tokens[1:], _Token("end", "", len(text))], strict=True):
+        if token.kind not in ("name", "quoted") or (token.kind == "name" and follower.text == "("):
+            if token.text == "|":
+                raise UsageError(
+                    "A template knows no groups; leave out what stands after the |.",
+                    text=text,
+                    position=token.position,
+                )
+            continue
+        if token.kind == "quoted" or token.text in known:
+            name = _resolve(token, text, known)
+            if name == target:
+                raise UsageError(
+                    f"{shown(name)} is the target, so it cannot explain itself; take it out of the template.",
+                    text=text, position=token.position,
+                )  # fmt: skip
+            named[name] = None
+    if not named:
+        raise UsageError(
+            f"The template names no column; they are {list_names(known)}.",
+            text=text,
+            position=tokens[0].position,
+        )
+    return tuple(named)
 
 
 def _parse_group(tokens: list[_Token], target: str, text: str, known: Mapping[str, None]) -> str:

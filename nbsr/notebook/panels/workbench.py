@@ -168,6 +168,10 @@ class Workbench(ui.VBox):
             raise UsageError(
                 f"The form knows no groups; a cell does: %%regress DATA, and below it {formula.strip()}"
             )
+        if parsed.template is not None:
+            raise UsageError(
+                f"The form knows no templates; a cell does: %%regress DATA, and below it {formula.strip()}"
+            )
         inputs = [
             n for n in parsed.inputs
             if n not in parsed.by_dot or (self._columns[n].usable and not self._columns[n].sparse)
