@@ -42,6 +42,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         max_complexity=30,
         max_evaluations=None,
         start=(),
+        bounds=(),
         noise="auto",
         criterion="judgement",
         parsimony=0.05,
@@ -62,6 +63,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.max_complexity = max_complexity
         self.max_evaluations = max_evaluations
         self.start = start
+        self.bounds = bounds
         self.noise = noise
         self.criterion = criterion
         self.parsimony = parsimony

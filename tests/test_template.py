@@ -96,7 +96,8 @@ def _work(template, data=None):
     table = Table.from_frame(rows() if data is None else data, f"y ~ {template}")
     settings = Settings(
         method="auto", seconds=5.0, seed=0, operators=None, forbid=(), require=(), max_complexity=30,
-        max_evaluations=None, start=(), shared=(), noise="auto", score="judgement", parsimony=0.05, refiner="lm",
+        max_evaluations=None, start=(), bounds=(), shared=(),
+        noise="auto", score="judgement", parsimony=0.05, refiner="lm",
         device="auto", model="none", choices=None, complexity=None,
     )  # fmt: skip
     return TemplateWork(table, settings)

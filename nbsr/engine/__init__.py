@@ -16,6 +16,7 @@ report      what there is to see
 clock       time spent and left
 control     what a person holds
 acts        what the person may do between two batches
+mending     laws that miss a value that is asked for
 resume      a search that goes on
 run         the loop
 """
@@ -67,6 +68,7 @@ def search(
     max_complexity: int = 30,
     max_evaluations: int | None = None,
     start: Iterable[str] = (),
+    bounds: Iterable[str] = (),
     shared: Iterable[str] = (),
     noise: str = "auto",
     score: str = "judgement",
@@ -94,6 +96,8 @@ def search(
     max_complexity: most nodes in a law.
     max_evaluations: most candidates fitted, or None.
     start: laws to start from, with free constants `c0`, `c1`, ...
+    bounds: what every law has to keep: "c0 > 0" of a law to start from or a template, "constants > 0",
+        "0 < law < 1", "increasing in x1", "decreasing in x1", "even in x1", "odd in x1", "f(0) = 0".
     shared: of a table with groups, the constants that have one value for all groups; c0 is the first of a law as it is
         written, c1 the next.  All others are each group's own.
     noise: "constant" where the errors of all rows are of one size, "relative" where they grow with the target, which is
@@ -114,7 +118,8 @@ def search(
     settings = Settings(
         method=method, seconds=seconds, seed=seed, operators=None if operators is None else tuple(operators),
         forbid=texts(forbid, "forbid"), require=texts(require, "require"), max_complexity=max_complexity,
-        max_evaluations=max_evaluations, start=texts(start, "start"), shared=texts(shared, "shared"),
+        max_evaluations=max_evaluations, start=texts(start, "start"),
+        bounds=texts(bounds, "bounds"), shared=texts(shared, "shared"),
         noise=noise, score=score, parsimony=parsimony,
         refiner=refiner, device=device, model=None if model is None else str(model), choices=choices,
         complexity=complexity,

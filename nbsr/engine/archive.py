@@ -47,6 +47,18 @@ class Archive:
     )  # FVU from which on a record may be one of these
     fresh: list[Record] = field(default_factory=list)  # records below it that were not yet looked at
     version: int = 0
+    judge: Callable[[Record], str] | None = None  # what a record does not keep of the bounds, in a sentence
+    verdicts: dict[int, str] = field(default_factory=dict)  # of those that were judged, by their numbers
+    failed: dict[tuple[int, ...], Record] = field(default_factory=dict)  # that were judged so of late
+
+    def broken(self, record: Record) -> str:
+        """What a record does not keep of what the person asks for, in a sentence; such a record cannot be picked."""
+        if self.judge is None:
+            return ""
+        self.verdicts[record.order] = said = self.judge(record)
+        if said:
+            self.failed[record.tokens] = record
+        return said
 
     def add(
         self,
@@ -57,11 +69,17 @@ class Archive:
         elapsed: float,
         tidy: bool = False,
         origin: Origin | None = None,
+        instead: bool = False,
     ) -> None:
-        """Take a candidate in, unless it is known with constants that are as good."""
+        """Take a candidate in, unless it is known with constants that are as good.
+
+        instead: take it in the place of one that breaks a bound, in any case.
+        """
         known = self.records.get(tokens)
-        if known is not None and not (
-            fvu < known.fvu * (1 - 1e-6) or (tidy and not known.tidy and fvu <= known.fvu)
+        if (
+            known is not None
+            and not (instead and not self._in_use(known))
+            and not (fvu < known.fvu * (1 - 1e-6) or (tidy and not known.tidy and fvu <= known.fvu))
         ):
             return
         price = self.price
@@ -71,6 +89,8 @@ class Archive:
             known.elapsed if known is not None and known.fvu <= 2 * fvu else elapsed, order, tidy,
             known.origin if known is not None and origin is None else origin,
         )  # fmt: skip
+        if known is not None and self._in_use(known) and self.judge is not None and self.judge(record):
+            return  # the constants that are less exact keep the bounds
         self.records[tokens] = record
         if fvu < self.threshold.get(record.complexity, math.inf):
             self.fresh.append(record)
@@ -81,11 +101,16 @@ class Archive:
             or fvu < holder.fvu
             or holder.tokens == tokens
             or (tidy and fvu <= 2 * holder.fvu < 1e-18)
-        ):
+        ) and not self.broken(record):
             self.best[record.complexity] = record
             self.version += 1
         if len(self.records) > 2 * _KEPT:
             self._forget()
+
+    def _in_use(self, record: Record) -> bool:
+        """Whether it may be picked now."""
+        complexity = record.complexity
+        return self.best.get(complexity) is record or self.sound.get(complexity) is record
 
     def _forget(self) -> None:
         pinned = [r for r in self.records.values() if r.order in self.pinned]
@@ -120,7 +145,7 @@ class Archive:
         self.fresh = list(records)
         for record in self.fresh:
             holder = self.best.get(record.complexity)
-            if holder is None or record.fvu < holder.fvu:
+            if (holder is None or record.fvu < holder.fvu) and not self.broken(record):
                 self.best[record.complexity] = record
         self.version += 1
 

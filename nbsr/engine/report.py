@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,6 +57,7 @@ class Report:
                 pinned=r.order in self.archive.pinned,
                 predictive=judged[id(r)].predictive if id(r) in judged else math.nan,
                 faults=judged[id(r)].faults if id(r) in judged else (), tidy=r.tidy,
+                broken=self.archive.verdicts.get(r.order, ""),
             )
             for r, law, c, value in zip(records, laws, complexity.tolist(), scores.tolist(), strict=True)
         )  # fmt: skip
@@ -139,6 +141,7 @@ class Report:
         if self.settings.score == "judgement":
             verdicts = {id(r): v for r, v in zip(records, self.tidying.verdicts(records), strict=True)}
         candidates = self.candidates(everything, on_front, verdicts)
+        broken = sum(bool(c.broken) for c in candidates)
         picked = 0
         if records:
             favourite = records[choice.picked]
@@ -153,6 +156,17 @@ class Report:
             said.append(
                 f"The search saw a sample of {searched:,} of {len(table):,} rows; the front is fitted on more."
             )
+        if broken and records:
+            said.append(
+                f"{broken:,} candidates that would have come onto the front break a bound and cannot be picked; "
+                "the column 'broken' of .candidates says why."
+            )
+        elif broken:
+            said.append(
+                f"No law that was tried keeps the bounds; the best that does not: {everything[0].fvu:.3g} of the "
+                f"variance left, but: {candidates[0].broken} Loosen them, or give the search more time."
+            )
+            candidates = ()
         forgotten = self.archive.forgotten - self.archive.barred
         if forgotten:
             said.append(f"{forgotten:,} candidates of large error are not kept.")
@@ -164,12 +178,20 @@ class Report:
             why=self.why(),
         )  # fmt: skip
 
+    def _kept(self, old: Record, new: Record) -> Record:
+        """A record that was fitted anew; as it was before where it breaks a bound now."""
+        judge = self.archive.judge
+        if judge is None or not judge(new) or judge(old):
+            return new
+        return replace(old, fvu=float(self.work.judge([self.work.expression(old.tokens, old.constants)])[0]))
+
     def refit_front(self) -> None:
         """Constants and FVU of the laws that may be picked on many more rows than were searched on."""
         records = self.archive.contenders()
         if not records:
             return
         self.work.widen()
-        fitted = self.work.refitted(records)
+        before = {r.tokens: r for r in records}
+        fitted = [self._kept(before[new.tokens], new) for new in self.work.refitted(records)]
         self.archive.renew(fitted)
         self.tidying.anew()

@@ -16,6 +16,7 @@ from nbsr.engine.archive import Archive
 from nbsr.engine.clock import Clock
 from nbsr.engine.control import Answer, Control
 from nbsr.engine.groups import GroupedTidying, GroupedWork, check_shared
+from nbsr.engine.mending import Mending
 from nbsr.engine.noise import Noise
 from nbsr.engine.report import Report
 from nbsr.engine.resume import Before
@@ -92,6 +93,11 @@ class Run:
             began, settings.seconds, most=2.0 if self.work.sampled else 1.0,
             before=0.0 if before is None else before.result.elapsed,
         )  # fmt: skip
+        bounds = self.work.bounds()
+        self.mending = None
+        if bounds is not None:
+            self.archive.judge = lambda record: bounds.broken(self.work.law(record.tokens, record.constants))
+            self.mending = Mending(bounds, self.work, self.archive, self.clock)
         names = _names(self.work.vocabulary)
         self.trace = Trace() if before is None else before.trace(names)
         self.trace.tokens = names
@@ -175,6 +181,8 @@ class Run:
                         batch.tokens, batch.starts, batch.restarts, batch.steps, deadline=self.clock.ending
                     )
                     self.record(batch, fits)
+                    if self.mending is not None:
+                        self.mending.look()
                     self.tidying.best()
                     self.noise.look(self.evaluations)
                 elif batch.growth is not None:

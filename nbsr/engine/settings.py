@@ -63,6 +63,7 @@ class Settings:
     max_complexity: int
     max_evaluations: int | None
     start: tuple[str, ...]
+    bounds: tuple[str, ...]
     shared: tuple[str, ...]
     noise: str
     score: str

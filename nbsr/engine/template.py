@@ -10,6 +10,7 @@ are made anew, and the search goes round again.
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -367,6 +368,7 @@ class Parts:
             except UsageError:  # it speaks of columns that the unknown has not
                 continue
             forbid.append(text)
+        own_bounds = [text for text in asked.bounds if re.search(rf"\b{name}\b", text) and " in " not in text]
         left = self.clock.remaining - self.clock.wrap_up
         seconds = None if asked.seconds is None else left / turns
         self._drawn += 1
@@ -377,7 +379,8 @@ class Parts:
             counted = max(1, asked.max_evaluations // (_COUNTED * len(self.template.places)))
         return replace(
             asked, seconds=seconds, max_evaluations=counted, seed=asked.seed + self._drawn // len(self.template.places),
-            forbid=tuple(forbid), require=(), start=(), noise="constant",
+            forbid=tuple(forbid), require=(), start=(),
+            bounds=tuple(re.sub(rf"\b{name}\b", "law", text) for text in own_bounds), noise="constant",
             max_complexity=max(1, asked.max_complexity - self.template.form.complexity + 1),
             model=asked.model if asked.method in NEED_NETWORK else "none", complexity=None,
         )  # fmt: skip

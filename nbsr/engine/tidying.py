@@ -130,6 +130,8 @@ class Tidying:
             complexity = record.complexity
             if not quiet or value >= self._bound(complexity) or tries.get(complexity, 0) >= _TRIES:
                 continue
+            if self.archive.broken(self.archive.records.get(record.tokens) or record):
+                continue
             tries[complexity] = tries.get(complexity, 0) + 1
             law = self.work.expression(record.tokens, record.constants)
             if not SEVERE.intersection(self.judge.grounds.faults(law)):

@@ -1,6 +1,7 @@
 """The table as a search sees it: the columns and rows that it works on, the language, and how laws are fitted there."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -11,7 +12,8 @@ from jaxtyping import Bool, Float, Integer
 from nbsr.engine.archive import Record
 from nbsr.engine.settings import Settings
 from nbsr.engine.units import dimensions_of
-from nbsr.expression import CONST, Constraints, Expression, Vocabulary, pack
+from nbsr.errors import UsageError
+from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, pack
 from nbsr.refine import Fits, Problem, refine
 from nbsr.score import fvu
 from nbsr.simplify import simplify
@@ -23,6 +25,13 @@ _ROWS = 1000  # a larger table is searched on a sample of so many rows
 _FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
 _LOG_STEPS = 20  # trial points of a fit of logarithms, beside those of least squares
 _COLUMNS = 24  # columns that a search looks at
+
+
+def guessed(text: str, vocabulary: Vocabulary) -> tuple[Expression, tuple[str, ...]]:
+    """A law to start from, and the names of its constants in their order; "" for a number that was typed."""
+    law = Expression.parse(text, vocabulary, free_constants=True)
+    names = iter(re.findall(r"\bc\d+\b", re.sub(r"`[^`]*`", "", text)))
+    return law, tuple(next(names, "") if math.isnan(value) else "" for value in law.constants)
 
 
 Errors = tuple[
@@ -61,6 +70,16 @@ class Work:
     ) -> Bool[np.ndarray, "candidates constants"] | None:
         """Which constants of each law keep the values that they start from; None where all are fitted."""
         return None
+
+    def bounds(self) -> Bounds | None:
+        """What every law has to keep; None where that is nothing."""
+        settings = self.settings
+        if settings.bounds and self.table.groups is not None:
+            raise UsageError("Bounds and groups do not go together; leave out one of them.")
+        guesses = [guessed(text, self.vocabulary) for text in settings.start] if settings.bounds else []
+        return Bounds.read(
+            settings.bounds, self.narrow.X, self.narrow.names, self.constraints.template, guesses
+        )
 
     @property
     def sampled(self) -> bool:

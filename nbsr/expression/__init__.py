@@ -7,6 +7,7 @@ from nbsr.expression.dimensions import Dimensions, constant_units, part_units
 from nbsr.expression.grouped import GroupedLaw, own_name
 from nbsr.expression.legal import legal_next
 from nbsr.expression.numeric import definition, operator_function
+from nbsr.expression.shape import Bounds
 from nbsr.expression.template import Template
 from nbsr.expression.tree import FREE, Expression, pack, unpack
 from nbsr.expression.vocabulary import CONST, PAD, WILDCARD, Vocabulary, fold, is_complete, subtree_end
@@ -16,6 +17,7 @@ __all__ = [
     "FREE",
     "PAD",
     "WILDCARD",
+    "Bounds",
     "Template",
     "Constraints",
     "Dimensions",

@@ -125,6 +125,13 @@ def _value(key: str, text: str, columns: list[str], scope: Scope) -> Offer:
         return _offer(fragment, [*names, "strict"], "column")
     if key in ("forbid", "require", "start", "compare"):
         return _parts(text, columns)
+    if key == "bounds":
+        shapes = (
+            "law",
+            "constants",
+            *(f"{word} in " for word in ("increasing", "decreasing", "even", "odd")),
+        )
+        return _offer(fragment, [*shapes, *names], "bound")
     return Offer(fragment, (), "value")
 
 

@@ -139,6 +139,12 @@ KEYS: dict[str, Key] = {
             "guesses to start from; c0, c1, ... are free constants",
             True,
         ),
+        Key(
+            "bounds",
+            "c0 > 0, law > 0, increasing in x1",
+            "what every law keeps: signs and limits of constants and law, even in x2, f(0) = 0",
+            True,
+        ),
         Key("compare", "kepler; 3*x1 + 2", "laws you know, shown beside the one that is found", True),
     )
 }

@@ -377,12 +377,12 @@ def _search_keys(body: Body, scope: Scope) -> dict[str, Any]:
     for key in ("max_complexity", "complexity"):
         if phrase := body.entries.get(key, (None,))[0]:
             settings[key] = _read_integer(key, 1, 10_000)(interpolate(phrase, scope), phrase)
-    for key in ("forbid", "require", "start"):
+    for key in ("forbid", "require", "start", "bounds"):
         if key in body.entries:
             parts = [
                 text
                 for phrase in body.entries[key]
-                for text in _texts(phrase, scope, split_words=key != "start")
+                for text in _texts(phrase, scope, split_words=key in ("forbid", "require"))
             ]
             settings[key] = tuple(dict.fromkeys(parts))
     return settings

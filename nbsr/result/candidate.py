@@ -38,6 +38,7 @@ class Candidate:
         tuple[float, ...], ...
     ] = ()  # of a law by group: of the constants that each group has of its own
     faults: tuple[str, ...] = ()  # keys of nbsr.judgement.FAULTS; of these, too
+    broken: str = ""  # what it does not keep of the person's bounds, in a sentence
     tidy: bool = False  # simplified, so that simple numbers in it were put in the place of fitted ones
 
     def __str__(self) -> str:
@@ -45,8 +46,8 @@ class Candidate:
 
     @property
     def severe(self) -> bool:
-        """Whether it does between the rows what no person would accept."""
-        return bool(SEVERE.intersection(self.faults))
+        """Whether it breaks a bound, or does between the rows what no person would accept."""
+        return bool(self.broken or SEVERE.intersection(self.faults))
 
     @property
     def n_constants(self) -> int:

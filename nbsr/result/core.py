@@ -146,7 +146,8 @@ class Result:
     def candidates(self) -> "pd.DataFrame":
         """Every distinct law the search saw, to be queried: `.query("fvu < 1e-3 and complexity < 8")`.
 
-        Row i describes `candidates_seen[i]`; `operators` and `variables` are names with a space between.
+        Row i describes `candidates_seen[i]`; `operators` and `variables` are names with a space between. With bounds,
+        `broken` says which of them a law that was looked at does not keep.
         """
         import pandas as pd
 
@@ -162,6 +163,7 @@ class Result:
                 "variables": [" ".join(c.expression.variables) for c in seen],
                 "found_at": [c.elapsed for c in seen],
                 "source": [c.source for c in seen],
+                **({"broken": [c.broken for c in seen]} if self.settings.get("bounds") else {}),
             }
         )
 
@@ -226,7 +228,8 @@ class Result:
             return next(i for i, c in enumerate(seen) if c is chosen)
         rows = scoring.effective_rows(len(table), None if table.relative else table.weights)
         return scoring.pick(
-            np.array([c.fvu for c in seen], dtype=float), np.array([c.complexity for c in seen], dtype=int), rows,
+            np.array([math.inf if c.broken else c.fvu for c in seen], dtype=float),
+            np.array([c.complexity for c in seen], dtype=int), rows,
             np.array([c.n_constants for c in seen], dtype=int), rule, self._parsimony,
         )  # fmt: skip
 

@@ -122,6 +122,7 @@ def _to_json(result: "Result") -> dict[str, Any]:
                 "predictive": _plain(c.predictive),
                 "faults": list(c.faults),
                 **({"tidy": True} if c.tidy else {}),
+                **({"broken": c.broken} if c.broken else {}),
                 **_own_to_json(c),
             }
             for c in seen
@@ -301,6 +302,7 @@ def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candi
         predictive=float(told["predictive"]),
         faults=tuple(fault for fault in told["faults"] if fault in FAULTS),
         tidy=bool(told.get("tidy")),
+        broken=str(told.get("broken", "")),
     )
 
 
