@@ -305,7 +305,7 @@ class Pairs:
         return [(f[0], self.quotient_phrase(*f[1:])) for f in found[:keep]]
 
     def quotient_phrase(
-        self, seen: View, d: int, rows: np.ndarray, coefficients: np.ndarray
+        self, seen: View, d: int | np.integer, rows: np.ndarray, coefficients: np.ndarray
     ) -> Phrase | None:
         writer = self.writer
         offset = self.offset(seen, coefficients[-1])
