@@ -1,5 +1,7 @@
 """What a person knows of a law beforehand: how it is read, what contradicts itself, and that no law breaks it."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,7 +127,12 @@ def rows():
     return pd.DataFrame({"x": x, "y": np.tanh(x) + 0.05 * rng.standard_normal(40)})
 
 
-FEW = {"seconds": None, "max_evaluations": 800, "method": "evolve", "max_complexity": 9}
+FEW: dict[str, Any] = {"seconds": None, "max_evaluations": 800, "method": "evolve", "max_complexity": 9}
+
+
+def few(**changes: Any) -> dict[str, Any]:
+    """A short search, but for these settings."""
+    return {**FEW, **changes}
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +179,7 @@ def test_a_guess_and_a_template_have_their_constants_bounded():
     )  # fmt: skip
     line = next(c for c in found.candidates_seen if str(c).count("x") == 1 and c.source == "start")
     assert line.broken.startswith("Its constant c1 is 0.") and "c1 < 0.1" in line.broken
-    found = nbsr.regress(
-        data, "y ~ f(x) + c*z", bounds=["c > 0", "f(0) = 0"], **(FEW | {"max_complexity": 14})
-    )
+    found = nbsr.regress(data, "y ~ f(x) + c*z", bounds=["c > 0", "f(0) = 0"], **few(max_complexity=14))
     for row in range(len(found.front)):
         parts = found.parts_of(row)
         assert parts["c"].constants[0] > 0 and abs(parts["f"].predict(np.zeros((1, 2)))[0]) < 1e-6

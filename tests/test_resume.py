@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,12 @@ from nbsr.notebook.grammar import parse_body, parse_command
 from nbsr.notebook.task import Scope, read
 from nbsr.result import Result
 
-FEW = {"seconds": None, "max_evaluations": 500, "method": "evolve", "max_complexity": 12}
+FEW: dict[str, Any] = {"seconds": None, "max_evaluations": 500, "method": "evolve", "max_complexity": 12}
+
+
+def few(**changes: Any) -> dict[str, Any]:
+    """A short search, but for these settings."""
+    return {**FEW, **changes}
 
 
 def rows(scale=1.0, count=60):
@@ -76,7 +82,7 @@ def test_a_search_goes_on_in_the_same_way_each_time(first, again):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-70])
 def test_what_was_found_is_measured_as_it_was(scale):
-    found = nbsr.regress(rows(scale), "y ~ a + b", **(FEW | {"max_evaluations": 200, "method": "textbook"}))
+    found = nbsr.regress(rows(scale), "y ~ a + b", **few(max_evaluations=200, method="textbook"))
     settings = Settings(**{**found.settings})
     work = Work(found.table, settings)
     likely, others, broken = Before(found).records(work)
@@ -142,7 +148,7 @@ def test_what_is_no_result(tmp_path):
 def test_rules_that_were_given_while_it_ran_still_hold_and_new_ones_do():
     control = Control()
     control.act("forbid", text="sin")
-    found = nbsr.regress(rows(), "y ~ a + b", control=control, **(FEW | {"max_evaluations": 500}))
+    found = nbsr.regress(rows(), "y ~ a + b", control=control, **few(max_evaluations=500))
     assert found.trace is not None and [act.name for act in found.trace.acts] == ["forbid"]
     more = found.resume(seconds=None, max_evaluations=600, forbid=("cos",))
     used = {name for c in more.candidates_seen for name in c.expression.operators}
@@ -165,7 +171,7 @@ def test_errors_that_grow_with_the_target_stay_so():
     rng = np.random.default_rng(5)
     x = np.geomspace(0.01, 1000, 40)
     data = pd.DataFrame({"x": x, "y": 3.2 * x**0.71 * np.exp(0.1 * rng.standard_normal(40))})
-    found = nbsr.regress(data, "y ~ x", noise="relative", **(FEW | {"max_evaluations": 400}))
+    found = nbsr.regress(data, "y ~ x", noise="relative", **few(max_evaluations=400))
     for noise, relative in (("auto", True), ("relative", True), ("constant", False)):
         more = found.resume(seconds=None, max_evaluations=400, noise=noise)
         assert more.table.relative == relative
