@@ -192,6 +192,11 @@ def test_a_result_without_a_template_has_no_parts(tmp_path):
         assert found.parts
 
 
+def test_the_panels_say_that_they_know_none():
+    with pytest.raises(UsageError, match="The stages know no templates"):
+        nbsr.stages(rows(), "y ~ f(x1) + t")
+
+
 def test_a_cell_takes_a_template():
     body = parse_body("y ~ f(x1) * exp(-c*t) + g(`x 2`)\nmax_complexity: 20")
     task = read(parse_command("df --seconds 3"), body, Scope({"df": rows()}))

@@ -334,7 +334,7 @@ class Parts:
         if snapshot is not None:
             laws = [c.expression for c in snapshot.front]
             seen = () if snapshot.result is None else snapshot.result.candidates_seen
-            laws += [c.expression for c in seen if math.isfinite(c.predictive)]
+            laws += [c.expression for c in seen if math.isfinite(c.predictive) and not c.severe]
         if self._taken(search.name, laws):
             yield from self.joined(search.name, (self._best() or search.made_of).constants, stage)
         else:

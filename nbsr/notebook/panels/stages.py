@@ -88,6 +88,8 @@ class Stages:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise UsageError(f"'seed' is {seed!r}; give a whole number that is not negative.")
         whole = Table.from_frame(data, formula)
+        if whole.template is not None:
+            raise UsageError("The stages know no templates; list the columns with +, as in 'y ~ x1 + x2'.")
         narrow = whole.screen(_COLUMNS)
         self.table = narrow.sample(_ROWS, seed=int(seed))
         self.notes = list(narrow.notes)
