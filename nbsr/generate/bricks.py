@@ -93,7 +93,10 @@ def distinct(values: np.ndarray, offset_free: bool) -> np.ndarray:
 
 
 _MOST_MONOMIALS, _DEAREST_MONOMIAL = 40_000, 9.5
-_ALIKE = 150  # monomials that units point at, of each dimension
+_ALIKE, _ALIKE_LEAST = (
+    150,
+    20,
+)  # monomials of one dimension that are wanted: plain numbers, and others at least
 _PLAIN = 200  # monomials of one dimension that sums are made of
 _ANY_DIMENSION = 500  # terms that are kept whatever their dimension
 _SAME = 1e-7  # marks of dimensions that differ by less are equal
@@ -103,8 +106,11 @@ _EXPONENTS = (
 )  # fmt: skip
 
 
-def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
-    """Products of powers of the columns, cheapest first: `x1`, `1/x2`, `x1*x2`, `x1**2*x3`, ..."""
+def monomials(task: Task, X: np.ndarray, limit: int, dearest: float, wanted: Sequence[float] = ()) -> Bricks:
+    """Products of powers of the columns, cheapest first: `x1`, `1/x2`, `x1*x2`, `x1**2*x3`, ...
+
+    wanted: dimensions of which there are to be longer ones too.
+    """
     writer = Writer(task.vocabulary, task.constraints)
     level: list[tuple[float, tuple[tuple[int, float], ...]]] = [(0.0, ())]
     for column, _ in writer.variables:
@@ -120,12 +126,12 @@ def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
         for cost, parts in level
         if 1 < len(parts) <= 3 and cost <= 3.6 and all(abs(e) in (1, 3) for _, e in parts)
     ]
-    wanted = _of_dimension(task, writer, limit)
+    longer = _of_dimension(task, writer, limit, wanted)
     level = sorted(
         {parts: (cost, parts) for cost, parts in level[1:] + roots}.values(), key=lambda item: item[0]
     )[: int(1.2 * limit)]
     level = sorted(
-        {parts: (cost, parts) for cost, parts in level + wanted}.values(), key=lambda item: item[0]
+        {parts: (cost, parts) for cost, parts in level + longer}.values(), key=lambda item: item[0]
     )
     heap = _Heap(X.shape[0])
     phrase_of = dict(writer.variables)
@@ -139,17 +145,14 @@ def monomials(task: Task, X: np.ndarray, limit: int, dearest: float) -> Bricks:
             )
             if phrase is not None:
                 heap.add(phrase, np.prod([powers[p] for p in parts], axis=0), cost)
-    return heap.bricks(offset_free=False, limit=limit + len(wanted))
+    return heap.bricks(offset_free=False, limit=limit + len(longer))
 
 
 Monomial = tuple[float, tuple[tuple[int, float], ...]]  # cost; columns with their exponents
 
 
-def _of_dimension(task: Task, writer: Writer, limit: int) -> list[Monomial]:
-    """Longer monomials that units point at: plain numbers, and those of the target's dimension and of its powers.
-
-    None where constants may carry units, since then every monomial will do.
-    """
+def _of_dimension(task: Task, writer: Writer, limit: int, wanted: Sequence[float]) -> list[Monomial]:
+    """Longer monomials of certain dimensions; none where constants may carry units, so that every monomial will do."""
     dimensions = task.constraints.certain
     if dimensions is None:
         return []
@@ -166,11 +169,11 @@ def _of_dimension(task: Task, writer: Writer, limit: int) -> list[Monomial]:
         exponents = np.concatenate([exponents[rows[keep]], options[choice[keep], :1]], axis=1)
         cost = longer[keep]
     mark = exponents @ np.array([marks[column] for column in columns])
-    target = dimensions.target_mark
     found: list[Monomial] = []
-    for power in (0.0, *((1.0, 2.0, -1.0, 0.5, -2.0) if target else ())):
-        alike = np.flatnonzero((np.abs(mark - (target * power if power else 0.0)) < _SAME) & (cost > 0))
-        for row in alike[np.argsort(cost[alike], kind="stable")][: min(limit, _ALIKE)]:
+    for aim in wanted:
+        alike = np.flatnonzero((np.abs(mark - aim) < _SAME) & (cost > 0))
+        most = min(limit, _ALIKE if abs(aim) < _SAME else max(_ALIKE_LEAST, 6 * _ALIKE // len(wanted)))
+        for row in alike[np.argsort(cost[alike], kind="stable")][:most]:
             parts = tuple((c, float(e)) for c, e in zip(columns, exponents[row], strict=True) if e)
             found.append((float(cost[row]), parts))
     return found

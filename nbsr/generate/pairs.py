@@ -33,6 +33,9 @@ _PEELS = 2  # that units point at, at most
 
 # What two terms leave unexplained, a number, the view, its best sets of terms.
 _Open = tuple[float, int, View, list]
+Peel = tuple[
+    Phrase | None, np.ndarray
+]  # a monomial that the target is divided by, None for none, and its values
 
 
 class Pairs:
@@ -45,12 +48,13 @@ class Pairs:
         if len(rows) > _ROWS:
             rows = np.sort(task.random("pairs rows").choice(len(rows), _ROWS, replace=False))
         self.X, self.y = task.inputs[rows], task.response[rows]
-        self.base = monomials(task, self.X, limit=max(100, library // 16), dearest=6.5)
-        self.parts = factors(task, self.X, self.base, limit=max(200, library // 8), given=bricks)
         self.dimensions = task.constraints.certain
-        aims = {mark for *_, mark in self.views()} if self.dimensions is not None else set()
-        wanted = [*aims, 0.0] if aims and not any(map(math.isnan, aims)) else []
-        self.terms = terms(task, len(rows), self.base, self.parts, limit=library, wanted=wanted)
+        self.regressed = self.peels_of_logs(6)
+        aims = [] if self.dimensions is None else self.aims(self.regressed)
+        self.base = monomials(task, self.X, limit=max(100, library // 16), dearest=6.5, wanted=aims)
+        self.parts = factors(task, self.X, self.base, limit=max(200, library // 8), given=bricks)
+        aims = [] if self.dimensions is None else self.aims(self.peels())
+        self.terms = terms(task, len(rows), self.base, self.parts, limit=library, wanted=aims)
         self.spelled: dict[int, Phrase | None] = {}
         self.seen: set[tuple[int, ...]] = set()
 
@@ -77,6 +81,7 @@ class Pairs:
     def screen(self, most: int, denominators: int, weighted: bool) -> Iterator[Proposals]:
         """One and two terms in every view of the target; then quotients, products, and longer sums where it pays."""
         open_views: list[_Open] = []
+        bare_views: list[tuple[View, np.ndarray]] = []
         keep = 40 if self.dimensions is None else 16
         peeled: Phrase | None = None
         yield from self.propose(self.inner_monomials(weighted), "powers")
@@ -86,7 +91,9 @@ class Pairs:
             # few terms have one dimension, so that longer sums of them cost little
             if self.dimensions is not None and peel != peeled:
                 yield from self.longer(open_views, 2)
-                open_views, peeled = [], peel
+                for bare in bare_views:
+                    yield from self.joined(*bare, most, denominators, keep)
+                open_views, bare_views, peeled = [], [], peel
             seen = view(self.y, outer, peel, peel_values, weighted, mark)
             if seen is None or outer.phrase(self.writer, Phrase((CONST,), (1.0,), 1)) is None:
                 continue
@@ -94,14 +101,23 @@ class Pairs:
             found, sets = self.sums(seen, H, keep=keep, most=most)
             yield from self.propose(found, "pairs")
             if peel is None and outer.name in ("y", "1/y", "y^2"):
-                yield from self.propose(self.products(seen, min(most, 1500), keep=keep), "pairs")
-                yield from self.propose(
-                    self.quotients(seen, H, most // 3, denominators, keep=keep), "quotients"
-                )
+                if self.dimensions is None:
+                    yield from self.joined(seen, H, most, denominators, keep)
+                else:  # sums are soon done
+                    bare_views.append((seen, H))
             if sets:
                 plain = outer.name == "y" and peel is None
                 open_views.append((-1.0 if plain else min(sets)[0], len(open_views), seen, sets))
-        yield from self.longer(open_views, 12)
+        yield from self.longer(open_views, 12 if self.dimensions is None else 2)
+        for bare in bare_views:
+            yield from self.joined(*bare, most, denominators, keep)
+
+    def joined(
+        self, seen: View, H: np.ndarray, most: int, denominators: int, keep: int
+    ) -> Iterator[Proposals]:
+        """Products and quotients."""
+        yield from self.propose(self.products(seen, min(most, 1500), keep), "pairs")
+        yield from self.propose(self.quotients(seen, H, most // 3, denominators, keep), "quotients")
 
     def longer(self, open_views: "list[_Open]", most: int) -> Iterator[Proposals]:
         """Sums of more terms in the views where two explain most."""
@@ -128,21 +144,32 @@ class Pairs:
 
         Without a peel first, and those later that the network holds for unlikely.
         """
-        target = math.nan if self.dimensions is None else self.dimensions.target_mark
-
-        def marked(outer: Outer, peel: Phrase | None) -> float | None:
-            of_peel = 0.0 if peel is None or self.dimensions is None else self.dimensions.mark(peel.tokens)
-            return mark_of(outer, target - of_peel)
-
         odds = self.task.odds()
         late = {name: surprise(odds, *needed) for name, needed in NEEDS.items()}
         ranked = [
             (rank + late.get(outer.name, 0.0), (outer, *peel, mark))
-            for rank, peel in enumerate(self.peels(6))
+            for rank, peel in enumerate(self.peels())
             for outer in OUTER
-            if (mark := marked(outer, peel[0])) is not None
+            if (mark := self.marked(outer, peel[0])) is not None
         ]
         return [seen for _, seen in sorted(ranked, key=lambda entry: entry[0])]
+
+    def marked(self, outer: Outer, peel: Phrase | None) -> float | None:
+        """The dimension of the target in a view; NaN where units say nothing, None where the view cannot be."""
+        if self.dimensions is None:
+            return math.nan
+        of_peel = 0.0 if peel is None else self.dimensions.mark(peel.tokens)
+        return mark_of(outer, self.dimensions.target_mark - of_peel)
+
+    def aims(self, peels: list[Peel]) -> list[float]:
+        """The distinct dimensions of the target in the views, and that of plain numbers; none if one is not known."""
+        found = {0.0: 0.0}
+        for peel, _ in peels:
+            for outer in OUTER:
+                mark = self.marked(outer, peel)
+                if mark is not None:
+                    found.setdefault(round(mark, 6) + 0.0, mark)
+        return [] if any(map(math.isnan, found)) else list(found.values())
 
     # -- sums ----------------------------------------------------------------------------------------------------
 
@@ -389,7 +416,7 @@ class Pairs:
             return []
         logs = np.log(np.abs(self.X[:, [c for c, _ in columns]]))
         found = []
-        for peel, peel_values in self.peels(6):
+        for peel, peel_values in self.peels():
             for outer in (*OUTER[1:], *DEEP):
                 seen = view(self.y, outer, peel, peel_values, weighted)
                 if seen is None or np.any(seen.z == 0):
@@ -451,9 +478,15 @@ class Pairs:
 
     # -- peels ---------------------------------------------------------------------------------------------------
 
-    def peels(self, count: int) -> list[tuple[Phrase | None, np.ndarray]]:
+    def peels(self) -> list[Peel]:
+        """No peel first, then the monomials that a regression points at, those that units point at between them."""
+        mixed = itertools.zip_longest(self.regressed[1:], self.peels_of_dimension())
+        distinct = {peel[0]: peel for both in mixed for peel in both if peel is not None}
+        return [self.regressed[0], *distinct.values()]
+
+    def peels_of_logs(self, count: int) -> list[Peel]:
         """No peel first, then the monomials that a regression of log|y| on the logs of the columns points at."""
-        out: list[tuple[Phrase | None, np.ndarray]] = [(None, np.ones(len(self.y)))]
+        out: list[Peel] = [(None, np.ones(len(self.y)))]
         columns = [c for c, _ in self.writer.variables if np.all(self.X[:, c] != 0)]
         rows = np.flatnonzero(self.y != 0)
         if not columns or len(rows) < 3 * len(columns) + 3:
@@ -484,15 +517,18 @@ class Pairs:
                 )
             if np.isfinite(values).all() and (values != 0).all():
                 out.append((phrase, values))
-        mixed = itertools.zip_longest(out[1 : count + 1], self.peels_of_dimension())
-        distinct = {peel[0]: peel for both in mixed for peel in both if peel is not None}
-        return [out[0], *distinct.values()]
+        return out[: count + 1]
 
-    def peels_of_dimension(self) -> list[tuple[Phrase | None, np.ndarray]]:
-        """Monomials of the target's dimension, those that leave least of it: what is left is then a plain number."""
-        if self.dimensions is None or not self.dimensions.target_mark:
+    def peels_of_dimension(self) -> list[Peel]:
+        """Monomials of the target's dimension, those that leave least of it: what is left is then a plain number.
+
+        Where the target is one already, single columns.
+        """
+        if self.dimensions is None:
             return []
         alike = np.flatnonzero(np.abs(self.base.marks(self.dimensions) - self.dimensions.target_mark) < 1e-7)
+        if abs(self.dimensions.target_mark) < 1e-7:
+            alike = np.array([i for i in alike if self.base.phrases[i].complexity == 1], np.intp)
         with np.errstate(all="ignore"):
             left = np.log(np.abs(self.y / self.base.values[alike]))
         left = np.where(np.isfinite(left), left, np.nan)
