@@ -897,15 +897,16 @@ def test_a_damaged_file_is_put_aside(text: str):
         assert json.loads(Path(NAME).read_text())["exercises"]["1.2"]["right"]
 
 
-def test_a_folder_in_which_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch):
-    def refuse(*arguments: object, **named: object):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("nbsr.course.record.tempfile.mkstemp", refuse)  # root may write anywhere
+def test_a_folder_in_which_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()  # not even root can write there
+    monkeypatch.setattr("nbsr.course.record._unwritten", {})
     assert "Nothing can be written" in check("1.2", 5).note
     verdict = check("1.2", 4)
     assert verdict and verdict.entry.tries == 2
-    assert "1 of" in repr(progress())
+    assert f"1 of {len(numbers())}" in repr(progress())
 
 
 def test_a_verdict_shows_itself():

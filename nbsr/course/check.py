@@ -88,7 +88,7 @@ def check(number: str | float, answer: object) -> Verdict:
         known = chapters.numbers()
         near = did_you_mean(number, known)
         return Verdict(number, False, say("no_exercise", number=number, last=known[-1]) + near)
-    folder = Path.cwd()
+    folder = _here()
     try:
         wrong = attempt(found, answer, np.random.default_rng())
     except Unanswered:
@@ -102,6 +102,14 @@ def check(number: str | float, answer: object) -> Verdict:
         number, wrong is None, said, hint and say("hint", hint=hint), record.note, entry,
         _solved(record, number.split(".")[0]),
     )  # fmt: skip
+
+
+def _here() -> Path:
+    """The folder of the notebook, also where somebody has deleted it."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path(".")
 
 
 def _solved(record: Record, chapter: str) -> tuple[int, int]:
@@ -148,4 +156,4 @@ class Progress:
 
 def progress() -> Progress:
     """What is solved so far in this folder."""
-    return Progress(Record.of(Path.cwd()))
+    return Progress(Record.of(_here()))
