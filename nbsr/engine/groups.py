@@ -225,6 +225,9 @@ class GroupedWork(Work):
         values = self.by_group(record.tokens, record.constants)
         return self.joint(self.expression(record.tokens, record.constants), values, shared, ~held, steps)
 
+    def write(self, records: Sequence[Record]) -> None:
+        """The form of a law that differs by group stays as it was found."""
+
     def errors(
         self, records: Sequence[Record]
     ) -> list[tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]]:

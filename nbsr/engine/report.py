@@ -46,12 +46,13 @@ class Report:
             return ()
         laws = [self.work.law(r.tokens, r.constants) for r in records]
         complexity = np.array([law.complexity for law in laws])
-        scores = np.asarray(score(np.array([r.fvu for r in records]), complexity, self.settings.parsimony))
+        misfits = [self.work.told_fvu(r) for r in records]
+        scores = np.asarray(score(np.array(misfits), complexity, self.settings.parsimony))
         known, judged = errors or {}, verdicts or {}
         return tuple(
             Candidate(
                 expression=law, errors=known[id(r)][0] if id(r) in known else (math.nan,) * len(law.constants),
-                own_errors=known[id(r)][1] if id(r) in known else (), fvu=r.fvu,
+                own_errors=known[id(r)][1] if id(r) in known else (), fvu=error,
                 complexity=c, score=value, source=r.source, elapsed=r.elapsed, order=r.order,
                 origin=self.origin(r) if len(records) <= _FEW or errors and id(r) in errors else "",
                 pinned=r.order in self.archive.pinned,
@@ -59,7 +60,9 @@ class Report:
                 faults=judged[id(r)].faults if id(r) in judged else (), tidy=r.tidy,
                 broken=self.archive.verdicts.get(r.order, ""),
             )
-            for r, law, c, value in zip(records, laws, complexity.tolist(), scores.tolist(), strict=True)
+            for r, law, error, c, value in zip(
+                records, laws, misfits, complexity.tolist(), scores.tolist(), strict=True
+            )
         )  # fmt: skip
 
     def origin(self, record: Record) -> str:
@@ -87,6 +90,7 @@ class Report:
             front, picked = tuple(result.front_candidates), result.front_picked
         else:
             records, picked = self.shown()
+            self.work.write([r for r in records if r.tidy])
             front = self.candidates(records)
         why = result.why if result is not None else self.why()
         fit = (np.empty(0), np.empty(0))

@@ -300,6 +300,8 @@ class Run:
         picked = self.tidying.favourite()
         if picked is not None and picked.order != self._picked:
             self._picked = picked.order
+            if picked.tidy:
+                self.work.write([picked])
             law = self.work.law(picked.tokens, picked.constants).infix(digits=4)
             self.trace.say(
                 self.clock.elapsed,

@@ -16,7 +16,7 @@ from nbsr.errors import UsageError
 from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, pack
 from nbsr.refine import Fits, Problem, refine
 from nbsr.score import fvu
-from nbsr.simplify import simplify
+from nbsr.simplify import simplify, written
 from nbsr.table import Table
 
 __all__ = ["Work"]
@@ -37,6 +37,7 @@ def guessed(text: str, vocabulary: Vocabulary) -> tuple[Expression, tuple[str, .
 Errors = tuple[
     tuple[float, ...], tuple[tuple[float, ...], ...]
 ]  # of the law's constants; of each group's own
+Key = tuple[tuple[int, ...], tuple[float, ...]]  # tokens and constants of a record
 
 
 class Work:
@@ -59,7 +60,8 @@ class Work:
         self.constraints = self.ruled(settings)
         self._most_rows = _ROWS
         self._problem: Problem | None = None
-        self._raw: dict[tuple[tuple[int, ...], tuple[float, ...]], Expression] = {}
+        self._raw: dict[Key, Expression] = {}
+        self._by_hand: dict[Key, tuple[tuple[float, ...], float]] = {}  # errors and FVU of laws that were written
 
     def ruled(self, settings: Settings) -> Constraints:
         """What a law may be made of, by these settings."""
@@ -106,6 +108,8 @@ class Work:
     def _choose_rows(self) -> None:
         self.rows, self._problem = self.narrow.sample(self._most_rows, seed=self.settings.seed), None
         self.__dict__.pop("_logarithm", None)
+        self._raw.clear()
+        self._by_hand.clear()
 
     def fit(
         self,
@@ -189,25 +193,37 @@ class Work:
         ]
 
     def errors(self, records: Sequence[Record]) -> list[Errors]:
-        """Standard errors of the constants of each law, and of those that each group has of its own.
+        """Standard errors of the constants of each law, and of those that each group has of its own."""
+        self.write(records)
+        return [(self._by_hand[r.tokens, r.constants][0], ()) for r in records]
 
-        NaN where a law was rescaled to raw units.
+    def write(self, records: Sequence[Record]) -> None:
+        """Have these laws told as a person writes them, from here on.
+
+        A law that was not polished keeps its numbers; the errors of numbers that were not fitted, and of constants that
+        the data do not determine, are NaN.
         """
-        if not records:
-            return []
-        tokens, constants = pack([self.expression(r.tokens, r.constants) for r in records])
-        fits = self.fit(tokens, constants, restarts=0, steps=1, covariance=True)
-        assert fits.covariance is not None
-        out: list[Errors] = []
-        for k, r in enumerate(records):
-            law = self.law(r.tokens, r.constants)
-            if law.constants == r.constants:
-                with np.errstate(invalid="ignore"):
-                    spread = np.sqrt(np.diagonal(fits.covariance[k]))[: len(r.constants)]
-                out.append((tuple(spread.tolist()), ()))
+        for r in records:
+            key = (r.tokens, r.constants)
+            if key in self._by_hand:
+                continue
+            law, rows = self.law(*key), self.rows
+            form = written(
+                law, rows.X, rows.y, None if rows.relative else rows.weights,
+                operators=self.constraints.operators, tidy=r.tidy, relative=rows.relative,
+                allows=self.constraints.allows,
+            )  # fmt: skip
+            if math.isfinite(form.fvu):
+                self._raw[key] = form.law
+                errors = tuple(e if 0 < e < math.inf else math.nan for e in form.errors)
+                self._by_hand[key] = errors, self._error(form.law)
             else:
-                out.append(((math.nan,) * len(law.constants), ()))
-        return out
+                self._by_hand[key] = (math.nan,) * len(law.constants), r.fvu
+
+    def told_fvu(self, record: Record) -> float:
+        """The FVU of the law of a record as it is told."""
+        known = self._by_hand.get((record.tokens, record.constants))
+        return record.fvu if known is None else known[1]
 
     def judge(self, laws: Sequence[Expression]) -> Float[np.ndarray, " laws"]:
         """The FVU of laws as they stand, nothing fitted; NaN where one is not finite."""
@@ -216,6 +232,11 @@ class Work:
         values = np.array([law.predict(self.rows.inputs) for law in laws])
         target, values, weights = self.rows.compared(values / self.rows.target_scale)
         return np.asarray(fvu(target, values, weights))
+
+    def _error(self, law: Expression) -> float:
+        """The FVU of a law in the person's units."""
+        target, values, weights = self.rows.compared(law.predict(self.rows.X))
+        return float(fvu(target, values, weights))
 
     def expression(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Expression:
         """In the scaled columns of the working rows."""

@@ -11,7 +11,7 @@ errors of a plain number becomes that number.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -34,8 +34,10 @@ MOST_ROWS_AT_THE_END = 20_000
 MOST_ERRORS = 2.0
 # Within so many errors no other number may be as plain.
 _NEIGHBOURHOOD = 8.0
-# What it costs beside its price that a measured constant is 5/pi and not the number beside it.
+# What it costs beside its price that a measured constant is 5/pi and not the number beside it, and to how many parts in
+# a whole it has to be known for anybody to say so.
 _ODD_PRICE = 3.0
+_ODD_PARTS = 300.0
 # Functions that are nearly straight lines over a short range, and so may hide one.
 _NEARLY_LINEAR = frozenset(
     "sin tan asin atan sinh tanh asinh atanh erf exp log sigmoid pow1_2 pow1_3 cos cosh inv".split()
@@ -100,6 +102,7 @@ def written(
     operators: Collection[str] | None = None,
     tidy: bool = True,
     relative: bool = False,
+    allows: Callable[[Expression], bool] | None = None,
 ) -> Fitted:
     """A fitted law in the form in which a person writes it, its constants fitted there, with their errors.
 
@@ -115,16 +118,17 @@ def written(
         operators: those that the form may use; by default all of its vocabulary.
         tidy: whether simple numbers may take the place of constants, as `polish` puts them there.
         relative: whether errors grow with the target, so that logarithms are compared.
+        allows: whether a form may be taken.
 
     Returns:
         The form; the law itself, with its errors, where it is one. The errors are of the linearised fit, 0 for numbers
         that were not fitted.
     """
     desk = _Desk(law, X, y, weights, operators, relative)
-    fitter = desk.fitter if len(y) <= MOST_ROWS else desk.fitter_on(MOST_ROWS_AT_THE_END)
+    fitter = desk.fitter if len(y) <= MOST_ROWS else desk.fitter_on(len(y))
     before = fitter.fit([law], [_plain(law)], steps=0)[0]
-    form = desk.written(law, tidy)
-    if form is None or not math.isfinite(before.fvu):
+    form = desk.written(law, tidy) if math.isfinite(before.fvu) else None
+    if form is None or (allows is not None and not allows(form)):
         return before
     after = fitter.fit([form], [_plain(form)], steps=8)[0]
     return after if desk.as_good(after, before, 2.0 if tidy else _ROUNDING_NATS) else before
@@ -465,6 +469,8 @@ def _outstanding(value: float, error: float, exponent: bool) -> list[tuple[float
     if exponent and not float(60 * number).is_integer():
         return []
     if price > whole_price(10) and not float(10 * number).is_integer():
+        if abs(value) < _ODD_PARTS * error:
+            return []
         price += _ODD_PRICE
     return [(number, price)]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -87,6 +88,11 @@ class Server:
     def log(self) -> str:
         """What the server and its kernels have printed."""
         return Path(self._log.name).read_text()
+
+    def slips(self) -> list[str]:
+        """The tracebacks in the log that lead through nbsr; the server has some of its own when a page leaves early."""
+        traces = re.findall(r"^ *Traceback .*?(?=^\[|\Z)", self.log, re.MULTILINE | re.DOTALL)
+        return [trace for trace in traces if re.search(r'File "[^"]*/nbsr/((?!site-packages)[^"])*"', trace)]
 
     def page_of(self, name: str) -> str:
         """The address of a notebook."""
