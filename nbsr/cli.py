@@ -29,6 +29,7 @@ _EXTRA_BENCHES = (
     "groups",
     "templates",
     "blackbox",
+    "coverage",
 )
 
 
@@ -94,7 +95,9 @@ def _parser() -> _Parser:
         "--noise", type=_share, default=0.0, help="noise as a share of the target's deviation (0)"
     )
     bench.add_argument("--seed", type=_whole, default=0)
-    bench.add_argument("--seeds", type=_count, default=3, metavar="N", help="ablation: so many seeds (3)")
+    bench.add_argument(
+        "--seeds", type=_count, default=3, metavar="N", help="ablation, coverage: so many seeds (3)"
+    )
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
     bench.add_argument(
@@ -270,6 +273,14 @@ def _measure(options: argparse.Namespace) -> None:
 
         only = [id for id in options.only.split(",") if id]
         templates.run(_searches(options), options.part, only, lambda line: print(line, flush=True))
+    elif options.suite == "coverage":
+        from nbsr.benchmark import coverage
+
+        only = [id for id in options.only.split(",") if id]
+        seeds = range(options.seed, options.seed + options.seeds)
+        coverage.run(
+            replace(_searches(options), rows=options.rows), seeds, only, lambda line: print(line, flush=True)
+        )
     elif options.suite == "blackbox":
         from nbsr.benchmark import blackbox
 

@@ -557,6 +557,44 @@ def test_c_agrees_with_numpy(tmp_path_factory, e):
     np.testing.assert_allclose(found[fine], expected[fine], rtol=1e-9, atol=1e-9)
 
 
+def in_node(code, rows):
+    """What `f` of a text in JavaScript gives for each row."""
+    spelled = ", ".join(f"[{', '.join(map(repr, row))}]" for row in np.asarray(rows).tolist())
+    spelled = spelled.replace("nan", "NaN").replace("inf", "Infinity")
+    text = f"{code}\nfor (const row of [{spelled}]) console.log(f(...row));"
+    done = subprocess.run(["node", "-"], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, code + done.stderr
+    return np.array([float(line) for line in done.stdout.split()])
+
+
+@settings(deadline=None, max_examples=40)
+@given(e=expressions(C_NAMES, values=well_behaved, most=14, operators=[n for n in BUILT_IN if n != "tan"]))
+def test_javascript_agrees_with_numpy(e):
+    columns = np.random.default_rng(0).uniform(0.2, 2.0, (6, len(e.variables)))
+    columns[3:] *= -1
+    namespace = {}
+    exec(e.code("numpy"), namespace)
+    with np.errstate(all="ignore"):
+        expected = np.broadcast_to(np.asarray(namespace["f"](*columns.T), dtype=float), 6)
+    X = np.ones((6, len(C_NAMES.variables)))
+    X[:, [C_NAMES.variables.index(name) for name in e.variables]] = columns
+    fine = steady(e, X) | np.isnan(expected)
+    np.testing.assert_allclose(
+        in_node(e.code("javascript"), columns)[fine], expected[fine], rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    "typed", ["-x**2", "(-2)**x", "x**(-0.5)", "-(x**2)**3", "2 - -x", "erf(x)", "1/3", "x - (-3.5)"]
+)
+def test_what_javascript_reads_otherwise(typed):
+    e = parse(typed)
+    rows = np.linspace(-7, 7, 57)[:, None] if e.variables else [[]]
+    with np.errstate(all="ignore"):
+        expected = np.broadcast_to(e.predict(np.asarray(rows).reshape(len(rows), -1)), len(rows))
+    np.testing.assert_allclose(in_node(e.code("javascript"), rows), expected, rtol=1e-13)
+
+
 def test_c_of_operators_of_ones_own_and_of_nan(lorentz, tmp_path):
     vocabulary = Vocabulary(("x", "y"))
     e = Expression.parse("c0*lorentz(x/4) + max(x, y)*sign(y) + min(y, x)", vocabulary, free_constants=True)

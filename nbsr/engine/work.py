@@ -61,7 +61,9 @@ class Work:
         self._most_rows = _ROWS
         self._problem: Problem | None = None
         self._raw: dict[Key, Expression] = {}
-        self._by_hand: dict[Key, tuple[tuple[float, ...], float]] = {}  # errors and FVU of laws that were written
+        self._by_hand: dict[
+            Key, tuple[tuple[float, ...], float]
+        ] = {}  # errors and FVU of laws that were written
 
     def ruled(self, settings: Settings) -> Constraints:
         """What a law may be made of, by these settings."""

@@ -13,7 +13,8 @@ from nbsr.expression.numeric import definition
 from nbsr.expression.vocabulary import CONST, Vocabulary, fold
 from nbsr.operators import ATOM, POWER, PRODUCT, UNARY
 
-BACKENDS = ("numpy", "torch", "c")
+BACKENDS = ("numpy", "torch", "c", "javascript")
+_SCALAR = ("c", "javascript")  # of one row at a time, where a number alone is no array
 
 _SHARED = {
     "inv": ("1/{a:3}", PRODUCT),
@@ -57,9 +58,22 @@ _TEMPLATES = {
         "max": ("maximum({a}, {b})", ATOM),
         "min": ("minimum({a}, {b})", ATOM),
     },
+    "javascript": _SHARED | {
+        "neg": ("-{a:5}", UNARY),  # -x**2 is an error there
+        "pow1_5": ("root5({a})", ATOM),
+        "erf": ("erf({a})", ATOM),
+        "sigmoid": ("sigmoid({a})", ATOM),
+        "max": ("Math.max({a}, {b})", ATOM),
+        "min": ("Math.min({a}, {b})", ATOM),
+    },
 }  # fmt: skip
-_MODULES = {"numpy": "np.", "torch": "torch.", "c": ""}
-_RENAMED = {"numpy": _NUMPY_NAMES, "torch": {}, "c": _C_NAMES}
+_MODULES = {"numpy": "np.", "torch": "torch.", "c": "", "javascript": "Math."}
+_RENAMED = {
+    "numpy": _NUMPY_NAMES,
+    "torch": {},
+    "c": _C_NAMES,
+    "javascript": {"pow1_2": "sqrt", "pow1_3": "cbrt"},
+}
 # What math.h lacks, written so that NaN is passed on.
 _C_HELPERS = {
     "sign": "double sign(double a) { return isnan(a) ? a : (double)((a > 0.0) - (a < 0.0)); }",
@@ -67,6 +81,17 @@ _C_HELPERS = {
     "root5": "double root5(double a) { return copysign(pow(fabs(a), 0.2), a); }",
     "maximum": "double maximum(double a, double b) { return isnan(a) || a > b ? a : b; }",
     "minimum": "double minimum(double a, double b) { return isnan(a) || a < b ? a : b; }",
+}
+# What Math lacks. Kummer's series of erf has terms of one sign only, so nothing cancels; at 6 it is 1.
+_JAVASCRIPT_HELPERS = {
+    "sigmoid": "function sigmoid(a) { return 1/(1 + Math.exp(-a)); }",
+    "root5": "function root5(a) { return Math.sign(a)*Math.abs(a)**0.2; }",
+    "erf": """function erf(a) {
+    if (!(Math.abs(a) < 6)) return Math.sign(a);
+    let term = a, sum = a;
+    for (let n = 1; Math.abs(term) > 1e-17*Math.abs(sum); n++) sum += term *= 2*a*a/(2*n + 1);
+    return 2/Math.sqrt(Math.PI)*Math.exp(-a*a)*sum;
+}""",
 }
 # Words that no parameter may be called: keywords, what the code itself calls, and macros of compilers.
 _C_TAKEN = frozenset(
@@ -78,11 +103,25 @@ _C_TAKEN = frozenset(
     sign sigmoid root5 maximum minimum NAN INFINITY HUGE_VAL linux unix i386 errno
     """.split()
 )
+_JAVASCRIPT_TAKEN = frozenset(
+    """
+    arguments async await break case catch class const continue debugger default delete do else enum eval export extends
+    false finally for function if implements import in instanceof interface let new null of package private protected
+    public return static super switch this throw true try typeof undefined var void while with yield
+    f Math NaN Infinity erf sigmoid root5
+    """.split()
+)
+_TAKEN = {
+    "numpy": frozenset({"np", "f", "erf", "expit", *keyword.kwlist}),
+    "torch": frozenset({"torch", "f", *keyword.kwlist}),
+    "c": _C_TAKEN,
+    "javascript": _JAVASCRIPT_TAKEN,
+}
 
 
 def argument_names(names: Sequence[str], backend: str) -> list[str]:
     """An identifier of the language for every column, its own name where possible."""
-    taken = {*_C_TAKEN} if backend == "c" else {"np", "torch", "f", "erf", "expit"}
+    taken = {*_TAKEN[backend]}
     result = []
     for name in names:
         # Python itself reads identifiers in their compatible form, so two kinds of mu would be one name
@@ -90,7 +129,7 @@ def argument_names(names: Sequence[str], backend: str) -> list[str]:
         if not name.isidentifier() or (backend == "c" and (not name.isascii() or name.startswith("_"))):
             plain = re.sub("[^A-Za-z0-9_]+", "_", plain).strip("_")
             plain = plain if plain.isidentifier() else f"x_{plain}"
-        while plain in taken or (backend != "c" and keyword.iskeyword(plain)):
+        while plain in taken:
             plain += "_"
         taken.add(plain)
         result.append(plain)
@@ -120,6 +159,8 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
     def number(value: float) -> str:
         if backend == "c":  # where a number without a point would be an integer
             return decimal(value) if math.isfinite(value) else "INFINITY" if value > 0 else "-INFINITY"
+        if backend == "javascript" and not math.isfinite(value):
+            return "Infinity" if value > 0 else "-Infinity"
         whole = value == int(value) and abs(value) < 1e6
         return str(int(value)) if whole else decimal(value)
 
@@ -143,10 +184,15 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
             # plain numbers alone would be Python's arithmetic, and no tensor
             plain = [i for i, (_, value) in enumerate(values) if value is not None]
             alone = len(plain) == len(values) or (backend == "torch" and precedence == ATOM)
-            as_arrays = plain if alone and backend != "c" else []
+            as_arrays = plain if alone and backend not in _SCALAR else []
             for i in as_arrays:
                 pieces[i] = (wrap.format(decimal(values[i][1])), ATOM, False)
-            if row.name == "pow" and backend != "c" and values[1][1] is not None and 1 not in as_arrays:
+            if (
+                row.name == "pow"
+                and backend not in _SCALAR
+                and values[1][1] is not None
+                and 1 not in as_arrays
+            ):
                 # a whole negative exponent as an integer is an error on integer arrays
                 exponent = decimal(values[1][1])
                 pieces[1] = (exponent, UNARY if exponent.startswith("-") else ATOM, True)
@@ -159,6 +205,8 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
     renamed = [(argument, name) for argument, name in zip(arguments, names) if argument != name]
     if backend == "c":
         return _in_c(text, arguments, renamed)
+    if backend == "javascript":
+        return _in_javascript(text, arguments, renamed)
     lines = ["import numpy as np" if backend == "numpy" else "import torch"]
     special = [name for name in ("erf", "expit") if backend == "numpy" and _calls(text, name)]
     if special:
@@ -182,4 +230,13 @@ def _in_c(text: str, arguments: Sequence[str], renamed: Sequence[tuple[str, str]
     lines += [f"// {argument} is the column {ascii(name)}" for argument, name in renamed]
     lines.append(f"double f({', '.join(f'double {name}' for name in arguments) or 'void'})")
     lines += ["{", f"    return {text};", "}"]
+    return "\n".join(lines) + "\n"
+
+
+def _in_javascript(text: str, arguments: Sequence[str], renamed: Sequence[tuple[str, str]]) -> str:
+    """What `f` takes and gives are numbers."""
+    lines = [helper for name, helper in _JAVASCRIPT_HELPERS.items() if _calls(text, name)]
+    lines += [""] if lines else []
+    lines += [f"// {argument} is the column {ascii(name)}" for argument, name in renamed]
+    lines += [f"function f({', '.join(arguments)}) {{", f"    return {text};", "}"]
     return "\n".join(lines) + "\n"

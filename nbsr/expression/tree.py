@@ -318,7 +318,7 @@ class Expression:
         is NaN; everywhere else the values agree.
 
         Arguments:
-            backend: "numpy", "torch" or "c".
+            backend: "numpy", "torch", "c" or "javascript".
         """
         return code(self.tokens, self.constants, self.vocabulary, backend)
 

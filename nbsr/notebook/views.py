@@ -299,7 +299,7 @@ def refinement_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
     }  # fmt: skip
 
 
-FORMS = ("latex", "sympy", "numpy", "torch", "c", "text")
+FORMS = ("latex", "sympy", "numpy", "torch", "c", "javascript", "text")
 
 
 def copied(candidate: "Candidate", form: str, target: str) -> str:
@@ -313,7 +313,7 @@ def copied(candidate: "Candidate", form: str, target: str) -> str:
         return law.latex()
     if form == "sympy":
         return program(law.sympy())
-    if form in ("numpy", "torch", "c"):
+    if form in ("numpy", "torch", "c", "javascript"):
         return law.code(form)
     raise UsageError(f"A law is copied as {', '.join(FORMS)}, not as {short(form)!r}.")
 

@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from jaxtyping import Float
@@ -37,6 +37,7 @@ from nbsr.result.digits import (
     with_names,
 )
 from nbsr.result.groups import constants_by_group, refitted
+from nbsr.result.intervals import half_widths
 from nbsr.result.plot import Plot, chart
 from nbsr.result.query import condition
 from nbsr.result.show import as_html, as_markdown, as_text
@@ -263,7 +264,7 @@ class Result:
         return self.candidate(pick).expression.sympy()
 
     def code(self, kind: str = "numpy", pick: "int | str | Candidate | None" = None) -> str:
-        """Source of a function of the columns, for "numpy", "torch" or "c", at full precision."""
+        """Source of a function of the columns, for "numpy", "torch", "c" or "javascript", at full precision."""
         return self.candidate(pick).expression.code(kind)
 
     def torch(self, pick: "int | str | Candidate | None" = None) -> Any:
@@ -336,22 +337,80 @@ class Result:
 
     # ---- the law at work
 
+    @overload
     def predict(
-        self, data: Any, pick: "int | str | Candidate | None" = None, undo: bool = False
-    ) -> Float[np.ndarray, " rows"]:
+        self,
+        data: Any,
+        pick: "int | str | Candidate | None" = None,
+        undo: bool = False,
+        interval: None = None,
+    ) -> Float[np.ndarray, " rows"]: ...
+
+    @overload
+    def predict(
+        self, data: Any, pick: "int | str | Candidate | None" = None, undo: bool = False, *, interval: float
+    ) -> "pd.DataFrame": ...
+
+    def predict(
+        self,
+        data: Any,
+        pick: "int | str | Candidate | None" = None,
+        undo: bool = False,
+        interval: float | None = None,
+    ) -> "Float[np.ndarray, ' rows'] | pd.DataFrame":
         """What the law says about other rows; NaN where it is not defined or an input is missing.
 
         data: a frame that has the columns by name (more do no harm), that of the groups included, or an array with
         the columns in the order of the formula. For a transformed target such as log(price) the prediction is of
         log(price); with `undo` it is of price. Raises UsageError where a column is missing.
+
+        interval: with 0.95, a frame of three columns: prediction, and lower and upper, between which a new measurement
+        lies with this probability if the law is right. They come of the errors of its constants and of the scatter of
+        the rows about it, by Student's t (`nbsr.result.intervals`); that another law may be the right one they do not
+        say, which `spread` does.
         """
-        prediction = values(
-            self.candidate(pick).expression,
-            self.table.inputs_of(data),
-            self.table.names,
-            self.table.codes_of(data),
+        table, law = self.table, self.candidate(pick).expression
+        X, codes = table.inputs_of(data), table.codes_of(data)
+        prediction = values(law, X, table.names, codes)
+        if interval is None:
+            return table.undo(prediction) if undo else prediction
+        if isinstance(interval, bool) or not isinstance(interval, numbers.Real) or not 0 < interval < 1:
+            raise UsageError(
+                f"An interval is a probability between 0 and 1, such as 0.95; {interval!r} came."
+            )
+        half = half_widths(law, table, X, codes, float(interval))
+        with np.errstate(all="ignore"):
+            ends = (
+                (prediction * np.exp(-half), prediction * np.exp(half))
+                if table.relative
+                else (prediction - half, prediction + half)
+            )
+        if undo:
+            prediction, *ends = (table.undo(one) for one in (prediction, *ends))
+        return self._frame(
+            {"prediction": prediction, "lower": np.minimum(*ends), "upper": np.maximum(*ends)}, data
         )
-        return self.table.undo(prediction) if undo else prediction
+
+    def spread(self, data: Any, undo: bool = False) -> "pd.DataFrame":
+        """What each law of the front says about other rows, and how far those that fit as well are apart.
+
+        A column for each law, by its row of the front; then `spread`, the distance between the largest and the smallest
+        prediction of the laws whose FVU is at most twice that of the best. Where it is larger than an interval of
+        `predict`, the choice of the law matters more there than its constants do.
+        """
+        front = self.front_candidates
+        columns: dict[str, np.ndarray] = {
+            str(row): self.predict(data, row, undo) for row in range(len(front))
+        }
+        alike = [str(row) for row, law in enumerate(front) if law.fvu <= 2 * self.best.fvu]
+        said = np.array([columns[row] for row in alike])
+        return self._frame({**columns, "spread": said.max(axis=0) - said.min(axis=0)}, data)
+
+    def _frame(self, columns: Mapping[str, np.ndarray], data: Any) -> "pd.DataFrame":
+        """Columns beside the rows of a person's data, under their index where they have one."""
+        import pandas as pd
+
+        return pd.DataFrame(columns, index=data.index if isinstance(data, pd.DataFrame) else None)
 
     def fvu(self, data: Any = None, pick: "int | str | Candidate | None" = None) -> float:
         """FVU of the law on other rows, such as held-out ones; on the search's own where none are given."""

@@ -59,7 +59,7 @@ def refitted(candidate: Candidate, table: Table) -> Candidate:
             f"Each group needs at least {len(law.own_names)} rows for its constants, and "
             f"'{few[0]}' has fewer; leave it out."
         )
-    form, own = _with_own_constants(law, table)
+    form, own = with_own_constants(law, table)
     starts = np.where(own, np.nan, [form.constants])
     typical = iter(np.nanmedian(np.array(law.own, float), axis=0).tolist() if law.own_names else [])
     starts[0, own[0]] = list(typical)
@@ -97,7 +97,7 @@ def refitted(candidate: Candidate, table: Table) -> Candidate:
     )
 
 
-def _with_own_constants(law: GroupedLaw, table: Table) -> tuple[Expression, np.ndarray]:
+def with_own_constants(law: GroupedLaw, table: Table) -> tuple[Expression, np.ndarray]:
     """The form in the columns of the table with every constant in its place, and which are the groups' own `[1, C]`."""
     names = set(law.own_names)
     vocabulary = Vocabulary(table.names, law.vocabulary.operators)
