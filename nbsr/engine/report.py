@@ -20,6 +20,7 @@ from nbsr.trace import Trace
 __all__ = ["Report"]
 
 _FIT_ROWS = 300  # of a snapshot
+_ALIKE = 1e-9  # of the target's range, up to which values count as the same
 _FEW = 100  # candidates whose origin is told
 
 
@@ -91,6 +92,7 @@ class Report:
         else:
             records, picked = self.shown()
             self.work.write([r for r in records if r.tidy])
+            records, picked = self.distinct(records, picked)
             front = self.candidates(records)
         why = result.why if result is not None else self.why()
         fit = (np.empty(0), np.empty(0))
@@ -122,6 +124,23 @@ class Report:
         rows = sorted({*rows, choice.picked}, key=lambda i: (records[i].complexity, -records[i].fvu))
         return [records[i] for i in rows], rows.index(choice.picked)
 
+    def distinct(self, records: Sequence[Record], picked: int) -> tuple[list[Record], int]:
+        """The records without those that are told in the form of another one or say the same on every row, and where
+        the picked one stands now."""
+        laws = [self.work.law(r.tokens, r.constants) for r in records]
+        rows = self.work.shown_rows
+        values = [self.work.predicted(law, rows) for law in laws]
+        close = _ALIKE * float(np.ptp(rows.y))
+        kept: list[int] = []
+        for i in sorted(range(len(records)), key=lambda i: (i != picked, records[i].fvu)):
+            if not any(
+                laws[i].tokens == laws[k].tokens or np.max(np.abs(values[i] - values[k])) <= close
+                for k in kept
+            ):
+                kept.append(i)
+        kept.sort()
+        return [records[i] for i in kept], kept.index(picked) if kept else 0
+
     def why(self) -> str:
         """Why the picked law was picked, in a sentence."""
         records, choice = self.tidying.choice()
@@ -140,7 +159,12 @@ class Report:
         records, choice = self.tidying.choice()
         errors = self.work.errors(records)
         on_front = {id(r): e for r, e in zip(records, errors, strict=True)}
-        everything = sorted(self.archive.records.values(), key=lambda r: (r.fvu, r.complexity))
+        kept = {id(r) for r in self.distinct(records, choice.picked)[0]}
+        twins = {id(r) for r in records} - kept
+        everything = sorted(
+            (r for r in self.archive.records.values() if id(r) not in twins),
+            key=lambda r: (r.fvu, r.complexity),
+        )
         verdicts = {}
         if self.settings.score == "judgement":
             verdicts = {id(r): v for r, v in zip(records, self.tidying.verdicts(records), strict=True)}

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from nbsr.errors import UsageError
-from nbsr.expression import CONST, Expression, Vocabulary, exact_form
+from nbsr.expression import CONST, Expression, Vocabulary, exact_form, subtree_end
 from nbsr.operators import OPERATORS
 from nbsr.simplify import canonical
 from nbsr.textbook import laws
@@ -96,7 +96,8 @@ def _form(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:
 
 @cache
 def _told(columns: int, operators: tuple[str, ...]) -> dict[str, float]:
-    """The forms of all textbook laws of so many columns, as they are or with a factor and an offset, and their cost."""
+    """The forms of all textbook laws of so many columns, and their cost: as they are, with a factor and an offset, or
+    without the offset that they have."""
     vocabulary = Vocabulary(tuple(f"v{i}" for i in range(columns)), operators)
     chosen = [law for law in laws() if len(law.expression.vocabulary.variables) == columns]
     known: dict[str, float] = {}
@@ -112,7 +113,10 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, float]:
             place = {own.variable(i): vocabulary.variable(k) for i, k in enumerate(order)}
             tokens = tuple(place.get(t, t) for t in plain.tokens)
             said = _TEXTBOOK + _SIMPLER * assembled(law.expression) + share
-            ways = [(tokens, said)]
+            ways = [
+                (tokens, said),
+                *((rest, said + _DRESSED) for rest in _without_offset(tokens, vocabulary)),
+            ]
             if times is not None and plus is not None and columns <= 2:
                 scaled = (times, CONST, *tokens)
                 ways += [
@@ -123,6 +127,15 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, float]:
                 key = _form(way, vocabulary)
                 known[key] = min(price, known.get(key, math.inf))
     return known
+
+
+def _without_offset(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tuple[int, ...]]:
+    """The law without the constant that is added to it, if one is."""
+    if vocabulary.name(tokens[0]) not in ("+", "-"):
+        return []
+    middle = subtree_end(tokens, 1, vocabulary.arities)
+    parts = tokens[1:middle], tokens[middle:]
+    return [other for part, other in (parts, parts[::-1]) if part == (CONST,) and len(other) > 1]
 
 
 def _kind(name: str) -> str:

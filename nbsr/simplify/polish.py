@@ -247,7 +247,7 @@ class _Desk:
             trial = self.fit([spread], [_plain(spread)], steps=8)[0]
             if self.as_good(trial, before, _ROUNDING_NATS):
                 trial = self.snapped(trial, _named_prices(spread)) if tidy else trial
-                simpler = _free(trial.law) < _free((best or before).law)
+                simpler = _numbers(trial.law) < _numbers((best or before).law)
                 if simpler or (_free(trial.law) <= _free(law) and self._rootless(law)):
                     best = trial
         return None if best is None else best.law
@@ -483,6 +483,11 @@ def _plain(law: Expression) -> list[bool]:
 def _free(law: Expression) -> int:
     """How many constants were fitted."""
     return _plain(law).count(False)
+
+
+def _numbers(law: Expression) -> tuple[int, float]:
+    """How many constants were fitted, and what the others cost."""
+    return _free(law), sum(_named_prices(law).values())
 
 
 def _named_prices(law: Expression) -> dict[int, float]:
