@@ -588,10 +588,10 @@ def test_javascript_agrees_with_numpy(e):
     "typed", ["-x**2", "(-2)**x", "x**(-0.5)", "-(x**2)**3", "2 - -x", "erf(x)", "1/3", "x - (-3.5)"]
 )
 def test_what_javascript_reads_otherwise(typed):
-    e = parse(typed)
+    e = parse(typed, Vocabulary(("x",)))
     rows = np.linspace(-7, 7, 57)[:, None] if e.variables else [[]]
     with np.errstate(all="ignore"):
-        expected = np.broadcast_to(e.predict(np.asarray(rows).reshape(len(rows), -1)), len(rows))
+        expected = e.predict(np.array(rows) if e.variables else np.zeros((1, 1)))
     np.testing.assert_allclose(in_node(e.code("javascript"), rows), expected, rtol=1e-13)
 
 
