@@ -589,7 +589,7 @@ def test_javascript_agrees_with_numpy(e):
 )
 def test_what_javascript_reads_otherwise(typed):
     e = parse(typed, Vocabulary(("x",)))
-    rows = np.linspace(-7, 7, 57)[:, None] if e.variables else [[]]
+    rows = np.linspace(-7, 7, 56)[:, None] if e.variables else [[]]
     with np.errstate(all="ignore"):
         expected = e.predict(np.array(rows) if e.variables else np.zeros((1, 1)))
     np.testing.assert_allclose(in_node(e.code("javascript"), rows), expected, rtol=1e-13)

@@ -58,6 +58,7 @@ class Report:
                 origin=self.origin(r) if len(records) <= _FEW or errors and id(r) in errors else "",
                 pinned=r.order in self.archive.pinned,
                 predictive=judged[id(r)].predictive if id(r) in judged else math.nan,
+                nats=judged[id(r)].nats if id(r) in judged else math.nan,
                 faults=judged[id(r)].faults if id(r) in judged else (), tidy=r.tidy,
                 broken=self.archive.verdicts.get(r.order, ""),
             )

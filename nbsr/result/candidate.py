@@ -34,6 +34,7 @@ class Candidate:
     origin: str = ""  # what it was made of, in words
     pinned: bool = False  # the person wants it in sight
     predictive: float = math.nan  # FVU of rows that are left out one at a time; of the few that may be picked
+    nats: float = math.nan  # description length: the lower the likelier; of these, too
     own_errors: tuple[
         tuple[float, ...], ...
     ] = ()  # of a law by group: of the constants that each group has of its own

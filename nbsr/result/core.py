@@ -108,6 +108,7 @@ class Result:
         """The candidates of the front, shortest first; their positions are the rows of `front`.
 
         It ends where longer laws no longer predict better, and holds none that has a pole or swings between the rows.
+        The likeliest law is always on it.
         """
         seen = self.candidates_seen
         if not seen:
@@ -119,7 +120,14 @@ class Result:
             )
         )  # fmt: skip
         rows.add(self.picked)
+        rows.update([likeliest] if (likeliest := self._likeliest) is not None else [])
         return tuple(seen[i] for i in sorted(rows, key=lambda i: (seen[i].complexity, -seen[i].fvu)))
+
+    @property
+    def _likeliest(self) -> int | None:
+        """Position of the law of the shortest description, as far as these are known."""
+        nats = [c.nats for c in self.candidates_seen]
+        return int(np.nanargmin(nats)) if np.isfinite(nats).any() else None
 
     @property
     def front_picked(self) -> int:

@@ -123,6 +123,7 @@ def _to_json(result: "Result") -> dict[str, Any]:
                 "faults": list(c.faults),
                 **({"tidy": True} if c.tidy else {}),
                 **({"broken": c.broken} if c.broken else {}),
+                **({"nats": c.nats} if math.isfinite(c.nats) else {}),
                 **_own_to_json(c),
             }
             for c in seen
@@ -300,6 +301,7 @@ def _candidate(told: Mapping[str, Any], vocabularies: list[Vocabulary]) -> Candi
         origin=str(told["origin"]),
         pinned=bool(told["pinned"]),
         predictive=float(told["predictive"]),
+        nats=float(told.get("nats", math.nan)),
         faults=tuple(fault for fault in told["faults"] if fault in FAULTS),
         tidy=bool(told.get("tidy")),
         broken=str(told.get("broken", "")),
