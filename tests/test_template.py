@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import nbsr
 from nbsr.benchmark import templates as bench
 from nbsr.engine.settings import Settings
-from nbsr.engine.template import TemplateWork
+from nbsr.engine.template import TemplateWork, _Known
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Template, Vocabulary
 from nbsr.notebook.grammar import parse_body, parse_command
@@ -123,6 +123,15 @@ def test_smooth_curves_tell_the_constants_and_the_unknowns(template, c):
     f, g = 1 + data.x1**2, 2 / data["x 2"]
     assert np.std(known.values["f"] - f) < 0.03 * np.std(f)
     assert np.std(known.values["g"] - known.values["g"].mean() - (g - g.mean())) < 0.1 * np.std(g)
+
+
+def test_factors_share_their_size_and_terms_do_not():
+    values = {"f": 3e200 * np.arange(1.0, 61), "g": 2e-200 * np.linspace(1, 2, 60)}
+    known = _Known(values, (), 0.0)
+    levelled = _work("f(x1)*g(t)").levelled(known)
+    assert np.max(levelled.values["g"]) == 1.0
+    assert levelled.values["f"] * levelled.values["g"] == pytest.approx(values["f"] * values["g"], rel=1e-12)
+    assert _work("f(x1) + g(t)").levelled(known).values == values
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,7 +42,8 @@ _SETTLED = 0.25  # of its time that a search has before that
 _LEAST = 0.3  # seconds that a search for one unknown is worth while
 _COUNTED = 2  # searches for each unknown, where candidates are the limit
 _CURVE = 6  # shapes that the smooth curve of one column is made of, at most
-_MEETING = 6  # laws of the front of each other unknown that a new one is tried with
+_MEETING = {1: 20, 2: 8, 3: 4}  # laws of the front of each unknown that meet those of so many
+_BEST = 3  # and of the best whole laws
 _MOST_AT_ONCE = 400
 _STEP = 1e-5  # of an unknown's spread, for its slope
 
@@ -138,7 +139,24 @@ class TemplateWork(Work):
         if not all(np.isfinite(v).all() for v in values.values()):
             return None
         own = self.template.own_constants(law.tokens)
-        return _Known(values, tuple(law.constants[place] for place in own), error)
+        return self.levelled(_Known(values, tuple(law.constants[place] for place in own), error))
+
+    def levelled(self, known: _Known) -> _Known:
+        """The same; where one unknown is a factor of another, the second is 1 at its largest.
+
+        Nothing else says how large each of them is, and fits end anywhere.
+        """
+        values = dict(known.values)
+        whole = self.values_of(values, known.constants)
+        for one, other in itertools.combinations(self.template.places, 2):
+            size = float(np.max(np.abs(values[other])))
+            if not 0 < size < math.inf:
+                continue
+            with np.errstate(all="ignore"):
+                turned = {**values, one: values[one] * size, other: values[other] / size}
+            if np.allclose(self.values_of(turned, known.constants), whole, rtol=1e-9, atol=0.0):
+                values = turned
+        return known._replace(values=values)
 
     def smooth(self) -> _Known | None:
         """The unknowns as smooth curves fitted together, and the template's constants; None where nothing was found."""
@@ -180,7 +198,7 @@ class TemplateWork(Work):
                 told, shapes = curves[name]
                 offset, *slopes = [next(found) for _ in range(len(told) + 1)]
                 values[name] = offset + shapes @ np.array(slopes)
-        return _Known(values, tuple(own), float(fits.fvu[0]))
+        return self.levelled(_Known(values, tuple(own), float(fits.fvu[0])))
 
 
 def _typed_outside(
@@ -298,6 +316,7 @@ class Parts:
         self.template = work.template
         self.fitted = 0
         self.pools: dict[str, dict[tuple[int, ...], Expression]] = {name: {} for name in self.template.places}
+        self.fronts: dict[str, list[Expression]] = {name: [] for name in self.template.places}
         self.tried: set[tuple[int, ...]] = set()
         self._drawn = 0  # searches for unknowns that were begun
         self._fresh: list[Expression] = []  # laws of one unknown that were not tried yet
@@ -332,7 +351,8 @@ class Parts:
         self.count(search.run.evaluations - before)
         laws = []
         if snapshot is not None:
-            laws = [c.expression for c in snapshot.front]
+            laws = [snapshot.best.expression] if snapshot.best is not None else []
+            laws += [c.expression for c in snapshot.front]
             seen = () if snapshot.result is None else snapshot.result.candidates_seen
             laws += [c.expression for c in seen if math.isfinite(c.predictive) and not c.severe]
         if self._taken(search.name, laws):
@@ -390,10 +410,12 @@ class Parts:
     def joined(self, name: str | None, constants: Sequence[float], source: str) -> Method:
         """New laws of one unknown (of all, without a name) with the best of the others, to be fitted as a whole."""
         phrases: list[Expression] = []
-        for law in itertools.islice(self._combined(name, constants), _MOST_AT_ONCE):
+        for law in self._combined(name, constants):
             if law.tokens not in self.tried and self.work.constraints.allows(law):
                 self.tried.add(law.tokens)
                 phrases.append(law)
+                if len(phrases) == _MOST_AT_ONCE:
+                    break
         if not phrases:
             yield Proposals(np.empty((0, 1), np.int16), None, source)
             return
@@ -403,25 +425,32 @@ class Parts:
         yield Proposals(tokens, starts, source, restarts=2, steps=40)
 
     def _combined(self, name: str | None, constants: Sequence[float]) -> Iterator[Expression]:
-        """In the template, the laws of one unknown beside those of the others; the last ones found come first."""
-        best = self._best_parts()
-        partners = {
-            other: list(dict.fromkeys((*best.get(other, ()), *reversed(list(pool.values())))))[:_MEETING]
-            for other, pool in self.pools.items()
-        }
-        if name is not None:
-            partners[name] = self._fresh
-        for chosen in itertools.product(*(partners[place] for place in self.template.places)):
-            yield self.template.composed(dict(zip(self.template.places, chosen, strict=True)), constants)
+        """In the template, what is new of one unknown beside the others' best; then everything good with the rest."""
+        places = tuple(self.template.places)
+        best, most = self._best_parts(), _MEETING.get(len(places), 2)
+        good: dict[str, list[Expression]] = {}
+        for place in places:
+            known = {part.tokens: part for part in (*self.fronts[place], *best.get(place, ()))}
+            good[place] = list(known.values())[-most - _BEST :]
+        rounds = [good] if name is None else [{**good, name: self._fresh}, good]
+        for partners in rounds:
+            for chosen in itertools.product(*(partners[place] for place in places)):
+                yield self.template.composed(dict(zip(places, chosen, strict=True)), constants)
 
-    def _taken(self, name: str, laws: Iterable[Expression]) -> bool:
-        """Take laws of an unknown in, with and without what the template may say as well; whether any is new."""
+    def _taken(self, name: str, laws: Sequence[Expression]) -> bool:
+        """Take laws of an unknown in, with and without what the template may say as well; whether any is new.
+
+        laws: the one that would be picked first, then those of the front, shortest first.
+        """
         pool, self._fresh = self.pools[name], []
-        for law in laws:
-            for form in _bare(law.to(self.work.vocabulary)):
-                if form.tokens not in pool:
-                    pool[form.tokens] = form
-                    self._fresh.append(form)
+        told = [_bare(law.to(self.work.vocabulary)) for law in laws]
+        forms = [form for one in told for form in one]
+        if told:
+            self.fronts[name] = [*(one[0] for one in reversed(told[1:])), *reversed(told[0])]
+        for form in forms:
+            if form.tokens not in pool:
+                pool[form.tokens] = form
+                self._fresh.append(form)
         return bool(self._fresh)
 
     def _sow(self) -> None:
@@ -447,7 +476,7 @@ class Parts:
             for name, part in (self.template.parts(law) or {}).items():
                 if name in self.template.places and part not in found.setdefault(name, []):
                     found[name].append(part)
-        return {name: parts[: _MEETING // 2] for name, parts in found.items()}
+        return {name: parts[:_BEST][::-1] for name, parts in found.items()}
 
     def _best(self) -> _Known | None:
         """Of the likeliest law."""
