@@ -126,7 +126,11 @@ class Before:
                 Origin(candidate.origin) if candidate.origin else None,
             )  # fmt: skip
             (others if math.isnan(candidate.predictive) else likely).append(record)
-        return measured(likely, work), measured(others, work), broken
+        likely, others = measured(likely, work), measured(others, work)
+        # laws that were told in one form: the most accurate of them
+        best = {r.tokens: r for r in sorted([*others, *likely], key=lambda r: -r.fvu)}
+        kept = {id(r) for r in best.values()}
+        return [r for r in likely if id(r) in kept], [r for r in others if id(r) in kept], broken
 
 
 def measured(records: Sequence[Record], work: Work) -> list[Record]:
