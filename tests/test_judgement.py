@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbsr import UsageError, regress
+from nbsr import UsageError, datasets, regress
 from nbsr.benchmark.problems import load_suite, suites
 from nbsr.expression import Expression, Vocabulary
 from nbsr.judgement import FAULTS, RULES, SEVERE, Choice, Grounds, Judge, choose, structure, worth_showing
@@ -264,3 +264,13 @@ def test_a_measured_constant_is_snapped_only_where_no_other_number_is_near(const
         assert "pi" not in text and "sqrt(2)" not in text
         if snapped and numbers:
             assert numbers == [constant]
+
+
+def test_a_law_of_as_many_constants_as_rows_may_be_the_only_one_for_a_while():
+    """There is no evidence for it, and no other law to pick either."""
+    start = "c0*temperature**c1 + c2*sin(c3*temperature)/(c4 + temperature)"
+    result = regress(
+        datasets.load("filament"), "energy ~ temperature", method="prior", start=[start],
+        seconds=None, max_evaluations=1, model=None,
+    )  # fmt: skip
+    assert result.best.fvu < 0.1

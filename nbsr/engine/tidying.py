@@ -78,14 +78,15 @@ class Tidying:
     def _chosen(self, contenders: Sequence[Record]) -> Choice:
         if not contenders:
             return Choice(-1, -1, "")
-        if self.settings.score == "judgement":
-            return choose(self.verdicts(contenders))
+        verdicts = self.verdicts(contenders) if self.settings.score == "judgement" else []
+        if any(math.isfinite(v.nats) for v in verdicts):
+            return choose(verdicts)
         front = self.archive.front()
         chosen = front[
             pick(
                 np.array([r.fvu for r in front]), np.array([r.complexity for r in front]),
                 self.work.searched, np.array([self.freedom(r) for r in front]),
-                rule=self.settings.score, parsimony=self.settings.parsimony,
+                rule="mdl" if verdicts else self.settings.score, parsimony=self.settings.parsimony,
             )
         ]  # fmt: skip
         return Choice(next(i for i, r in enumerate(contenders) if r is chosen), -1, "")
