@@ -96,6 +96,10 @@ class TemplateWork(Work):
         own = self.template.own_constants(tokens)
         return [place for place, typed in zip(own, self.template.fixed, strict=True) if typed]
 
+    def may_be_told(self, form: Expression) -> bool:
+        """The form is that of the template."""
+        return False
+
     # -- values of the unknowns
 
     def values_of(

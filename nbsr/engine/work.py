@@ -213,7 +213,7 @@ class Work:
             form = written(
                 law, rows.X, rows.y, None if rows.relative else rows.weights,
                 operators=self.constraints.operators, tidy=r.tidy, relative=rows.relative,
-                allows=self.constraints.allows,
+                allows=self.may_be_told,
             )  # fmt: skip
             if math.isfinite(form.fvu):
                 self._raw[key] = form.law
@@ -221,6 +221,10 @@ class Work:
                 self._by_hand[key] = errors, self._error(form.law)
             else:
                 self._by_hand[key] = (math.nan,) * len(law.constants), r.fvu
+
+    def may_be_told(self, form: Expression) -> bool:
+        """Whether a law may be told in this form, fitted there; where bounds were set it stays as it kept them."""
+        return not self.settings.bounds and self.constraints.allows(form)
 
     def told_fvu(self, record: Record) -> float:
         """The FVU of the law of a record as it is told."""
