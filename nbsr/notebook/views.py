@@ -291,10 +291,10 @@ def refinement_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
     problem = problem_of(law, table)
     found = trajectory(Expression.apply("log", law) if table.relative else law, problem)
     starts, looks, constants = found.constants.shape
+    with np.errstate(over="ignore"):  # a start may run off the scale of single precision
+        fvu, ways = (values.astype(np.float32).reshape(-1) for values in (found.fvu, found.constants))
     return {
-        "law": candidate.order, "names": [f"c{k}" for k in range(constants)],
-        "fvu": found.fvu.astype(np.float32).reshape(-1),
-        "constants": found.constants.astype(np.float32).reshape(-1),
+        "law": candidate.order, "names": [f"c{k}" for k in range(constants)], "fvu": fvu, "constants": ways,
         "starts": starts, "steps": looks - 1, "chosen": found.chosen,
     }  # fmt: skip
 
