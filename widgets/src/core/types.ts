@@ -199,7 +199,7 @@ export interface Asks {
   /** How the constants of a law converge from several starts. */
   refinement: { args: { law: number }; value: Refinement };
   /** A law as text to paste. */
-  copy: { args: { law: number; form: "latex" | "sympy" | "numpy" | "torch" | "c" | "text" }; value: { text: string } };
+  copy: { args: { law: number; form: "latex" | "sympy" | "numpy" | "torch" | "c" | "javascript" | "text" }; value: { text: string } };
   /** All columns of one law's neighbours for the table twin and CSV: not needed by views. */
 }
 

@@ -10,6 +10,7 @@ import { nothing } from "./panel";
 
 const FORMS: [Asks["copy"]["args"]["form"], string][] = [
   ["text", "Plain text"], ["latex", "LaTeX"], ["sympy", "SymPy"], ["numpy", "NumPy"], ["torch", "PyTorch"], ["c", "C"],
+  ["javascript", "JavaScript"],
 ];
 
 export function lawView(host: HTMLElement, context: Context): View {
