@@ -20,12 +20,19 @@ def once(factory: pytest.TempPathFactory, name: str) -> tuple[Path, FileLock]:
     return shared, FileLock(f"{shared}.lock")
 
 
+def build(folder: Path) -> Path:
+    """The wheel of the working tree, built into a folder that is not there yet, without Node and the network."""
+    told([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], ROOT)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
 def build_wheel(factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the working tree, built once, without Node and without the network."""
+    """The same, built once."""
     folder, lock = once(factory, "wheel")
     with lock:
         if not folder.exists():
-            told([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], ROOT)
+            return build(folder)
         (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -1,79 +1,114 @@
-"""How long a click takes to be acknowledged while a cell blocks, by front end and version of ipykernel.
+"""How long a click on Stop takes to be acknowledged in the view of a search, by front end and version of ipykernel.
 
     PYTHONPATH=tests .venv/bin/python tests/browser/latency.py 6.31.0 7.3.0 7.4.0
 
-Each version gets an environment of its own in a temporary folder. Times run from the click to the kernel's answer in
-the page, for a cell that publishes ten times a second; a dash means that nothing was heard before the cell's end.
+The wheel of the working tree is put into a temporary environment for the server, and beside each version of ipykernel
+into one for the kernel. A cell with `%%regress` blocks; once it shows a law, Stop is pressed. Times run from the
+browser's click to the kernel's word in the view; the last column is the median until the cell itself has ended.
 """
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
-import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from conftest import FLAGS, Notebook, Server
+from conftest import FLAGS, PATIENCE, Notebook, Server
+from installed import build, install, told
 from playwright.sync_api import Browser, sync_playwright
-from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
-from stand import KERNEL
 
-WAYS = {"event": "by the control channel", "comm": "by the widget's comm"}
+SETUP = """
+%load_ext nbsr
+import numpy as np, pandas as pd
+rng = np.random.default_rng(0)
+frame = pd.DataFrame(rng.uniform(0.5, 3, (200, 3)), columns=["mass", "speed", "angle"])
+noise = 1 + 0.1 * rng.standard_normal(len(frame))
+frame["energy"] = 0.5 * frame.mass * frame.speed**2 * np.sin(frame.angle) * noise
+""".strip()
+SEARCH = "%%regress frame --seconds 600\nenergy ~ mass + speed + angle"
+
+# `window.heard` is the milliseconds from the click to the word, null where another word or none came, and
+# `window.clicked` is when the click was.
+WATCH = """
+root => {
+  const said = root.querySelector(".nbsr-toast");
+  window.heard = new Promise(resolve => {
+    root.querySelector("[data-act=stop]").addEventListener("click", event => {
+      window.clicked = event.timeStamp;
+      const answer = () => resolve(said.textContent === "Stopping." ? performance.now() - event.timeStamp : null);
+      new MutationObserver(answer).observe(said, { childList: true });
+      setTimeout(() => resolve(null), 10000);
+    }, { capture: true, once: true });
+  });
+}
+"""
+ENDED = """
+() => {
+  const prompt = document.querySelectorAll(".jp-Notebook .jp-Cell")[1].querySelector(".jp-InputPrompt");
+  return /\\[\\d+\\]/.test(prompt.textContent) && performance.now() - window.clicked;
+}
+"""
 
 
-def kernel(version: str, folder: Path) -> str:
-    """Install a version of ipykernel beside the browser's needs; the name of its kernel."""
-    venv.create(folder / version, with_pip=True)
-    python = folder / version / "bin" / "python"
-    subprocess.run(
-        [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "-qq",
-            "--disable-pip-version-check",
-            f"ipykernel=={version}",
-            "anywidget",
-        ],
-        check=True,
-    )
+@dataclass(frozen=True)
+class Stop:
+    """Milliseconds from a click to its acknowledgement, None where there was none, and to the end of the cell."""
+
+    heard: float | None
+    ended: float
+
+
+def kernel(version: str, wheel: Path, folder: Path) -> str:
+    """Make an environment with the wheel and a version of ipykernel; the name of its kernel."""
+    python = install(wheel, folder / version)
+    (site,) = (folder / version / "lib").glob("python*/site-packages")
+    # as a target: what else pip puts beside it would go, through the links of the loan, to where they lead
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+        "--target",
+        str(site),
+    ]
+    told([*pip, f"ipykernel=={version}"], folder)
+    told([str(python), "-m", "nbsr.cli", "warm"], folder)
     name = f"ipykernel-{version}"
     spec = {
         "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": name,
+        "language": "python",
     }
     (folder / "kernels" / name).mkdir(parents=True)
-    (folder / "kernels" / name / "kernel.json").write_text(json.dumps(spec | {"language": "python"}))
+    (folder / "kernels" / name / "kernel.json").write_text(json.dumps(spec))
     return name
 
 
-def times(
-    browser: Browser, server: Server, kernel: str, subshells: bool, way: str, clicks: int
-) -> list[float]:
-    """Milliseconds from click to acknowledgement; fewer than `clicks` where one was not heard in 3 seconds."""
-    name = f"{kernel}-{way}.ipynb"
-    server.write(name, [KERNEL, "stand.block()"], kernel)
+def stops(browser: Browser, server: Server, kernel: str, subshells: bool, clicks: int) -> list[Stop]:
+    """One search after the other in one cell, each stopped by a click."""
+    name = f"{kernel}-{subshells}.ipynb"
+    server.write(name, [SETUP, SEARCH], kernel)
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.set_default_timeout(PATIENCE)
     try:
         page = context.new_page()
         notebook = Notebook(page, server, name)
         notebook.send_comms_over_subshells(subshells)
-        notebook.run_all()
-        stand = notebook.output(1).locator(".stand")
-        stand.wait_for()
-        said = "count => Number(document.querySelector('.stand').dataset.replies) === count"
-        page.wait_for_function(said, arg=1)
-        for count in range(2, clicks + 2):
-            stand.locator(f".{way}").click()
-            try:
-                page.wait_for_function(said, arg=count, timeout=3000)
-            except PlaywrightTimeoutError:
-                break
-            page.wait_for_timeout(50 + 37 * count % 100)  # not in step with the cell's own messages
-        return [entry["ms"] for entry in json.loads(stand.get_attribute("data-log") or "[]")][1:]
+        notebook.run(0)
+        taken = []
+        for count in range(clicks):
+            notebook.start(1)
+            root = notebook.output(1).locator(".nbsr[role=region]").first
+            root.locator(".nbsr-formula math").first.wait_for()
+            page.wait_for_timeout(200 + 370 * count % 1000)  # not in step with the search's own messages
+            root.evaluate(WATCH)
+            root.get_by_role("button", name="Stop", exact=True).click()
+            heard = page.evaluate("() => window.heard")
+            taken.append(Stop(heard, page.wait_for_function(ENDED).json_value()))
+        return taken
     finally:
         context.close()
         server.end_kernels()
@@ -86,31 +121,33 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         folder = Path(made)
-        kernels = [kernel(version, folder) for version in asked.versions]
+        wheel = build(folder / "wheel")
+        serving = install(wheel, folder / "server")
+        kernels = [kernel(version, wheel, folder) for version in asked.versions]
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        print("| front end | kernel | subshells | way | heard | median | p95 | worst (ms) |\n|" + "---|" * 8)
+        titles = ["front end", "kernel", "subshells", "heard", "median", "p95", "worst (ms)", "cell ended"]
+        print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}", flush=True)
         for app in ("lab", "notebook"):
-            server = Server(app, Path(sys.executable), folder / app, folder / "kernels")
+            server = Server(app, serving, folder / app, folder / "kernels")
             try:
                 for name in kernels:
                     for subshells in (True, False):
-                        for way in WAYS:
-                            taken = times(browser, server, name, subshells, way, asked.clicks)
-                            middle = (
-                                [f"{np.percentile(taken, q):.0f}" for q in (50, 95, 100)]
-                                if taken
-                                else ["-"] * 3
-                            )
-                            row = [
-                                app,
-                                name,
-                                "on" if subshells else "off",
-                                WAYS[way],
-                                f"{len(taken)}/{asked.clicks}",
-                            ]
-                            print("| " + " | ".join(row + middle) + " |", flush=True)
+                        taken = stops(browser, server, name, subshells, asked.clicks)
+                        heard = [stop.heard for stop in taken if stop.heard is not None]
+                        figures = [f"{np.percentile(heard, q):.0f}" if heard else "-" for q in (50, 95, 100)]
+                        ended = f"{np.median([stop.ended for stop in taken]):.0f}"
+                        row = [
+                            app,
+                            name,
+                            "on" if subshells else "off",
+                            f"{len(heard)}/{len(taken)}",
+                            *figures,
+                            ended,
+                        ]
+                        print(f"| {' | '.join(row)} |", flush=True)
             finally:
                 server.close()
+        browser.close()
 
 
 if __name__ == "__main__":

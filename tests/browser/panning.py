@@ -2,9 +2,9 @@
 
     PYTHONPATH=tests .venv/bin/python tests/browser/panning.py
 
-A tree search of a minute grows the tree. A hand that moves once a frame drags it, from afar to near by, and zooms in
-and out; the times are those between the page's frames. A browser draws at most 60 frames a second, and the first row
-is what it draws while nothing moves.
+A tree search of so many evaluations grows the tree, the same on every machine, in two minutes or so. A hand that moves
+once a frame drags it, from afar to near by, and zooms in and out; the times are those between the page's frames. A
+browser draws at most 60 frames a second, and the first row is what it draws while nothing moves.
 """
 
 import argparse
@@ -45,7 +45,8 @@ picture => {
   const box = picture.getBoundingClientRect();
   const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
   const [wide, tall] = [0.3 * box.width, 0.4 * box.height];
-  const tell = (Kind, type, more) => picture.dispatchEvent(new Kind(type, { bubbles: true, cancelable: true, ...more }));
+  const tell = (Kind, type, more) =>
+    picture.dispatchEvent(new Kind(type, { bubbles: true, cancelable: true, ...more }));
   window.hand = {
     rest: seconds => frames(seconds, () => {}),
     drag: seconds => frames(seconds, at => tell(PointerEvent, "pointermove", {
@@ -59,13 +60,15 @@ picture => {
 """
 
 
-def grow(seconds: float, path: Path) -> int:
+def grow(evaluations: int, path: Path) -> int:
     """Write the page of a search; how many nodes its tree has."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.uniform(0.5, 3, (80, len(COLUMNS))), columns=COLUMNS)
     noise = 1 + 0.1 * rng.standard_normal(len(frame))
     frame["energy"] = 0.5 * frame.mass * frame.speed**2 * np.sin(frame.angle) * noise
-    result = nbsr.regress(frame, f"energy ~ {' + '.join(COLUMNS)}", method="mcts", seconds=seconds)
+    result = nbsr.regress(
+        frame, f"energy ~ {' + '.join(COLUMNS)}", method="mcts", seconds=None, max_evaluations=evaluations
+    )
     result.to_html(path)
     return 0 if result.trace is None else len(result.trace.nodes)
 
@@ -106,14 +109,14 @@ def times(page: Page, moves: str, farther: int | None, seconds: float) -> list[f
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--page", type=Path, help="a page that was written before, in place of a search")
-    parser.add_argument("--search", type=float, default=60, help="seconds that the tree grows")
+    parser.add_argument("--evaluations", type=int, default=2600, help="of the search")
     parser.add_argument("--seconds", type=float, default=8, help="of each row")
     parser.add_argument("--width", type=int, default=1400, help="of the window, in pixels")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         path = Path(made) / "run.html" if asked.page is None else asked.page.resolve()
         if asked.page is None:
-            print(f"The tree has {grow(asked.search, path):,} nodes.", flush=True)
+            print(f"The tree has {grow(asked.evaluations, path):,} nodes.", flush=True)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         page = opened(browser, path, asked.width)
         print(page.locator(".nbsr-tree-more").inner_text())
