@@ -325,7 +325,8 @@ def test_a_page_that_was_reloaded_gets_the_picture_while_the_cell_blocks_and_the
     until = time.monotonic() + PATIENCE
     while not (after := pictured(session))["over"]:  # what stays is drawn after the end
         assert time.monotonic() < until
-    session.until(lambda: session.shown[-1] == after["data"])  # by another channel, which may be the slower one
+    # by another channel, which may be the slower one
+    session.until(lambda: session.shown[-1] == after["data"])
     assert "■" not in after["data"]["text/html"]
     assert set(after["data"]) == {"text/html", "text/plain", "text/latex", "image/png"}
     assert "image/png" in after["metadata"]
