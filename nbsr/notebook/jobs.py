@@ -94,7 +94,8 @@ class Job:
     def budget(self) -> float | None:
         """Seconds that the search has, with those that it was given later; None where it has no limit."""
         if self.snapshot is None:
-            return self.before + self.task.settings.get("seconds", SECONDS)
+            seconds = self.task.settings.get("seconds", SECONDS)
+            return None if seconds is None else self.before + seconds
         seconds = self.snapshot.elapsed + self.snapshot.remaining
         return seconds if math.isfinite(seconds) else None
 

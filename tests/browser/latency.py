@@ -29,17 +29,21 @@ frame["energy"] = 0.5 * frame.mass * frame.speed**2 * np.sin(frame.angle) * nois
 SEARCH = "%%regress frame --seconds 600\nenergy ~ mass + speed + angle"
 
 # `window.heard` is the milliseconds from the click to the word, null where another word or none came, and
-# `window.clicked` is when the click was.
+# `window.clicked` is when the click was. The document listens, since a view may be drawn anew.
 WATCH = """
-root => {
-  const said = root.querySelector(".nbsr-toast");
+() => {
+  window.clicked = NaN;
   window.heard = new Promise(resolve => {
-    root.querySelector("[data-act=stop]").addEventListener("click", event => {
+    setTimeout(() => resolve(null), 10000);
+    const listen = event => {
+      if (!event.target.closest("[data-act=stop]")) return;
+      document.removeEventListener("click", listen, true);
       window.clicked = event.timeStamp;
+      const said = event.target.closest(".nbsr[role=region]").querySelector(".nbsr-toast");
       const answer = () => resolve(said.textContent === "Stopping." ? performance.now() - event.timeStamp : null);
       new MutationObserver(answer).observe(said, { childList: true });
-      setTimeout(() => resolve(null), 10000);
-    }, { capture: true, once: true });
+    };
+    document.addEventListener("click", listen, true);
   });
 }
 """
@@ -104,7 +108,7 @@ def stops(browser: Browser, server: Server, kernel: str, subshells: bool, clicks
             root = notebook.output(1).locator(".nbsr[role=region]").first
             root.locator(".nbsr-formula math").first.wait_for()
             page.wait_for_timeout(200 + 370 * count % 1000)  # not in step with the search's own messages
-            root.evaluate(WATCH)
+            page.evaluate(WATCH)
             root.get_by_role("button", name="Stop", exact=True).click()
             heard = page.evaluate("() => window.heard")
             taken.append(Stop(heard, page.wait_for_function(ENDED).json_value()))
