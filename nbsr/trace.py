@@ -198,19 +198,20 @@ class Trace:
         judged = dict(zip([*growth.ends, *ends], [*growth.rewards, *rewards], strict=True))
         kept = self._kept(growth, judged)
         ids, parents = growth.id.tolist(), growth.parent.tolist()
-        rows, above, place = [], [], len(self.nodes)
-        for row, (id, parent) in enumerate(zip(ids, parents, strict=True)):
-            over = places.get(parent, NO_NODE)
-            if not kept[row]:
-                places[id] = over
-                continue
-            places[id] = place
-            self._ids.append(id)
-            rows.append(row)
-            above.append(over)
-            place += 1
+        rows, place = np.flatnonzero(kept), len(self.nodes)
+        if len(rows) == len(ids):  # as long as there is room
+            places.update(zip(ids, range(place, place + len(ids))))
+            above = [places.get(parent, NO_NODE) for parent in parents]
+        else:
+            above = []
+            for id, parent, stays in zip(ids, parents, kept, strict=True):
+                over = places.get(parent, NO_NODE)
+                places[id] = place + len(above) if stays else over
+                if stays:
+                    above.append(over)
+        self._ids += growth.id[rows].tolist()
         self.uncounted["nodes"] += len(ids) - len(rows)
-        if rows:
+        if len(rows):
             twins = [places.get(twin, NO_NODE) for twin in growth.twin[rows].tolist()]
             self.nodes.add(
                 tree=tree, parent=above, token=growth.token[rows], depth=growth.depth[rows], prior=growth.prior[rows],

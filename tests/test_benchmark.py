@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sympy
 
-from nbsr.benchmark import runner
+from nbsr.benchmark import runner, workbench
 from nbsr.benchmark.judge import RESOLUTION, judge, same_law, threshold
 from nbsr.benchmark.problems import Problem, Range, load_suite, suites
 from nbsr.benchmark.runner import Outcome, Settings, choose, run_problem, run_suite, summary
@@ -286,3 +286,11 @@ def test_summary_line():
 
     line = summary(Settings("fastsrb"), [outcome(index) for index in range(115)])
     assert line == "fastsrb auto 10s: recovered 96/115 (83.5%) symbolic 80/115 (69.6%) median 2.1s"
+
+
+def test_the_record_and_a_view_of_a_search_without_a_limit_are_timed():
+    clock = workbench.Clock()
+    with workbench.recording(clock):
+        seconds = workbench.searched("evolve", 300)
+    assert 0 < clock.seconds < seconds
+    assert workbench.watched("evolve", 300, view=True) > 0

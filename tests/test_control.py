@@ -193,6 +193,28 @@ def test_parts_are_dropped_and_frozen_and_constants_refitted():
             held.act("refit", law=law, constants=[1.0] * 9)
 
 
+def test_laws_whose_constants_differ_by_group_are_changed_by_hand_as_well():
+    rng = np.random.default_rng(0)
+    t, code = np.tile(np.linspace(0, 5, 12), 4), np.repeat(np.arange(4), 12)
+    y = np.array([1.2, 4.8, 2.1, 3.3])[code] * np.exp(-np.array([0.3, 0.9, 0.5, 1.2])[code] * t)
+    data = pd.DataFrame({"t": t, "who": [f"s{k}" for k in code], "y": y + 0.01 * rng.standard_normal(48)})
+    with Held(Table.from_frame(data, "y ~ t | who")) as held:
+        law = held.act("guess", text="c0*exp(c1*t)").law
+        run = held.run()
+        record = run.archive.of(law)
+        place = next(i for i, t in enumerate(record.tokens) if run.work.vocabulary.name(t) == "exp")
+        dropped = held.act("drop", law=law, position=place)
+        means = data.y - data.groupby("who").y.transform("mean")
+        np.testing.assert_allclose(run.archive.of(dropped.law).fvu, means.var() / data.y.var(), rtol=1e-9)
+        assert "exp(c1*t) left out: FVU" in dropped.said
+        assert (
+            run.archive.of(held.act("freeze", law=law, position=place).law).fvu
+            <= means.var() / data.y.var() * 1.001
+        )
+        again = held.act("refit", law=law, constants=[2.0, -0.1])
+        np.testing.assert_allclose(run.archive.of(again.law).fvu, record.fvu, rtol=1e-6)
+
+
 def test_a_pinned_law_stays_in_sight():
     with Held() as held:
         law = held.act("guess", text="c0*sin(sin(x2))").law

@@ -13,7 +13,10 @@ from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs
 from nbsr.expression import Expression, GroupedLaw, Vocabulary, pack
 from nbsr.notebook.grammar import parse_body, parse_command
+from nbsr.notebook.sources import Finished
 from nbsr.notebook.task import Scope, read
+from nbsr.notebook.views import anatomy_of, refinement_of
+from nbsr.notebook.wire import Feed
 from nbsr.refine import GroupedProblem, fit_jointly, refine_groups
 from nbsr.table import Groups, Table
 
@@ -197,6 +200,51 @@ def test_new_groups_are_fitted(result):
     assert str(again.best) == str(result.best)
     with pytest.raises(UsageError, match="at least 2 rows"):
         result.refit(new.iloc[:1])
+
+
+def test_parts_are_weighed_in_all_groups_together():
+    data = decays()
+    found = nbsr.regress(
+        data, "y ~ t | subject", method="textbook", seconds=None, max_evaluations=1, start="c0*exp(c1*t)"
+    )
+    best = next(c for c in found.candidates_seen if str(c.expression) == "c0*exp(c1*t)")
+    told = anatomy_of(best, found.table)
+    parts = {part["text"]: part for part in told["parts"]}
+    spread = data.y.var(ddof=0)
+    within = (data.y - data.groupby("subject").y.transform("mean")).var(ddof=0) / spread
+    assert told["fvu"] == pytest.approx(best.fvu, rel=1e-6)
+    assert parts["exp(c1*t)"]["without"] == pytest.approx(within)
+    assert parts["exp(c1*t)"]["constant"] == pytest.approx(within)
+    alone = 0.0
+    for _, rows in data.groupby("subject"):
+        (rate,), _ = curve_fit(lambda t, b: np.exp(-b * t), rows.t, rows.y, [0.5])
+        alone += ((rows.y - np.exp(-rate * rows.t)) ** 2).sum() / (spread * len(data))
+    assert parts["c0"]["without"] == pytest.approx(alone, rel=1e-6)
+    assert [parts[name]["constant_place"] for name in ("c0", "c1")] == [0, 1]
+    assert parts["c0"]["constant"] is parts["c1"]["constant"] is None
+
+
+def test_a_page_knows_the_constants_of_each_group(result):
+    assert isinstance(result.best.expression, GroupedLaw)
+    packet = Feed(Finished(result)).whole()
+    assert packet["run"]["groups"] == {"column": "subject", "labels": [f"s{k}" for k in range(GROUPS)]}
+    law = next(law for law in packet["laws"] if law["id"] == result.best.order)
+    assert [own["name"] for own in law["own"]] == ["c0", "c1"]
+    assert law["own"][0]["values"] == pytest.approx(A, rel=0.05)
+    assert {place for place in law["prefix"] if isinstance(place, int)} == {0, 1, 2}
+    codes = packet["data"]["group"]
+    assert np.array_equal(codes, result.table.codes)
+    own = [column["values"][codes] for column in law["own"]]
+    predicted = Expression(*_plain(result.best.expression)).predict(
+        np.column_stack([*packet["data"]["X"], *own])
+    )
+    assert predicted == pytest.approx(result.predict(decays()))
+    told = refinement_of(result.best, result.table)
+    assert told["names"] == ["c0", "c1"] and told["group"] == "s0"
+
+
+def _plain(law):
+    return law.tokens, law.constants, law.vocabulary
 
 
 def test_all_forms_of_the_result_know_the_groups(result, tmp_path):

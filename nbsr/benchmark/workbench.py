@@ -24,7 +24,7 @@ from nbsr.notebook.wire import Feed, encoded
 from nbsr.table import Table
 from nbsr.trace import Trace
 
-# method -> candidates, enough for some seconds
+# method -> candidates, enough for some seconds; beams have come to their end in less than one
 METHODS = {"auto": 12_000, "evolve": 20_000, "mcts": 2_000, "beam": 400}
 ROUNDS = 3
 # what there is only for the record's sake
@@ -41,9 +41,13 @@ class Clock:
     def __init__(self) -> None:
         self.seconds, self._depth = 0.0, 0
 
-    def around(self, function: Callable) -> Callable:
+    def around(self, function: Callable, before: Callable | None = None) -> Callable:
+        """The function with its seconds counted; `before` is called with its first argument, and is not."""
+
         @wraps(function, updated=())
         def timed(*arguments, **named):
+            if before is not None:
+                before(arguments[0])
             start, self._depth = time.perf_counter(), self._depth + 1
             try:
                 return function(*arguments, **named)
@@ -55,12 +59,19 @@ class Clock:
         return timed
 
 
+def _settled(run: Run) -> None:
+    """Which law is picked is asked in every batch, and how it is told by every snapshot, with or without a record."""
+    picked = run.tidying.favourite()
+    if picked is not None and picked.tidy:
+        run.work.write([picked])
+
+
 @contextmanager
 def recording(clock: Clock) -> Iterator[None]:
     """Time all that only the record needs."""
     kept = [(owner, name, getattr(owner, name)) for owner, name in _WRITERS]
     for owner, name, function in kept:
-        setattr(owner, name, clock.around(function))
+        setattr(owner, name, clock.around(function, _settled if name == "watch_front" else None))
     try:
         yield
     finally:

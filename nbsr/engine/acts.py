@@ -313,9 +313,8 @@ def pin(run: "Run", law: int, pinned: bool) -> Answer:
 
 def refit(run: "Run", law: int, constants: tuple[float, ...]) -> Answer:
     """Fit a law anew, from these constants."""
-    _refuse_groups(run)
     record = run.archive.of(law)
-    form = run.work.law(record.tokens, record.constants)
+    form = run.work.one_law(record.tokens, record.constants)
     if len(constants) != len(form.constants):
         raise UsageError(f"The law has {len(form.constants)} constants, and {len(constants)} came.")
     fitted = _tried(run, form.with_constants(constants), "by hand", restarts=0)
@@ -338,12 +337,11 @@ def freeze(run: "Run", law: int, position: int) -> Answer:
 def _changed(
     run: "Run", law: int, position: int, change: Callable[[Expression, int], Expression | None], what: str
 ) -> Answer:
-    _refuse_groups(run)
     record = run.archive.of(law)
-    form = run.work.law(record.tokens, record.constants)
+    form = run.work.one_law(record.tokens, record.constants)
     if not 0 <= position < len(form.tokens):
         raise UsageError(f"The law has parts 0 to {len(form.tokens) - 1}, and {position} came.")
-    part = form.part(position).infix(digits=4)
+    part = run.work.law(record.tokens, record.constants).part(position).infix(digits=4)
     shorter = change(form, position)
     if shorter is None:
         raise UsageError(f"{part} is no term of a sum and no factor of a product, so it cannot be {what}.")
@@ -362,13 +360,6 @@ def use(run: "Run", law: int) -> Answer:
     record = run.archive.of(law)
     run.schedule.favoured[record.tokens] = record
     return Answer(f"Evolution breeds from {_shown(run, record)}, too.", law)
-
-
-def _refuse_groups(run: "Run") -> None:
-    if run.work.table.groups is not None:
-        raise UsageError(
-            "The constants differ by group, so a law cannot be changed by hand; try a form as a guess."
-        )
 
 
 def _tried(run: "Run", law: Expression, source: str, restarts: int) -> Record | None:

@@ -19,11 +19,11 @@ from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Work
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs
-from nbsr.expression import CONST, Expression, GroupedLaw, exact_form, pack
+from nbsr.expression import CONST, Expression, GroupedLaw, Vocabulary, exact_form, own_as_constants, pack
 from nbsr.judgement import Grounds, Judge, Precision, Verdict
 from nbsr.refine import Fits, GroupedProblem, JointFits, fit_jointly, refine_groups
 from nbsr.score import ROWS_CAP
-from nbsr.simplify import FREE_PRICE, canonical, simple_numbers, simplify, variants
+from nbsr.simplify import FREE_PRICE, canonical, simple_numbers, simplify, variants, written
 from nbsr.table import Groups, Table
 
 __all__ = ["GroupedTidying", "GroupedWork", "check_shared"]
@@ -50,6 +50,9 @@ class GroupedWork(Work):
 
     def __init__(self, table: Table, settings: Settings):
         super().__init__(table, settings)
+        self._told: set[tuple[tuple[int, ...], tuple[float, ...]]] = (
+            set()
+        )  # laws whose form to tell was looked for
         assert self.narrow.groups is not None
         self.groups: Groups = self.narrow.groups
         counts = self.groups.counts
@@ -106,6 +109,7 @@ class GroupedWork(Work):
             codes[np.concatenate(chosen)], self.order,
         )  # fmt: skip
         self._raw.clear()
+        self._told.clear()
 
     @property
     def sampled(self) -> bool:
@@ -213,6 +217,11 @@ class GroupedWork(Work):
             self._raw[key] = GroupedLaw(raw.tokens, raw.constants, raw.vocabulary, law.own)
         return self._raw[key]
 
+    def one_law(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Expression:
+        law = self.law(tokens, constants)
+        assert isinstance(law, GroupedLaw)
+        return law.in_group(int(self.order[0]))
+
     def _by_code(self, values: np.ndarray) -> np.ndarray:
         """From the order of the fit to that of the table's groups; NaN where a group was not fitted."""
         out = np.full((len(self.groups), values.shape[1]), np.nan)
@@ -226,27 +235,72 @@ class GroupedWork(Work):
         return self.joint(self.expression(record.tokens, record.constants), values, shared, ~held, steps)
 
     def write(self, records: Sequence[Record]) -> None:
-        """The form of a law that differs by group stays as it was found."""
+        """Have these laws told as a person writes them, where that is one form for all groups with as few constants."""
+        for r in records:
+            key = (r.tokens, r.constants)
+            if key in self._told:
+                continue
+            self._told.add(key)
+            form = self._written(r)
+            if form is not None:
+                self._raw[key] = form
+
+    def _written(self, record: Record) -> GroupedLaw | None:
+        law = self.law(record.tokens, record.constants)
+        shared, held = self.kinds(record.tokens, record.constants, record.tidy)
+        if not isinstance(law, GroupedLaw) or (shared & ~held).any():
+            return None
+        forms = []
+        for code in self.order[: len(self.by_group(record.tokens, record.constants))]:
+            rows, own = (
+                self.all_rows.take(np.flatnonzero(self.all_rows.codes == code)),
+                law.in_group(int(code)),
+            )
+            form = written(
+                own, rows.X, rows.y, rows.weights, operators=self.constraints.operators, tidy=False,
+                allows=self.may_be_told,
+            ).law  # fmt: skip
+            if form.tokens == own.tokens or (forms and form.tokens != forms[0].tokens):
+                return None
+            forms.append(form)
+        values = self._by_code(np.array([form.constants for form in forms]))
+        first = values[self.order[: len(forms)]]
+        own = np.flatnonzero(~(first == first[:1]).all(axis=0)).tolist()
+        return GroupedLaw.of(forms[0], values, own) if len(own) <= len(law.own_names) else None
 
     def errors(
         self, records: Sequence[Record]
     ) -> list[tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]]:
+        self.write(records)
         out = []
         for record in records:
             law = self.law(record.tokens, record.constants)
             assert isinstance(law, GroupedLaw)
-            if len(record.constants) < record.tokens.count(CONST) * len(self.order):
-                out.append(((math.nan,) * len(law.constants), ()))
-                continue
-            shared, held = self.kinds(record.tokens, record.constants, record.tidy)
-            errors = self.known(record).errors[0][:, : len(shared)]
-            errors = np.where(np.isfinite(errors) & ~held, errors, np.nan)
-            plain = len(law.constants) == int(shared.sum())
-            told = errors[0, shared].tolist() if plain else [math.nan] * len(law.constants)
-            own = self._by_code(errors[:, ~shared])
-            own = own if np.all(self.narrow.scale == 1) and self.narrow.target_scale == 1 else own * np.nan
-            out.append((tuple(told), tuple(tuple(row) for row in own.tolist())))
+            fitted = len(record.constants) == record.tokens.count(CONST) * len(self.order)
+            out.append(self._errors(law, record) if fitted else ((math.nan,) * len(law.constants), ()))
         return out
+
+    def _errors(
+        self, law: GroupedLaw, record: Record
+    ) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
+        """In the person's units; NaN where a number was not fitted, or the data do not determine it."""
+        rows = self.all_rows
+        assert rows.codes is not None
+        form, own = own_as_constants(law, law.own_names, Vocabulary(law.columns, law.vocabulary.operators))
+        simple = [record.tidy and exact_form(c) is not None for c in form.constants]
+        values = np.repeat(np.array([form.constants or (1.0,)], float), len(self.order), axis=0)
+        values[:, np.flatnonzero(own)] = np.array(law.own, float)[self.order].reshape(len(self.order), -1)
+        target, _, weights = rows.compared(rows.y)
+        problem = GroupedProblem.of(rows.X, target, weights, rows.codes, self.order)
+        shared = np.zeros((1, values.shape[1]), bool)
+        shared[0, : len(own)] = ~own
+        free = np.ones_like(shared)
+        free[0, : len(own)] = own | ~np.array(simple, bool)
+        programs = compile_programs(np.array([form.tokens]), form.vocabulary)
+        errors = fit_jointly(programs, values[None], shared, free, problem, 0).errors[0][:, : len(own)]
+        errors = np.where(np.isfinite(errors) & (errors > 0), errors, np.nan)
+        mine = self._by_code(errors[:, own])
+        return tuple(errors[0, ~own].tolist()), tuple(map(tuple, mine.tolist()))
 
     def refitted(self, records: Sequence[Record]) -> list[Record]:
         """The records on all groups and many more rows; what was shared or a simple number stays so."""

@@ -255,6 +255,10 @@ class Work:
             self._raw[key] = self._unscaled(self.expression(tokens, constants))
         return self._raw[key]
 
+    def one_law(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Expression:
+        """`law`; where constants differ by group, that of the group that the methods see."""
+        return self.law(tokens, constants)
+
     def scaled(self, law: Expression) -> Expression:
         """From the person's units to the scaled columns of the working rows."""
         table = self.narrow

@@ -4,7 +4,7 @@ from nbsr.expression.constants import Exact, exact_constants, exact_form
 from nbsr.expression.constraints import Constraints
 from nbsr.expression.custom import register, unregister
 from nbsr.expression.dimensions import Dimensions, constant_units, part_units
-from nbsr.expression.grouped import GroupedLaw, own_name
+from nbsr.expression.grouped import GroupedLaw, own_as_constants, own_name
 from nbsr.expression.legal import legal_next
 from nbsr.expression.numeric import definition, operator_function
 from nbsr.expression.shape import Bounds
@@ -33,6 +33,7 @@ __all__ = [
     "is_complete",
     "legal_next",
     "operator_function",
+    "own_as_constants",
     "own_name",
     "pack",
     "part_units",

@@ -1,10 +1,11 @@
 """A law of which some constants differ from group to group."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from nbsr.errors import UsageError
 from nbsr.expression.tree import Expression
@@ -80,6 +81,31 @@ class GroupedLaw(Expression):
     def substitute(self, mapping):
         plain = Expression(self.tokens, self.constants, self.vocabulary)
         return plain.substitute(mapping)
+
+
+def own_as_constants(
+    form: Expression, names: Sequence[str], vocabulary: Vocabulary
+) -> tuple[Expression, Bool[np.ndarray, " constants"]]:
+    """A form whose groups' own constants are constants like the others, and which of them are the groups' own.
+
+    Arguments:
+        form: a law, or a part of one, in which they stand like columns.
+        names: of the groups' own constants.
+        vocabulary: of what is returned; its variables are the table's columns.
+    """
+    tokens, constants, own, known = [], [], [], iter(form.constants)
+    for token in form.tokens:
+        if form.vocabulary.is_variable(token):
+            name = form.vocabulary.name(token)
+            token = CONST if name in names else vocabulary.variable_ids[name]
+            if token == CONST:
+                constants.append(math.nan)
+                own.append(True)
+        elif token == CONST:
+            constants.append(next(known))
+            own.append(False)
+        tokens.append(token)
+    return Expression(tuple(tokens), tuple(constants), vocabulary), np.array(own, bool)
 
 
 def own_name(place: int, columns: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ among prefixes, whose open places count as further variables: `x*(c*_)` is `c*(x
 the search starts anew with twice the width and proposes what is new, as long as there is time.
 """
 
-import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -232,15 +231,38 @@ def _word(prefixes: Prefixes, number: int) -> tuple[int, ...]:
     return tuple(prefixes.tokens[number, : prefixes.length[number]].tolist())
 
 
+class _Children(NamedTuple):
+    """Nodes of the lattice, a column each."""
+
+    id: np.ndarray
+    parent: np.ndarray
+    token: np.ndarray
+    depth: np.ndarray
+    prior: np.ndarray
+    log_prob: np.ndarray
+    state: np.ndarray
+    twin: np.ndarray
+
+
 class _Steps:
     """The lattice of one beam as a trace keeps it, step by step."""
 
     def __init__(self, task: Task, name: str):
         self.task, self.name = task, task.tree(name)
-        self.rows: list[tuple[int, int, int, int, float, float, int, int]] = []
-        self.above: list[int] = []  # of each node so far
-        self.log_prob: list[float] = []
-        self._note(NO_NODE, ROOT, 0, 0.0, State.OPEN, NO_NODE)
+        self.news: list[_Children] = []
+        self.above = [NO_NODE]  # of each node so far
+        self.log_prob = np.zeros(1)
+        zero = np.zeros(1, np.int64)
+        root = (
+            np.full(1, NO_NODE),
+            zero + ROOT,
+            zero,
+            np.ones(1),
+            np.zeros(1),
+            zero + State.OPEN,
+            zero + NO_NODE,
+        )
+        self.news.append(_Children(zero, *root))
 
     def steered(self, beam: _Noted) -> _Noted:
         """The beam without what the person has pruned or looks away from."""
@@ -263,36 +285,34 @@ class _Steps:
 
     def keep(self, pool: _Noted, chosen: np.ndarray) -> np.ndarray:
         """Numbers for the children that stay in the beam."""
-        first = len(self.above)
-        for place in chosen.tolist():
-            state = State.FINISHED if pool.missing[place] == 0 else State.OPEN
-            self._child(pool, place, state, NO_NODE)
-        return np.arange(first, len(self.above))
+        whole = np.where(pool.missing[chosen] == 0, int(State.FINISHED), int(State.OPEN))
+        return self._note(pool, chosen, whole, np.full(len(chosen), NO_NODE))
 
     def leave_out(self, pool: _Noted, places: Iterable[int], twins: Iterable[int], state: State) -> None:
         """Note some of those that do not."""
-        for place, twin in zip(places, twins):
-            self._child(pool, place, state, twin)
+        pairs = np.array(list(zip(places, twins)), np.int64).reshape(-1, 2)
+        self._note(pool, pairs[:, 0], np.full(len(pairs), int(state)), pairs[:, 1])
 
-    def _child(self, pool: _Noted, place: int, state: State, twin: int) -> None:
-        token, depth = int(pool.tokens[place, pool.length[place] - 1]), int(pool.length[place])
-        self._note(int(pool.node[place]), token, depth, float(pool.log_prob[place]), state, twin)
-
-    def _note(self, parent: int, token: int, depth: int, log_prob: float, state: State, twin: int) -> None:
-        prior = 1.0 if parent == NO_NODE else math.exp(log_prob - self.log_prob[parent])
-        self.rows.append((len(self.above), parent, token, depth, prior, log_prob, state, twin))
-        self.above.append(parent)
-        self.log_prob.append(log_prob)
+    def _note(self, pool: _Noted, places: np.ndarray, state: np.ndarray, twin: np.ndarray) -> np.ndarray:
+        """Number some children of the pool, and put them down."""
+        depth, parent, log_prob = pool.length[places], pool.node[places], pool.log_prob[places]
+        token = pool.tokens[places, depth - 1]
+        first = len(self.above)
+        prior = np.exp(log_prob - self.log_prob[parent])
+        id = np.arange(first, first + len(places))
+        self.news.append(_Children(id, parent, token, depth, prior, log_prob, state, twin))
+        self.above += parent.tolist()
+        self.log_prob = np.concatenate([self.log_prob, log_prob])
+        return id
 
     def growth(self) -> Growth:
         """What was noted since the last time."""
-        rows, self.rows = self.rows, []
-        if not rows:
+        news, self.news = self.news, []
+        if not news:
             return Growth(self.name)
-        id, parent, token, depth, prior, log_prob, state, twin = zip(*rows)
+        id, parent, token, depth, prior, log_prob, state, twin = (np.concatenate(one) for one in zip(*news))
         return Growth(
-            tree=self.name, id=np.array(id, np.int32), parent=np.array(parent, np.int32),
-            token=np.array(token, np.int16), depth=np.array(depth, np.int16), prior=np.array(prior, np.float32),
-            log_prob=np.array(log_prob, np.float32), value=np.full(len(rows), np.nan, np.float32),
-            state=np.array(state, np.uint8), twin=np.array(twin, np.int32),
+            tree=self.name, id=id.astype(np.int32), parent=parent.astype(np.int32), token=token.astype(np.int16),
+            depth=depth.astype(np.int16), prior=prior.astype(np.float32), log_prob=log_prob.astype(np.float32),
+            value=np.full(len(id), np.nan, np.float32), state=state.astype(np.uint8), twin=twin.astype(np.int32),
         )  # fmt: skip

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ from .grammar import short
 from .sources import AT_ONCE, Asked
 
 if TYPE_CHECKING:
-    from ..expression import Expression
-    from ..refine import Problem
+    from ..expression import Expression, GroupedLaw
+    from ..refine import GroupedProblem, Problem
     from ..result import Candidate
     from ..table import Table
     from .wire import Feed
@@ -38,6 +39,7 @@ STATIC = Path(__file__).parent / "static"
 PACE = 0.1  # seconds between two packets at least
 UNHEARD = 1.0  # seconds between two whole packets while no page has greeted
 MOST_ROWS = 1000  # of the table, for what a view works out itself
+MOST_GROUPS = 12  # that a law is taken apart on, the largest
 MOST_LAWS = 200  # in one answer
 REMEMBERED = 500  # answers, so that a question that comes twice is answered once
 MOST_IN_LINE = 100  # questions that wait
@@ -251,24 +253,50 @@ class SearchView(anywidget.AnyWidget):
 
 def problem_of(law: "Expression", table: "Table") -> "Problem":
     """Some of the rows in the person's units, made ready to fit a law on; its logarithm, where errors are relative."""
-    from ..expression import GroupedLaw
     from ..refine import Problem
 
-    if isinstance(law, GroupedLaw):
-        raise UsageError(
-            "The constants of this law differ by group, so it is not taken apart; result.groups has them."
-        )
     rows = table.sample(MOST_ROWS, seed=0)
     places = [rows.names.index(name) for name in law.vocabulary.variables]
     target, _, weights = rows.compared(rows.y)
     return Problem.of(rows.X[:, places], target, weights)
 
 
+def grouped_problem_of(law: "GroupedLaw", table: "Table") -> "tuple[GroupedLaw, GroupedProblem]":
+    """The same for the largest groups, with the law of these alone."""
+    from ..refine import GroupedProblem
+
+    order = _largest(law, table)[:MOST_GROUPS]
+    rows = _of_groups(order, table).sample(MOST_ROWS, seed=0)
+    assert rows.codes is not None
+    places = [rows.names.index(name) for name in law.columns]
+    target, _, weights = rows.compared(rows.y)
+    problem = GroupedProblem.of(rows.X[:, places], target, weights, rows.codes, np.array(order))
+    return replace(law, own=tuple(law.own[code] for code in order)), problem
+
+
+def _largest(law: "GroupedLaw", table: "Table") -> list[int]:
+    """The groups that the law was fitted to, by their codes, those with the most rows first."""
+    assert table.groups is not None
+    counts = table.groups.counts
+    fitted = [code for code, own in enumerate(law.own) if not any(map(math.isnan, own)) and counts[code]]
+    return sorted(fitted, key=lambda code: -counts[code])
+
+
+def _of_groups(codes: list[int], table: "Table") -> "Table":
+    assert table.groups is not None
+    return table.take(np.flatnonzero(np.isin(table.groups.codes, codes)))
+
+
 def anatomy_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
     """What each part of a law costs, as `Anatomy` of the page."""
+    from ..expression import GroupedLaw
     from ..result.anatomy import anatomy
 
-    found = anatomy(candidate.expression, problem_of(candidate.expression, table), table.relative)
+    law = candidate.expression
+    if isinstance(law, GroupedLaw):
+        found = anatomy(*grouped_problem_of(law, table), table.relative)
+    else:
+        found = anatomy(law, problem_of(law, table), table.relative)
     parts = [
         {
             "position": part.position, "parent": part.parent, "label": part.label,
@@ -281,11 +309,16 @@ def anatomy_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
 
 
 def refinement_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
-    """How the constants of a law converge, as `Refinement` of the page."""
-    from ..expression import Expression
+    """How the constants of a law converge, as `Refinement` of the page; in the largest group, where they differ."""
+    from ..expression import Expression, GroupedLaw
     from ..refine import trajectory
 
     law = candidate.expression
+    group = None
+    if isinstance(law, GroupedLaw):
+        assert table.groups is not None
+        code = _largest(law, table)[0]
+        law, group, table = law.in_group(code), str(table.groups.labels[code]), _of_groups([code], table)
     if not law.constants:
         raise UsageError("This law has no constants to refine.")
     problem = problem_of(law, table)
@@ -295,7 +328,7 @@ def refinement_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
         fvu, ways = (values.astype(np.float32).reshape(-1) for values in (found.fvu, found.constants))
     return {
         "law": candidate.order, "names": [f"c{k}" for k in range(constants)], "fvu": fvu, "constants": ways,
-        "starts": starts, "steps": looks - 1, "chosen": found.chosen,
+        "starts": starts, "steps": looks - 1, "chosen": found.chosen, "group": group,
     }  # fmt: skip
 
 

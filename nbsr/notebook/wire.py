@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from ..expression import CONST, exact_form
+from ..expression import CONST, GroupedLaw, exact_form
 from ..result import Candidate, Result, spoken_error
 from ..result.digits import values
 from ..result.show import target_mathml
@@ -151,7 +151,8 @@ def law_of(candidate: Candidate, columns: Sequence[str], result: Result | None =
     law = candidate.expression
     text, mathml = (law.infix(digits=4), law.mathml(4)) if result is None else result.printed(candidate)
     vocabulary = law.vocabulary
-    place = {name: number for number, name in enumerate(columns)}
+    own = law.own_names if isinstance(law, GroupedLaw) else ()
+    place = {name: number for number, name in enumerate((*columns, *own))}
     prefix: list[str | int] | None = []
     for token in law.tokens:
         name = vocabulary.name(token)
@@ -172,7 +173,7 @@ def law_of(candidate: Candidate, columns: Sequence[str], result: Result | None =
             {
                 "value": _finite(value),
                 "error": float(error) if known else None,
-                "reading": spoken_error(value, error) if known else f"{value:.6g}",
+                "reading": _reading(value, error),
                 "exact": named is not None,
             }
         )
@@ -181,8 +182,31 @@ def law_of(candidate: Candidate, columns: Sequence[str], result: Result | None =
         "id": candidate.order, "text": text, "mathml": mathml, "complexity": candidate.complexity,
         "fvu": _finite(candidate.fvu), "test_fvu": test, "score": _finite(candidate.score),
         "source": candidate.source, "born": candidate.elapsed, "constants": constants, "prefix": prefix,
-        "pinned": candidate.pinned, "parents": candidate.origin,
+        "pinned": candidate.pinned, "parents": candidate.origin, "own": _own(candidate),
     }  # fmt: skip
+
+
+def _own(candidate: Candidate) -> list[Packet]:
+    """The constants that each group has of its own, by group, also as a person reads them."""
+    law = candidate.expression
+    if not isinstance(law, GroupedLaw):
+        return []
+    values = np.array(law.own, float).reshape(len(law.own), -1)
+    known = len(candidate.own_errors) == len(law.own)
+    errors = np.array(candidate.own_errors, float).reshape(values.shape) if known else values * np.nan
+    return [
+        {
+            "name": name, "values": values[:, k].copy(),
+            "readings": [_reading(*both) for both in zip(values[:, k].tolist(), errors[:, k].tolist())],
+        }
+        for k, name in enumerate(law.own_names)
+    ]  # fmt: skip
+
+
+def _reading(value: float, error: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    return spoken_error(value, error) if math.isfinite(error) and error > 0 else f"{value:.6g}"
 
 
 def with_test(law: Packet, candidate: Candidate, test_table: Table | None) -> Packet:
@@ -200,19 +224,28 @@ def _rows(table: Table, test: Table | None, columns: Sequence[str]) -> Packet:
     some = [(table, min(len(table), MOST_ROWS - kept), 0)]
     if test is not None:
         some.append((test, kept, 1))
-    X, y, marked = [], [], []
+    X, y, marked, codes = [], [], [], []
     for rows, count, mark in some:
         chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(int)) if count else np.empty(0, int)
         places = [rows.names.index(name) for name in columns]
         X.append(rows.X[chosen][:, places])
         y.append(rows.y[chosen])
         marked.append(np.full(len(chosen), mark, np.uint8))
+        codes.append(np.full(len(chosen), -1) if rows.codes is None else rows.codes[chosen])
     matrix = np.concatenate(X).astype(np.float64)
     return {
         "X": [matrix[:, k].copy() for k in range(len(columns))],
         "y": np.concatenate(y).astype(np.float64),
         "test": np.concatenate(marked),
+        "group": np.concatenate(codes).astype(np.int32),
     }
+
+
+def _groups(table: Table | None) -> Packet | None:
+    """The column that the groups come from, and their names."""
+    if table is None or table.groups is None:
+        return None
+    return {"column": table.groups.column, "labels": [str(label) for label in table.groups.labels]}
 
 
 # -- what is new
@@ -287,6 +320,7 @@ class Feed:
             "target": "" if sight.table is None else sight.table.target,
             "target_mathml": "" if sight.table is None else target_mathml(sight.table),
             "columns": list(self.columns),
+            "groups": _groups(sight.table),
         }
         if sight.table is not None and self._columns is not None and self._replaced("data", True):
             packet["data"] = _rows(sight.table, sight.test_table, self._columns)

@@ -1,18 +1,30 @@
 """What each part of a law costs: how badly the law fits without it, everything else fitted anew."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
-from nbsr.expression import CONST, FREE, Expression, pack, subtree_end
-from nbsr.refine import Problem, refine
+from nbsr.expression import (
+    CONST,
+    FREE,
+    Expression,
+    GroupedLaw,
+    Vocabulary,
+    own_as_constants,
+    pack,
+    subtree_end,
+)
+from nbsr.refine import GroupedProblem, Problem, refine, refine_groups
 
 __all__ = ["Anatomy", "Part", "anatomy", "with_constant", "without"]
 
 _SCALINGS = frozenset({"neg", *(f"{word}{k}" for word in ("mult", "div") for k in range(2, 6))})
 _RESTARTS, _STEPS = 12, 40  # of the refiner, the law's own constants among the starts
+_GROUP_RESTARTS = 4  # in each group
 _ROWS = 256  # that a part's typical value is taken from
 
 
@@ -24,7 +36,7 @@ class Part:
     label: its operator, column or number.
     without: FVU of the law where it is left out of its sum or product, None where that cannot be.
     constant: FVU of the law with one fitted constant in its place; None for what is a constant already.
-    constant_place: of a constant, its place among the law's constants; -1.
+    constant_place: of a constant, its place among the law's constants, after which come those of each group; -1.
     """
 
     position: int
@@ -44,17 +56,54 @@ class Anatomy:
     parts: tuple[Part, ...]
 
 
-def anatomy(law: Expression, problem: Problem, relative: bool = False) -> Anatomy:
+def anatomy(law: Expression, problem: Problem | GroupedProblem, relative: bool = False) -> Anatomy:
     """Take a law apart.  All the forms are fitted in one batch.
 
-    law: with its constants, in the columns of the problem.
+    law: with its constants, in the columns of the problem; those of each of the problem's groups, in their order, where
+    they differ by group.  A constant in the place of a part is each group's own, then.
     relative: whether the problem is one of logarithms.
     """
     count = len(law.tokens)
     left_out = [without(law, position) for position in range(count)]
-    replaced = [
-        None if law.tokens[position] == CONST else with_constant(law, position) for position in range(count)
-    ]
+    places = _constant_places(law)
+    replaced = [None if at >= 0 else with_constant(law, position) for position, at in enumerate(places)]
+    if isinstance(problem, GroupedProblem):
+        assert isinstance(law, GroupedLaw)
+        errors = iter(_fitted_by_group(law, problem, left_out, replaced, relative))
+    else:
+        errors = iter(_fitted(law, problem, left_out, replaced, relative))
+    own = next(errors)
+    known = [[None if form is None else next(errors) for form in some] for some in (left_out, replaced)]
+    parents = _parents(law)
+    parts = []
+    for position, place in enumerate(places):
+        part = law.part(position)
+        parts.append(
+            Part(
+                position, parents[position], _label(part), part, known[0][position], known[1][position], place
+            )
+        )
+    return Anatomy(own, tuple(parts))
+
+
+def _constant_places(law: Expression) -> list[int]:
+    """Of each token, where it is a constant, its place among these: the groups' own come last; -1."""
+    own = law.own_names if isinstance(law, GroupedLaw) else ()
+    places, seen = [], 0
+    for token in law.tokens:
+        name = law.vocabulary.name(token)
+        places.append(seen if token == CONST else len(law.constants) + own.index(name) if name in own else -1)
+        seen += token == CONST
+    return places
+
+
+_Forms: TypeAlias = Sequence[Expression | None]
+
+
+def _fitted(
+    law: Expression, problem: Problem, left_out: _Forms, replaced: _Forms, relative: bool
+) -> list[float]:
+    """FVU of the law and of every form that there is of it."""
     X = problem.sample(_ROWS).X
     # where a part became a constant: from its typical value, and from what the refiner draws
     typical = [
@@ -68,22 +117,36 @@ def anatomy(law: Expression, problem: Problem, relative: bool = False) -> Anatom
     _, told = pack([form for form in (law, *left_out, *typical) if form is not None])
     starts = np.stack([told, drawn], axis=1)
     fits = refine(tokens, problem, law.vocabulary, starts=starts, restarts=_RESTARTS, max_steps=_STEPS)
-    errors = iter(fits.fvu.tolist())
-    own = next(errors)
-    known = [[None if form is None else next(errors) for form in some] for some in (left_out, replaced)]
-    parents = _parents(law)
-    parts, place = [], 0
-    for position, token in enumerate(law.tokens):
-        constant = token == CONST
-        part = law.part(position)
-        parts.append(
-            Part(
-                position, parents[position], _label(part), part, known[0][position], known[1][position],
-                place if constant else -1,
-            )
-        )  # fmt: skip
-        place += constant
-    return Anatomy(own, tuple(parts))
+    return fits.fvu.tolist()
+
+
+def _fitted_by_group(
+    law: GroupedLaw, problem: GroupedProblem, left_out: _Forms, replaced: _Forms, relative: bool
+) -> list[float]:
+    """The same where constants differ by group: what is shared stays so, a part's constant is each group's own."""
+    columns = Vocabulary(law.columns, law.vocabulary.operators)
+    forms, shared, starts = [], [], []
+    for form in (law, *left_out, *replaced):
+        if form is None:
+            continue
+        plain, own = own_as_constants(form, law.own_names, columns)
+        names = [name for name in map(form.vocabulary.name, form.tokens) if name in law.own_names]
+        start = np.repeat(np.array([plain.constants], float), len(law.own), axis=0)
+        start[:, own] = [[values[law.own_names.index(name)] for name in names] for values in law.own]
+        forms.append(Expression.apply("log", plain) if relative else plain)
+        # the constant in the place of a part is the only one that has no value yet
+        shared.append([not mine and value == value for mine, value in zip(own, plain.constants, strict=True)])
+        starts.append(start)
+    tokens, values = pack(forms)
+    width = max(1, values.shape[1])
+    told = np.full((len(forms), len(law.own), width), np.nan)
+    flags = np.zeros((len(forms), width), bool)
+    for k, (row, start) in enumerate(zip(shared, starts, strict=True)):
+        flags[k, : len(row)], told[k, :, : start.shape[1]] = row, start
+    fits = refine_groups(
+        tokens, problem, columns, starts=told, restarts=_GROUP_RESTARTS, shared=flags, max_steps=_STEPS
+    )
+    return fits.fvu.tolist()
 
 
 def without(law: Expression, position: int) -> Expression | None:

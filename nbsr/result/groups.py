@@ -9,7 +9,7 @@ import numpy as np
 from nbsr import score as scoring
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs
-from nbsr.expression import CONST, Expression, GroupedLaw, Vocabulary
+from nbsr.expression import GroupedLaw, Vocabulary, own_as_constants
 from nbsr.refine import GroupedProblem, fit_jointly, refine_groups
 from nbsr.result.candidate import Candidate
 from nbsr.result.digits import values
@@ -59,16 +59,21 @@ def refitted(candidate: Candidate, table: Table) -> Candidate:
             f"Each group needs at least {len(law.own_names)} rows for its constants, and "
             f"'{few[0]}' has fewer; leave it out."
         )
-    form, own = with_own_constants(law, table)
-    starts = np.where(own, np.nan, [form.constants])
-    typical = iter(np.nanmedian(np.array(law.own, float), axis=0).tolist() if law.own_names else [])
-    starts[0, own[0]] = list(typical)
+    form, own = own_as_constants(law, law.own_names, Vocabulary(table.names, law.vocabulary.operators))
+    starts = np.array([form.constants])
+    starts[0, own] = np.nanmedian(np.array(law.own, float), axis=0) if law.own_names else []
     problem = GroupedProblem.of(table.X, table.y, table.weights, groups.codes, np.arange(len(groups)))
     tokens = np.array([form.tokens])
     fits = refine_groups(
-        tokens, problem, form.vocabulary, starts=starts, restarts=_RESTARTS, fixed=~own, max_steps=_STEPS
+        tokens,
+        problem,
+        form.vocabulary,
+        starts=starts,
+        restarts=_RESTARTS,
+        fixed=~own[None],
+        max_steps=_STEPS,
     )
-    found = fits.constants[0, :, : own.shape[1]]
+    found = fits.constants[0, :, : len(own)]
     if not np.isfinite(fits.fvu[0]):
         raise UsageError(
             f"{law.infix(digits=4)} is not finite on some row of this data, so it does not fit it."
@@ -76,12 +81,12 @@ def refitted(candidate: Candidate, table: Table) -> Candidate:
     errors = fit_jointly(
         compile_programs(tokens, form.vocabulary),
         np.nan_to_num(fits.constants),
-        np.zeros_like(own),
-        own,
+        np.zeros_like(own[None]),
+        own[None],
         problem,
         0,
-    ).errors[0][:, own[0]]
-    kept = GroupedLaw(law.tokens, law.constants, law.vocabulary, tuple(map(tuple, found[:, own[0]].tolist())))
+    ).errors[0][:, own]
+    kept = GroupedLaw(law.tokens, law.constants, law.vocabulary, tuple(map(tuple, found[:, own].tolist())))
     predicted = values(kept, table.X, table.names, groups.codes)
     fvu = float(scoring.fvu(table.y, predicted, table.weights))
     errors = np.where(np.isfinite(errors), errors, np.nan)
@@ -95,24 +100,3 @@ def refitted(candidate: Candidate, table: Table) -> Candidate:
         predictive=math.nan,
         faults=(),
     )
-
-
-def with_own_constants(law: GroupedLaw, table: Table) -> tuple[Expression, np.ndarray]:
-    """The form in the columns of the table with every constant in its place, and which are the groups' own `[1, C]`."""
-    names = set(law.own_names)
-    vocabulary = Vocabulary(table.names, law.vocabulary.operators)
-    tokens, constants, own, known = [], [], [], iter(law.constants)
-    for token in law.tokens:
-        if law.vocabulary.is_variable(token) and law.vocabulary.name(token) in names:
-            tokens.append(CONST)
-            constants.append(math.nan)
-            own.append(True)
-        elif token == CONST:
-            tokens.append(CONST)
-            constants.append(next(known))
-            own.append(False)
-        elif law.vocabulary.is_variable(token):
-            tokens.append(vocabulary.variable_ids[law.vocabulary.name(token)])
-        else:
-            tokens.append(token)
-    return Expression(tuple(tokens), tuple(constants), vocabulary), np.array([own], bool).reshape(1, -1)

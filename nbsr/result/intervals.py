@@ -5,9 +5,8 @@ from jaxtyping import Float, Int
 
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs, jacobian
-from nbsr.expression import Expression, GroupedLaw, Vocabulary
+from nbsr.expression import Expression, GroupedLaw, Vocabulary, own_as_constants
 from nbsr.result.digits import fitted_constants
-from nbsr.result.groups import with_own_constants
 from nbsr.table import Table
 
 __all__ = ["half_widths"]
@@ -98,8 +97,8 @@ def _form(
     if not isinstance(law, GroupedLaw):
         plain = law.to(Vocabulary(table.names, law.vocabulary.operators))
         return plain, [], np.array([plain.constants or (np.nan,)], float)
-    form, mask = with_own_constants(law, table)
-    own = np.flatnonzero(mask[0]).tolist()
+    form, mask = own_as_constants(law, law.own_names, Vocabulary(table.names, law.vocabulary.operators))
+    own = np.flatnonzero(mask).tolist()
     values = np.repeat(np.array([form.constants or (np.nan,)], float), len(law.own), axis=0)
     values[:, own] = np.array(law.own, float).reshape(len(law.own), len(own))
     return form, own, values

@@ -35,7 +35,7 @@ class Desk extends Workplace {
 }
 
 const run = (more: Partial<Run> = {}): Run => ({
-  name: "r", formula: "y ~ .", target: "y", target_mathml: "<mi>y</mi>", columns: ["x1", HOSTILE], status: "running", stage: "", elapsed: 1,
+  name: "r", formula: "y ~ .", target: "y", target_mathml: "<mi>y</mi>", groups: null, columns: ["x1", HOSTILE], status: "running", stage: "", elapsed: 1,
   seconds: 9, evaluations: 0, live: true, detachable: false, relative: false, python: "", notes: [], rules: { forbid: [], require: [], forced: [] }, ...more,
 });
 
@@ -209,7 +209,7 @@ describe("the search tree", () => {
 const LAW = {
   id: 1, text: "2*x1 + 1", mathml: "<mi>x</mi>", complexity: 5, fvu: 1e-3, test_fvu: null, score: 0, source: "s", born: 0,
   constants: [{ value: 2, error: 0.1, reading: "2.0 ± 0.1", exact: false }, { value: 1, error: null, reading: "1", exact: true }],
-  prefix: ["+", "*", "#", 0, "#"], pinned: false, parents: "",
+  prefix: ["+", "*", "#", 0, "#"], own: [], pinned: false, parents: "",
 };
 const ANATOMY: Anatomy = {
   law: 1, fvu: 1e-3, parts: [
@@ -223,7 +223,7 @@ describe("a law", () => {
   beforeEach(() => {
     desk.store.accept({
       run: run(), laws: [LAW], front: { laws: [1], picked: 1, reason: "" },
-      data: { X: [Float64Array.from([0, 1, 2]), Float64Array.from([0, 0, 0])], y: Float64Array.from([1, 3, 5]), test: new Uint8Array(3) },
+      data: { X: [Float64Array.from([0, 1, 2]), Float64Array.from([0, 0, 0])], y: Float64Array.from([1, 3, 5]), test: new Uint8Array(3), group: new Int32Array(3).fill(-1) },
     });
     desk.answers.anatomy = ANATOMY;
     desk.select({ law: 1 });
@@ -246,6 +246,34 @@ describe("a law", () => {
     expect(host.querySelector(".nbsr-tree-said")!.textContent).toBe("Did drop.");
   });
 
+  test("of many groups turns the constants of the one that is looked at", async () => {
+    const own = [{ name: "c1", values: Float64Array.of(1, 5), readings: ["1.0 ± 0.1", "5"] }];
+    desk.store.accept({
+      run: { ...run(), groups: { column: "who", labels: ["a", HOSTILE] } },
+      laws: [{ ...LAW, constants: [LAW.constants[0]], own, prefix: ["+", "*", "#", 0, 2] }],
+      data: {
+        X: [Float64Array.of(0, 1, 0, 1), new Float64Array(4)], y: Float64Array.of(1, 3, 5, 7), test: new Uint8Array(4),
+        group: Int32Array.of(0, 0, 1, 1),
+      },
+    });
+    open(anatomyView);
+    await vi.waitFor(() => expect(host.querySelector(".nbsr-anatomy-fvu")!.textContent).toBe("FVU <1e-25, as fitted"));
+    const group = host.querySelector<HTMLSelectElement>(".nbsr-anatomy-sliders select")!;
+    expect([...group.options].map((one) => one.text)).toEqual(["a", HOSTILE]);
+    const fields = (): string[] => [...host.querySelectorAll<HTMLInputElement>('input[type="text"]')].map((one) => one.value);
+    expect(fields()).toEqual(["2", "1"]);
+    group.value = "1";
+    group.dispatchEvent(new Event("change"));
+    expect(fields()).toEqual(["2", "5"]);
+    const slider = host.querySelectorAll<HTMLInputElement>('input[type="range"]')[1];
+    slider.value = "500"; // 10 for 5: both rows of the group are missed by 5; 50 of 2
+    slider.dispatchEvent(new Event("input"));
+    await vi.waitFor(() => expect(host.querySelector(".nbsr-anatomy-fvu")!.textContent).toBe("FVU 25; <1e-25 as fitted"));
+    find("Refit from here")[0].click();
+    await settle();
+    expect(desk.acts).toEqual([["refit", { law: 1, constants: [2, 10] }]]);
+  });
+
   test("is computed anew when a constant turns", async () => {
     open(anatomyView);
     await vi.waitFor(() => expect(host.querySelector(".nbsr-anatomy-fvu")!.textContent).toBe("FVU <1e-25, as fitted"));
@@ -262,7 +290,7 @@ describe("a law", () => {
 
   test("says how its constants were found", async () => {
     desk.answers.refinement = {
-      law: 1, names: ["c1"], starts: 2, steps: 1, chosen: 1,
+      law: 1, group: null, names: ["c1"], starts: 2, steps: 1, chosen: 1,
       fvu: Float32Array.from([1, 0.5, 1, 0]), constants: Float32Array.from([9, 8, 3, 2]),
     } satisfies Refinement;
     open(refinementView);

@@ -1,7 +1,7 @@
 /** A law against the rows that were measured. */
 
-import { evaluate } from "./evaluate";
-import type { Data, Law } from "./types";
+import { evaluate, type Prefix } from "./evaluate";
+import type { Column, Data, Law } from "./types";
 
 export interface Fit {
   measured: Float64Array;
@@ -10,12 +10,35 @@ export interface Fit {
   test: boolean[]; // rows that were kept aside
 }
 
+/** What the constants of a law are: those of all rows in prefix order, and those of each group, by group. */
+export interface Numbers {
+  constants: readonly number[];
+  own: readonly ArrayLike<number>[];
+}
+
+export function numbersOf(law: Law): Numbers {
+  return { constants: law.constants.map(({ value }) => value), own: law.own.map(({ values }) => values) };
+}
+
+/** The columns that a law speaks of: those of the rows, and its group's constants on each. */
+function columnsOf({ own }: Numbers, data: Data): Column[] {
+  const looked = own.map((values) => Float64Array.from(data.group, (group) => values[group] ?? NaN));
+  return [...data.X, ...looked];
+}
+
+/** The rows of one group. */
+export function rowsOf(data: Data, group: number): Data {
+  const here = Array.from(data.group.keys()).filter((row) => data.group[row] === group);
+  const taken = (column: Column): Column => Float64Array.from(here, (row) => column[row]);
+  return { X: data.X.map(taken), y: taken(data.y), test: taken(data.test), group: taken(data.group) };
+}
+
 /** What a law says of the rows the page knows; null where this page cannot compute it. */
-export function fitOf(law: Law, data: Data, constants = law.constants.map(({ value }) => value)): Fit | null {
+export function fitOf(law: Law, data: Data, numbers = numbersOf(law)): Fit | null {
   if (law.prefix === null) return null;
   const rows = data.y.length;
   const measured = Float64Array.from(data.y);
-  const predicted = evaluate(law.prefix, constants, data.X, rows);
+  const predicted = evaluate(law.prefix, numbers.constants, columnsOf(numbers, data), rows);
   return {
     measured,
     predicted,
@@ -50,18 +73,30 @@ export function fvuOf(fit: Fit, test: boolean, relative: boolean): number {
   return error / spread;
 }
 
-/** The law over an even grid of its one column, for a curve; null where there are more columns, or none. */
-export function curveOf(
-  law: Law,
-  data: Data,
-  constants = law.constants.map(({ value }) => value),
-  points = 240,
-): { x: Float64Array; y: Float64Array } | null {
-  if (law.prefix === null || data.X.length !== 1) return null;
-  const finite = Array.from(data.X[0]).filter(Number.isFinite);
+export interface Curve {
+  x: Float64Array;
+  y: Float64Array;
+}
+
+const MOST_CURVES = 24;
+
+/**
+ * The law over an even grid of its one column, for a curve; one for each group where its constants differ. None where
+ * there are more columns, or none.
+ */
+export function curvesOf(law: Law, data: Data, numbers = numbersOf(law), points = 240): Curve[] {
+  if (law.prefix === null || data.X.length !== 1) return [];
+  if (!law.own.length) return curveOn(law.prefix, data.X[0], numbers, -1, points);
+  const groups = [...new Set(data.group)].sort((a, b) => a - b).slice(0, MOST_CURVES);
+  return groups.flatMap((group) => curveOn(law.prefix!, rowsOf(data, group).X[0], numbers, group, points));
+}
+
+function curveOn(prefix: Prefix, column: Column, numbers: Numbers, group: number, points: number): Curve[] {
+  const finite = Array.from(column).filter(Number.isFinite);
   const low = Math.min(...finite);
   const high = Math.max(...finite);
-  if (!(high > low)) return null;
+  if (!(high > low)) return [];
   const x = Float64Array.from({ length: points }, (_, i) => low + ((high - low) * i) / (points - 1));
-  return { x, y: evaluate(law.prefix, constants, [x], points) };
+  const own = numbers.own.map((values) => new Float64Array(points).fill(values[group] ?? NaN));
+  return [{ x, y: evaluate(prefix, numbers.constants, [x, ...own], points) }];
 }

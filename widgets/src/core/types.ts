@@ -30,6 +30,7 @@ export interface Run {
   formula: string; // as the person typed it
   target: string; // as it is printed, such as "log(price)"
   target_mathml: string;
+  groups: Groups | null; // where constants differ by group
   columns: string[]; // the inputs, in the order of `Data.X` and of numbers in `Law.prefix`
   status: Status;
   stage: string; // what it is doing, in words
@@ -44,12 +45,25 @@ export interface Run {
   rules: { forbid: string[]; require: string[]; forced: string[][] }; // in force now; forced prefixes as token names
 }
 
+/** The column that rows are grouped by, and the name of each group. */
+export interface Groups {
+  column: string;
+  labels: string[];
+}
+
 /** One constant of a law. */
 export interface Constant {
   value: number;
   error: number | null; // standard error, null where not known
   reading: string; // "1.0002 ± 0.0031"
   exact: boolean; // a number with a name (2, 1/3, pi), not fitted
+}
+
+/** A constant that each group has of its own. */
+export interface OwnConstant {
+  name: string;
+  values: Column; // f8, by group; NaN for a group that was not fitted
+  readings: string[]; // by group, such as "1.0002 ± 0.0031"
 }
 
 /** Replaced one by one, by id. A law that some view shows: the front, the pinned, those asked for. */
@@ -64,8 +78,9 @@ export interface Law {
   source: string;
   born: number; // seconds
   constants: Constant[]; // in prefix order
-  /** Prefix form: operator by name, column by number, constant by "#"; null where an operator of the user's own is in
-   *  it that this page cannot compute. */
+  own: OwnConstant[]; // in prefix order; none where all rows have the same
+  /** Prefix form: operator by name, column by number, constant by "#", one of a group's own by a number after those of
+   *  the columns; null where an operator of the user's own is in it that this page cannot compute. */
   prefix: (string | number)[] | null;
   pinned: boolean;
   parents: string; // where it came from, in words, such as "pairs: (x1*x2) and (sin(x3)), of 1/y"; may be empty
@@ -92,6 +107,7 @@ export interface Data {
   X: Column[]; // f8, one a column of `Run.columns`
   y: Column; // f8
   test: Column; // u1, 1 for a row that was kept aside
+  group: Column; // i4, place in `Run.groups.labels`, -1 where there is none
 }
 
 /** States of a node. */
@@ -211,7 +227,7 @@ export interface AnatomyPart {
   mathml: string;
   without: number | null; // FVU where this part is left out of its sum or product and all is refitted; null: cannot be
   constant: number | null; // FVU with one fitted constant in the place of this part
-  constant_place: number; // for a constant: its place in `Law.constants`; -1
+  constant_place: number; // for a constant: its place in `Law.constants`, after which come those of `Law.own`; -1
 }
 
 export interface Anatomy {
@@ -222,6 +238,7 @@ export interface Anatomy {
 
 export interface Refinement {
   law: number;
+  group: string | null; // that it was looked at in, where constants differ by group
   names: string[]; // of the free constants
   fvu: WireArray | Column; // f4 [starts * (steps + 1)], row by row
   constants: WireArray | Column; // f4 [starts * (steps + 1) * names.length]

@@ -3,8 +3,8 @@
 import { hierarchy, tree as tidyTree } from "d3-hierarchy";
 import { shownLaw, type Changed, type Context, type MakeView } from "../core/context";
 import { digits, spokenFvu } from "../core/format";
-import { curveOf, fitOf, fvuOf } from "../core/fit";
-import type { Acts, Anatomy, Law } from "../core/types";
+import { curvesOf, fitOf, fvuOf, rowsOf, type Numbers } from "../core/fit";
+import type { Acts, Anatomy, Constant, Law } from "../core/types";
 import { button, h, onResize, s, say, sentence, set, type Child } from "./dom";
 import { drawPoints } from "./fit";
 import { typeset } from "./mathml";
@@ -262,9 +262,11 @@ function constantsOf(host: HTMLElement, context: Context, tell: (text: string) =
   const reset = button("Reset", { icon: "back" });
   const note = h("p.nbsr-faint");
   const heading = h("h4", {}, "Constants");
-  host.append(heading, rows, figure, plotted, h("div.nbsr-row", {}, refit, reset), note);
+  const group = h("select.nbsr-select", { "aria-label": "Whose constants are turned" });
+  host.append(h("div.nbsr-row", {}, heading, group), rows, figure, plotted, h("div.nbsr-row", {}, refit, reset), note);
   let law: Law | null = null;
   let shown = "";
+  let turned: Turned[] = []; // in prefix order
   let values: number[] = [];
   let turns: { slider: HTMLInputElement; field: HTMLInputElement; row: HTMLElement }[] = [];
   let frame = 0;
@@ -274,48 +276,65 @@ function constantsOf(host: HTMLElement, context: Context, tell: (text: string) =
     if (!frame) frame = requestAnimationFrame(draw);
   }
 
+  /** The constants as the sliders stand, in the group that is looked at. */
+  function numbers(): Numbers {
+    const { constants, own } = law!;
+    const at = (place: number): number => values[turned.findIndex((one) => one.place === place)];
+    const code = Number(group.value);
+    return {
+      constants: constants.map((_, k) => at(k)),
+      own: own.map(({ values: known }, k) => Array.from(known, (value, g) => (g === code ? at(constants.length + k) : value))),
+    };
+  }
+
   function draw(): void {
     frame = 0;
     if (!law || !store.data) return;
-    const moved = law.constants.some((constant, i) => values[i] !== constant.value);
+    const moved = turned.some(({ value }, i) => values[i] !== value);
+    const data = law.own.length ? rowsOf(store.data, Number(group.value)) : store.data;
     set(refit, "aria-disabled", context.live() ? null : "true");
     set(reset, "aria-disabled", moved ? null : "true");
-    const fit = fitOf(law, store.data, values);
+    const fit = fitOf(law, data, numbers());
     plotted.hidden = !fit;
     if (!fit) return say(figure, "An operator of your own is in this law; the page cannot compute it.");
     const relative = store.run?.relative ?? false;
     const now = fvuOf(fit, false, relative);
-    const then = moved ? fvuOf(fitOf(law, store.data)!, false, relative) : now;
+    const then = moved ? fvuOf(fitOf(law, data)!, false, relative) : now;
     const words = Number.isFinite(now) ? `FVU ${spokenFvu(now)}` : "Not defined on all rows";
     say(figure, moved ? `${words}; ${spokenFvu(then)} as fitted` : `${words}, as fitted`);
     figure.classList.toggle("nbsr-moved", moved);
-    const curve = curveOf(law, store.data, values);
+    const curves = curvesOf(law, data, numbers());
     const target = store.run?.target ?? "y";
-    drawPoints(plot, curve
-      ? { x: store.data.X[0], y: fit.measured, test: fit.test, across: store.run?.columns[0] ?? "x", up: target, rule: "none", curve }
-      : { x: fit.measured, y: fit.predicted, test: fit.test, across: `measured ${target}`, up: "predicted", rule: "equal", curve: null },
+    drawPoints(plot, curves.length
+      ? { x: data.X[0], y: fit.measured, test: fit.test, across: store.run?.columns[0] ?? "x", up: target, rule: "none", curves }
+      : { x: fit.measured, y: fit.predicted, test: fit.test, across: `measured ${target}`, up: "predicted", rule: "equal", curves: [] },
     plotted.clientWidth || 300, plotted.clientHeight || 150, true);
-    set(plot, "aria-label", `${curve ? "The law over the data" : "Predicted by measured"}, with the constants as the sliders stand: ${figure.textContent ?? ""}`);
+    set(plot, "aria-label", `${curves.length ? "The law over the data" : "Predicted by measured"}, with the constants as the sliders stand: ${figure.textContent ?? ""}`);
   }
 
   function turn(i: number, value: number, from: "slider" | "field" | "reset"): void {
     if (!Number.isFinite(value)) return;
     values[i] = value;
     const { slider, field } = turns[i];
-    if (from !== "slider") slider.value = String(positionOf(law!.constants[i].value, value));
+    if (from !== "slider") slider.value = String(positionOf(turned[i].value, value));
     if (from !== "field") field.value = digits(value, 5);
     set(slider, "aria-valuetext", digits(value, 5));
     later();
   }
 
   function build(): void {
-    values = law!.constants.map(({ value }) => value);
+    const labels = law!.own.length ? (store.run?.groups?.labels ?? []) : [];
+    if (group.options.length !== labels.length)
+      group.replaceChildren(...labels.map((label, code) => h("option", { value: `${code}` }, label)));
+    group.hidden = !labels.length;
+    turned = turnedOf(law!, Number(group.value), store.run?.columns.length ?? 0);
+    values = turned.map(({ value }) => value);
     turns = [];
-    rows.replaceChildren(...law!.constants.map((constant, i): Child => {
-      const name = `constant ${i + 1}`;
+    rows.replaceChildren(...turned.map((constant, i): Child => {
+      const name = `constant ${constant.name}`;
       const slider = h("input", { type: "range", min: -HALF, max: HALF, step: 1, value: 0, "aria-label": `${name}, fitted ${constant.reading}`, "aria-valuetext": digits(constant.value, 5) });
       const field = h("input.nbsr-input", { type: "text", inputmode: "decimal", value: digits(constant.value, 5), "aria-label": `Value of ${name}`, spellcheck: "false" });
-      const row = h("div.nbsr-anatomy-turn", {}, h("span", { title: constant.reading }, h("b", {}, `c${i + 1}`), constant.exact && h("small", {}, " exact")), slider, field);
+      const row = h("div.nbsr-anatomy-turn", {}, h("span", { title: constant.reading }, h("b", {}, constant.name), constant.exact && h("small", {}, " exact")), slider, field);
       turns.push({ slider, field, row });
       slider.addEventListener("input", () => turn(i, valueAt(constant.value, Number(slider.value)), "slider"));
       field.addEventListener("input", () => field.value.trim() && turn(i, Number(field.value.replace("−", "-").replace(",", ".")), "field"));
@@ -323,8 +342,12 @@ function constantsOf(host: HTMLElement, context: Context, tell: (text: string) =
     }).filter((row): row is HTMLElement => row instanceof HTMLElement));
   }
 
+  group.addEventListener("change", () => {
+    build();
+    later();
+  });
   reset.addEventListener("click", () => {
-    law?.constants.forEach(({ value }, i) => turn(i, value, "reset"));
+    turned.forEach(({ value }, i) => turn(i, value, "reset"));
     turns.forEach(({ slider }) => (slider.value = "0"));
   });
   refit.addEventListener("click", () => {
@@ -342,8 +365,8 @@ function constantsOf(host: HTMLElement, context: Context, tell: (text: string) =
 
   return {
     show(next) {
-      host.hidden = !next || next.constants.length === 0 || !store.data;
-      const key = next ? JSON.stringify([next.id, next.constants, next.prefix]) : "";
+      host.hidden = !next || next.constants.length + next.own.length === 0 || !store.data;
+      const key = next ? JSON.stringify([next.id, next.constants, next.own, next.prefix]) : "";
       law = next;
       if (next && key !== shown) {
         build();
@@ -353,17 +376,36 @@ function constantsOf(host: HTMLElement, context: Context, tell: (text: string) =
       later();
     },
     light(place) {
-      turns.forEach(({ row }, i) => row.classList.toggle("nbsr-lit", i === place));
+      turns.forEach(({ row }, i) => row.classList.toggle("nbsr-lit", turned[i].place === place));
     },
     focus(place) {
-      turns[place]?.slider.focus();
-      return place >= 0 && place < turns.length;
+      const at = turned.findIndex((one) => one.place === place);
+      turns[at]?.slider.focus();
+      return at >= 0;
     },
     destroy() {
       cancelAnimationFrame(frame);
       endResize();
     },
   };
+}
+
+interface Turned extends Constant {
+  name: string;
+  place: number; // as `AnatomyPart.constant_place`
+}
+
+/** The constants of a law in prefix order, those of one group among them: these stand behind the columns. */
+function turnedOf({ constants, own, prefix }: Law, group: number, columns: number): Turned[] {
+  const shared = constants.map((constant, k): Turned => ({ ...constant, name: "", place: k }));
+  const mine = own.map(({ name, values, readings }, k): Turned => (
+    { value: values[group], error: null, reading: readings[group], exact: false, name, place: constants.length + k }));
+  const order: Turned[] = [];
+  for (const token of prefix ?? []) {
+    const next = token === "#" ? shared.shift() : typeof token === "number" ? mine[token - columns] : undefined;
+    if (next && !order.includes(next)) order.push(next);
+  }
+  return [...order, ...shared].map((one, k) => ({ ...one, name: one.name || `c${k}` }));
 }
 
 /** A slider reaches twice the constant and back to 0; fine in the middle, coarse at its ends. */

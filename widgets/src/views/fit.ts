@@ -1,9 +1,9 @@
 /** A law against what was measured: predicted, residuals by any column, and the curve where there is one column. */
 
 import { shownLaw, type Changed, type Context, type View } from "../core/context";
-import { curveOf, fitOf, fvuOf, type Fit } from "../core/fit";
+import { curvesOf, fitOf, fvuOf, rowsOf, type Curve, type Fit } from "../core/fit";
 import { digits, plural, rSquared, ticks } from "../core/format";
-import type { Column, Data, Law } from "../core/types";
+import type { Column, Data, Groups, Law } from "../core/types";
 import { h, onResize, s, set } from "./dom";
 import { nothing, panel, table } from "./panel";
 
@@ -18,7 +18,7 @@ export interface Points {
   across: string;
   up: string;
   rule: "equal" | "zero" | "none"; // the line that a perfect law would follow
-  curve: { x: ArrayLike<number>; y: ArrayLike<number> } | null;
+  curves: readonly Curve[];
 }
 
 interface Span {
@@ -85,17 +85,17 @@ export function drawPoints(svg: SVGSVGElement, points: Points, width: number, he
     else paths.train += `M${cx} ${cy}h0`;
   }
   items.push(s(small ? "path.nbsr-train.nbsr-small" : "path.nbsr-train", { d: paths.train }));
-  if (points.curve) {
+  for (const curve of points.curves) {
     let line = "";
     let pen = "M";
-    for (let i = 0; i < points.curve.x.length; i++) {
-      const b = py(points.curve.y[i]);
+    for (let i = 0; i < curve.x.length; i++) {
+      const b = py(curve.y[i]);
       if (Number.isFinite(b) && b > -1e4 && b < 1e4) {
-        line += `${pen}${px(points.curve.x[i]).toFixed(1)} ${b.toFixed(1)}`;
+        line += `${pen}${px(curve.x[i]).toFixed(1)} ${b.toFixed(1)}`;
         pen = "L";
       } else pen = "M";
     }
-    items.push(s("path.nbsr-curve", { d: line }));
+    items.push(s(points.curves.length > 1 ? "path.nbsr-curve.nbsr-thin" : "path.nbsr-curve", { d: line }));
   }
   items.push(s("path.nbsr-test", { d: paths.test }), s("path.nbsr-beyond", { d: paths.beyond }));
   svg.replaceChildren(...items);
@@ -103,7 +103,7 @@ export function drawPoints(svg: SVGSVGElement, points: Points, width: number, he
 
 /** Residuals against the prediction, as small pictures show them. */
 export function residualPoints(fit: Fit): Points {
-  return { x: fit.predicted, y: fit.residual, test: fit.test, across: "predicted", up: "residual", rule: "zero", curve: null };
+  return { x: fit.predicted, y: fit.residual, test: fit.test, across: "predicted", up: "residual", rule: "zero", curves: [] };
 }
 
 /** Measured less predicted against a column whose numbers are these. */
@@ -115,7 +115,8 @@ export function fitView(host: HTMLElement, context: Context): View {
   const { store } = context;
   const frame = panel(host, "Fit", draw);
   const choice = h("select.nbsr-select", { "aria-label": "What the fit shows" });
-  frame.controls.append(choice);
+  const group = h("select.nbsr-select", { "aria-label": "Whose rows the fit shows" });
+  frame.controls.append(group, choice);
   const svg = s("svg.nbsr-layer", { role: "img" });
   const empty = nothing("The fit appears with the first law.");
   const plot = h("div.nbsr-plot", {}, svg);
@@ -137,19 +138,35 @@ export function fitView(host: HTMLElement, context: Context): View {
     if (!choice.value) choice.selectedIndex = 0;
   }
 
+  let groups: Groups | null = null;
+
+  /** The rows of the group that is looked at, or all. */
+  function looked(data: Data): Data {
+    const told = store.run?.groups ?? null;
+    if (JSON.stringify(told) !== JSON.stringify(groups)) {
+      groups = told;
+      group.replaceChildren(
+        h("option", { value: "" }, `every ${told?.column ?? ""}`),
+        ...(told?.labels ?? []).map((label, code) => h("option", { value: `${code}` }, label)),
+      );
+    }
+    group.hidden = !groups;
+    return group.value ? rowsOf(data, Number(group.value)) : data;
+  }
+
   function points(law: Law, data: Data, fit: Fit): Points {
     const names = columns ?? [];
     const target = store.run?.target ?? "y";
     if (choice.value === "curve")
       return {
         x: data.X[0], y: fit.measured, test: fit.test, across: names[0], up: target, rule: "none",
-        curve: curveOf(law, data),
+        curves: curvesOf(law, data),
       };
     if (choice.value === "predicted") return residualPoints(fit);
     if (choice.value === "fit" || !(Number(choice.value) in data.X))
       return {
         x: fit.measured, y: fit.predicted, test: fit.test, across: `measured ${target}`, up: "predicted", rule: "equal",
-        curve: null,
+        curves: [],
       };
     return residualsBy(fit, names[Number(choice.value)], data.X[Number(choice.value)]);
   }
@@ -157,12 +174,15 @@ export function fitView(host: HTMLElement, context: Context): View {
   function drawLegend(law: Law, fit: Fit): void {
     const tests = fit.test.filter(Boolean).length;
     const trained = fit.test.length - tests;
+    const relative = store.run?.relative ?? false;
+    // the numbers of a law are those of all rows, also of such as the page does not have
+    const [train, test] = group.value ? [null, null] : [law.fvu, law.test_fvu];
     const key = (shape: string, text: string): HTMLElement =>
       h("span.nbsr-key", {}, s("svg", { viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" },
         shape === "train" ? s("path.nbsr-train", { d: "M6 6h0" }) : s("path.nbsr-test", { d: "M6 2.2l3.8 3.8l-3.8 3.8l-3.8 -3.8z" })), text);
     legend.replaceChildren(
-      key("train", `${tests ? `${plural(trained, "training row")}` : plural(trained, "row")} · R² ${rSquared(law.fvu)}`),
-      ...(tests ? [key("test", `${plural(tests, "test row")} · R² ${rSquared(law.test_fvu ?? fvuOf(fit, true, store.run?.relative ?? false))}`)] : []),
+      key("train", `${tests ? `${plural(trained, "training row")}` : plural(trained, "row")} · R² ${rSquared(train ?? fvuOf(fit, false, relative))}`),
+      ...(tests ? [key("test", `${plural(tests, "test row")} · R² ${rSquared(test ?? fvuOf(fit, true, relative))}`)] : []),
     );
   }
 
@@ -182,13 +202,14 @@ export function fitView(host: HTMLElement, context: Context): View {
   function draw(): void {
     const id = shownLaw(context);
     const law = id === null ? undefined : store.laws.get(id);
-    const { data, run } = store;
+    const { run } = store;
+    const data = store.data && looked(store.data);
     const size = [plot.clientWidth, plot.clientHeight];
-    const now = JSON.stringify([law, run?.target, run?.columns, choice.value, frame.asTable(), size]);
-    if (now === drawn && data === drawnData) return;
+    const now = JSON.stringify([law, run?.target, run?.columns, choice.value, group.value, frame.asTable(), size]);
+    if (now === drawn && store.data === drawnData) return;
     const fit = law && data ? fitOf(law, data) : null;
     offer(run?.columns ?? []);
-    [drawn, drawnData] = [now, data];
+    [drawn, drawnData] = [now, store.data];
     plot.hidden = legend.hidden = !fit;
     empty.hidden = !!fit;
     if (!fit || !law || !data) {
@@ -204,6 +225,7 @@ export function fitView(host: HTMLElement, context: Context): View {
   }
 
   choice.addEventListener("change", draw);
+  group.addEventListener("change", draw);
   const resized = onResize(plot, draw);
   return {
     update(changed: Changed) {

@@ -6,7 +6,7 @@ import type { Asks, Law } from "../core/types";
 import { button, copyText, h, icon, near, sentence, set, uid } from "./dom";
 import { method } from "./marks";
 import { typeset } from "./mathml";
-import { nothing } from "./panel";
+import { nothing, table } from "./panel";
 
 const FORMS: [Asks["copy"]["args"]["form"], string][] = [
   ["text", "Plain text"], ["latex", "LaTeX"], ["sympy", "SymPy"], ["numpy", "NumPy"], ["torch", "PyTorch"], ["c", "C"],
@@ -24,7 +24,10 @@ export function lawView(host: HTMLElement, context: Context): View {
   const menu = copyMenu(context);
   const back = button("Back to the pick", { icon: "back", class: "nbsr-button nbsr-quiet", hidden: true });
   const tools = h("div.nbsr-law-tools", {}, figures, h("div.nbsr-row", {}, back, pin, menu.element));
-  const words = h("div.nbsr-words", {}, text, constants, origin);
+  const summary = h("summary");
+  const byGroup = h("div.nbsr-scroll.nbsr-by-group", { tabindex: 0, role: "group" });
+  const groups = h("details.nbsr-groups", { open: true }, summary, byGroup);
+  const words = h("div.nbsr-words", {}, text, constants, groups, origin);
   const empty = nothing("The first law is on its way.");
   const full = h("div.nbsr-law-grid", {}, formula, tools, words);
   const element = h("section.nbsr-law", { "aria-label": "Law" }, empty, full);
@@ -70,6 +73,7 @@ export function lawView(host: HTMLElement, context: Context): View {
       h("span.nbsr-faint", {}, known.length === 1 ? "constant" : "constants, in order"),
       ...fitted.map((constant) => h("span.nbsr-chip", {}, constant.reading)),
     );
+    drawGroups(law);
     const figure = (name: string, value: string, tip: string): HTMLElement =>
       h("div", { title: tip }, h("dt", {}, name), h("dd", {}, value));
     figures.replaceChildren(
@@ -83,6 +87,17 @@ export function lawView(host: HTMLElement, context: Context): View {
       h("span.nbsr-faint", {}, picked ? "The pick, found by " : "Found by "), method(store.sources, law.source),
       h("span.nbsr-faint", {}, ` after ${seconds(law.born)}${law.parents ? `, from ${law.parents}` : ""}.${reason}`),
     );
+  }
+
+  function drawGroups({ own }: Law): void {
+    const { column, labels } = store.run?.groups ?? { column: "", labels: [] };
+    groups.hidden = own.length === 0;
+    if (groups.hidden) return;
+    const title = `Constants of each ${column}`;
+    summary.textContent = title;
+    set(byGroup, "aria-label", title);
+    const rows = labels.map((label, code) => [label, ...own.map(({ readings }) => readings[code])]);
+    byGroup.replaceChildren(table(title, [column, ...own.map(({ name }) => `#${name}`)], rows));
   }
 
   pin.addEventListener("click", () => {

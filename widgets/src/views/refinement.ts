@@ -52,7 +52,8 @@ export const refinementView: MakeView = (host, context) => {
     const refinement = shown!;
     const last = lastFvu(refinement);
     const reached = last.filter((fvu) => fvu <= 1.01 * last[refinement.chosen] + FLOOR).length;
-    say(summary, `${plural(refinement.starts, "start")} of ${plural(refinement.steps, "step")}; start ${refinement.chosen + 1} won with an FVU of ${spokenFvu(last[refinement.chosen])}, which ${reached === refinement.starts ? "all of them" : plural(reached, "start")} reached.`);
+    const where = refinement.group === null ? "" : ` In ${refinement.group} alone, the group with the most rows.`;
+    say(summary, `${plural(refinement.starts, "start")} of ${plural(refinement.steps, "step")}; start ${refinement.chosen + 1} won with an FVU of ${spokenFvu(last[refinement.chosen])}, which ${reached === refinement.starts ? "all of them" : plural(reached, "start")} reached.${where}`);
     if (frame.asTable()) return drawTable(refinement, last);
     const width = chartWidth();
     charts.replaceChildren(

@@ -5,7 +5,7 @@ import type { Law } from "../../src/core/types";
 
 const law = (text: string, complexity: number, fvu: number, source = "pairs"): Law => ({
   id: complexity, text, mathml: "", complexity, fvu, test_fvu: null, score: Math.log10(fvu), source, born: 1,
-  constants: [{ value: 2, error: null, reading: "2", exact: true }], prefix: null, pinned: false, parents: "",
+  constants: [{ value: 2, error: null, reading: "2", exact: true }], prefix: null, own: [], pinned: false, parents: "",
 });
 const laws = [law("x", 1, 0.5), law("exp(x)", 2, 0.1), law("sin(x) + 2", 4, 0.01, "tree search"), law("x*y*z + 1", 9, 1e-4)];
 const which = (text: string): number[] => laws.filter(condition(text)).map(({ complexity }) => complexity);

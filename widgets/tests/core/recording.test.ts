@@ -14,7 +14,7 @@ function wire(dtype: WireArray["dtype"], numbers: number[]): WireArray {
 
 const law = (id: number, complexity: number, fvu: number, born: number): Law => ({
   id, text: `law ${id}`, mathml: "<mi>x</mi>", complexity, fvu, test_fvu: null, score: Math.log10(fvu) + complexity / 20,
-  source: "pairs", born, constants: [], prefix: [0], pinned: false, parents: "",
+  source: "pairs", born, constants: [], prefix: [0], own: [], pinned: false, parents: "",
 });
 
 function recorded(): Record<string, unknown> {

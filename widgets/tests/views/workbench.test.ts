@@ -9,17 +9,17 @@ const HOSTILE = `<img src=x onerror="window.pwned = true">$\\alert$`;
 
 const law = (id: number, complexity: number, fvu: number): Law => ({
   id, text: `${HOSTILE}*${id}`, mathml: `<mi>law${id}</mi>`, complexity, fvu, test_fvu: null, score: 0, source: "pairs", born: 1,
-  constants: [{ value: id, error: 0.1, reading: `${id}.0 ± 0.1`, exact: false }], prefix: ["*", "#", 0], pinned: false, parents: "",
+  constants: [{ value: id, error: 0.1, reading: `${id}.0 ± 0.1`, exact: false }], prefix: ["*", "#", 0], own: [], pinned: false, parents: "",
 });
 
 function whole(): Packet {
   return {
     run: {
-      name: "r", formula: `y ~ ${HOSTILE}`, target: HOSTILE, target_mathml: "<mi>y</mi>", columns: [HOSTILE], status: "running", stage: "pairs",
+      name: "r", formula: `y ~ ${HOSTILE}`, target: HOSTILE, target_mathml: "<mi>y</mi>", groups: null, columns: [HOSTILE], status: "running", stage: "pairs",
       elapsed: 3, seconds: 20, evaluations: 1234, live: true, detachable: true, relative: false, python: HOSTILE, notes: [HOSTILE],
       rules: { forbid: [HOSTILE], require: [], forced: [["*", "sin"]] },
     },
-    data: { X: [Float64Array.of(1, 2, 3)], y: Float64Array.of(2, 4, 6), test: Uint8Array.of(0, 0, 1) },
+    data: { X: [Float64Array.of(1, 2, 3)], y: Float64Array.of(2, 4, 6), test: Uint8Array.of(0, 0, 1), group: Int32Array.of(-1, -1, -1) },
     laws: [law(1, 3, 0.5), law(2, 5, 0.01)],
     front: { laws: [1, 2], picked: 2, reason: HOSTILE },
     sources: ["pairs", HOSTILE],
