@@ -15,7 +15,11 @@ class Hearer(Protocol):
     def hear(self, message: object, interrupts: bool = False) -> None: ...
 
     def drawn(self) -> Mapping[str, object]:
-        """For a page that was reloaded and cannot have the view: `over`, and `data` and `metadata` of an output."""
+        """For a page that was reloaded and cannot have the widget: `over`, and `data` and `metadata` of an output."""
+        ...
+
+    def module(self) -> Mapping[str, object]:
+        """For the same, what shows the view: `esm` and `css`, as text."""
         ...
 
 
@@ -51,8 +55,9 @@ def _heard(kernel: Any, stream: object, ident: list[bytes], parent: dict[str, An
     view = _views.get(name) if isinstance(name, str) else None
     told: dict[str, object] = {"status": "ok", "heard": view is not None}
     message = content.get("message")
-    if view is not None and isinstance(message, Mapping) and message.get("kind") == "picture":
-        told |= view.drawn()
+    if view is not None and isinstance(message, Mapping):
+        asked = {"picture": view.drawn, "module": view.module}.get(str(message.get("kind")))
+        told |= asked() if asked is not None else {}
     kernel.session.send(stream, "nbsr_reply", told, parent, ident=ident)
     if view is not None:
         view.hear(message, interrupts=bool(content.get("interrupts")))

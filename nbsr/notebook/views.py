@@ -117,6 +117,9 @@ class SearchView(anywidget.AnyWidget):
     def drawn(self) -> Mapping[str, object]:
         return {} if self.picture is None else self.picture()
 
+    def module(self) -> Mapping[str, object]:
+        return {"esm": str(self._esm), "css": str(self._css)}
+
     # -- hearing
 
     def hear(self, message: object, interrupts: bool = False) -> None:

@@ -9,10 +9,10 @@
  */
 
 import type { JupyterFrontEnd } from "@jupyterlab/application";
-import { type Bundle, type Connection, type Document, kernelRequest, notebookOf, type Outputs } from "./notebook";
+import { attach, told } from "./attach";
+import { type Bundle, type Connection, type Document, notebookOf, type Outputs } from "./notebook";
 
 const PAUSE = 1000; // milliseconds between two looks
-const PATIENCE = 5000; // milliseconds that the kernel has for a picture
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 
 interface Picture {
@@ -27,6 +27,8 @@ interface Shown {
   view: string;
   widget: unknown; // what shows the live view
   waits: boolean; // for an answer
+  tried: boolean; // to be put in the place of its picture
+  end?: () => void; // takes it from there
 }
 
 /** What is looked after in one notebook. */
@@ -45,19 +47,7 @@ function viewIn(data: Bundle): Shown | undefined {
   const widget = data[WIDGET] as { model_id?: string } | undefined;
   const html = data["text/html"];
   const text = Array.isArray(html) ? html.join("") : String(html ?? "");
-  return widget?.model_id && text.includes("data-nbsr=") ? { view: widget.model_id, widget, waits: false } : undefined;
-}
-
-function ask(kernel: Connection, view: string): Promise<Picture | undefined> {
-  return new Promise(resolve => {
-    const future = kernel.sendControlMessage(kernelRequest(kernel, { view, message: { kind: "picture" } }, false), true);
-    const timer = setTimeout(() => future.dispose(), PATIENCE);
-    future.onReply = reply => {
-      clearTimeout(timer);
-      resolve(reply.content as unknown as Picture);
-    };
-    future.done.catch(() => resolve(undefined));
-  });
+  return widget?.model_id && text.includes("data-nbsr=") ? { view: widget.model_id, widget, waits: false, tried: false } : undefined;
 }
 
 /** The views in the outputs of a notebook, by output: the places of cells change, their outputs stay. */
@@ -77,7 +67,7 @@ function found(document: Document): Map<Outputs, Shown> | undefined {
 
 /** One look at one output; whether it needs no other. */
 async function look(document: Document, kernel: Connection, opened: Opened, outputs: Outputs, shown: Shown): Promise<boolean> {
-  const picture = await ask(kernel, shown.view);
+  const picture = await told<Picture>(kernel, shown.view, { kind: "picture" });
   const cell = notebookOf(document)?.widgets.find(({ model }) => model.outputs === outputs);
   if (!cell) return true; // it was deleted, or its document closed
   if (!picture) return false;
@@ -87,6 +77,8 @@ async function look(document: Document, kernel: Connection, opened: Opened, outp
     if (!html.includes("data-nbsr=")) continue;
     const { [WIDGET]: widget, ...saved } = output.data ?? {};
     const live = cell.node.querySelector(".nbsr[role=region]") !== null;
+    if (shown.end && picture.heard && !picture.over) return false;
+    shown.end?.();
     if (!picture.heard) {
       if (widget && !live) outputs.set(i, { ...output, data: saved });
       return true;
@@ -97,7 +89,12 @@ async function look(document: Document, kernel: Connection, opened: Opened, outp
       if (html !== picture.data["text/html"] || widget) {
         outputs.set(i, { ...output, data: picture.data, metadata: picture.metadata ?? {} });
       }
-      return picture.over ?? false;
+      const shows = cell.outputArea?.widgets[i]?.node.querySelector<HTMLElement>(".jp-OutputArea-output");
+      if (picture.over || shown.tried || !shows) return picture.over ?? false;
+      shown.tried = true;
+      const end = await attach(kernel, shown.view, shows);
+      if (end) shown.end = end;
+      return false;
     }
     if (!widget) outputs.set(i, { ...output, data: { ...saved, [WIDGET]: shown.widget } }); // it can come
     return false;

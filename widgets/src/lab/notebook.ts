@@ -23,6 +23,7 @@ export interface Outputs {
 
 export interface Cell {
   readonly node: HTMLElement;
+  readonly outputArea?: { readonly widgets: readonly { readonly node: HTMLElement }[] };
   readonly model: { readonly outputs?: Outputs; readonly sharedModel: { setSource(text: string): void } };
 }
 
