@@ -215,3 +215,23 @@ def values_of(option: str) -> Iterable[str]:
 
         return {"--method": METHODS, "--noise": NOISES, "--device": DEVICES, "--refiner": REFINERS}[option]
     return ()
+
+
+def words() -> dict[str, object]:
+    """What the magics' own words are and mean, for a front end without a kernel (widgets/src/lab/words.json)."""
+    values = {name: list(values_of(name)) for name in OPTIONS if name != "--model"}
+    return {
+        "options": [
+            {
+                "name": option.name, "short": option.short, "value": option.value, "help": option.help,
+                "values": values.get(option.name, []),
+            }
+            for option in OPTIONS.values()
+        ],
+        "keys": [
+            {"name": key.name, "example": key.example, "help": key.help, "repeats": key.repeats}
+            for key in KEYS.values()
+        ],
+        "verbs": VERBS,
+        "operators": [*OPERATORS, *(name for name in ALIASES if name.isidentifier()), *GROUPS],
+    }  # fmt: skip

@@ -10,6 +10,9 @@
  */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
+import { ICompletionProviderManager } from "@jupyterlab/completer";
+import { highlighting, Words } from "./editing";
 import { type Detail, INSERT, type Insertion, SEND, STOP } from "./event";
 import { follow } from "./follow";
 import { type Connection, type Document, kernelRequest, place } from "./notebook";
@@ -83,4 +86,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
   },
 };
 
-export default plugin;
+const editing: JupyterFrontEndPlugin<void> = {
+  id: "@nbsr/labextension:editing",
+  description: "Colours and completes %%regress cells.",
+  autoStart: true,
+  optional: [IEditorExtensionRegistry, ICompletionProviderManager],
+  activate: (_, editors: IEditorExtensionRegistry | null, completion: ICompletionProviderManager | null) => {
+    editors?.addExtension({
+      name: "nbsr:highlighting",
+      factory: () => EditorExtensionRegistry.createImmutableExtension(highlighting),
+    });
+    completion?.registerProvider(new Words());
+  },
+};
+
+export default [plugin, editing];
