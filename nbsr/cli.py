@@ -23,6 +23,7 @@ _EXTRA_BENCHES = (
     "decode",
     "train",
     "network-memory",
+    "robust",
     "ablation",
     "workbench",
     "measured",
@@ -101,7 +102,8 @@ def _parser() -> _Parser:
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
     bench.add_argument(
-        "--part", help="measured, groups, templates, blackbox: tuning or report (measured: both; else report)"
+        "--part",
+        help="measured, groups, templates, robust, blackbox: tuning or report (measured: both; else report)",
     )
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
     bench.add_argument(
@@ -280,6 +282,16 @@ def _measure(options: argparse.Namespace) -> None:
         seeds = range(options.seed, options.seed + options.seeds)
         coverage.run(
             replace(_searches(options), rows=options.rows), seeds, only, lambda line: print(line, flush=True)
+        )
+    elif options.suite == "robust":
+        from nbsr.benchmark import robust
+
+        only = [id for id in options.only.split(",") if id]
+        robust.run(
+            replace(_searches(options), rows=options.rows),
+            options.part,
+            only,
+            lambda line: print(line, flush=True),
         )
     elif options.suite == "blackbox":
         from nbsr.benchmark import blackbox

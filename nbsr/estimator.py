@@ -1,5 +1,6 @@
 """The search as a scikit-learn regressor: a thin shell that validates, searches and predicts."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         start=(),
         bounds=(),
         noise="auto",
+        loss="squares",
         criterion="judgement",
         parsimony=0.05,
         refiner="lm",
@@ -65,6 +67,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.start = start
         self.bounds = bounds
         self.noise = noise
+        self.loss = loss
         self.criterion = criterion
         self.parsimony = parsimony
         self.refiner = refiner
@@ -90,10 +93,11 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=3)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        X, y, sample_weight = _in_order(X, np.asarray(y, dtype=np.float64), sample_weight)
+        X, y, sample_weight, order = _in_order(X, np.asarray(y, dtype=np.float64), sample_weight)
         named = getattr(self, "feature_names_in_", None)
         names = None if named is None else [str(name) for name in named]
         table = Table.from_arrays(X, y, names, sample_weight, self.units)
+        table = replace(table, rows=order if table.rows is None else order[table.rows])
         settings = {name: value for name, value in self.get_params(deep=False).items() if name in _PASSED_ON}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         before = getattr(self, "result_", None) if self.warm_start else None
@@ -135,11 +139,13 @@ _PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {
 
 def _in_order(
     X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
     """The rows sorted, those of whole weight k given k times: the law depends on neither their order nor on
-    how repetition is spelled."""
+    how repetition is spelled.  Last, the row that each of them was."""
+    number = np.arange(len(y))
     if weights is not None and weights.sum() <= _MOST_REPEATS and np.all(weights == np.rint(weights)):
         counts = weights.astype(int)
         X, y, weights = np.repeat(X, counts, axis=0), np.repeat(y, counts), None
+        number = np.repeat(number, counts)
     order = np.lexsort((*X.T[::-1], y))
-    return X[order], y[order], None if weights is None else weights[order]
+    return X[order], y[order], None if weights is None else weights[order], number[order]

@@ -15,6 +15,8 @@ that it gains against the number of formulas of its length and the digits of its
 import numpy as np
 from jaxtyping import Float, Int
 
+from nbsr import losses
+
 EPS = float(np.finfo(np.float64).eps)
 # The accuracy of float64 squared would be 5e-32. `score` stops at EPS (2e-16), as Flash-ANSR does.
 EXACT_FVU = 1e-13
@@ -37,8 +39,11 @@ def fvu(
     y: Float[np.ndarray, " rows"],
     predictions: Float[np.ndarray, "*batch rows"],
     weights: Float[np.ndarray, " rows"] | None = None,
+    loss: str = "squares",
 ) -> Float[np.ndarray, "*batch"] | np.floating:
     """Fraction of variance unexplained: weighted squared error over weighted squares of y about its mean.
+
+    Under a robust loss: what the errors count by it (`losses.size`), over what y about its centre does.
 
     0 is perfect, 1 is what the mean of y does, NaN is a prediction that is not finite somewhere (on a row of
     positive weight). A target without variance has FVU 0 where it is met to rounding and infinity elsewhere.
@@ -52,9 +57,14 @@ def fvu(
     scale = np.ldexp(1.0, int(np.frexp(np.max(np.abs(y)))[1]) - 1) or 1.0
     y = y / scale
     with np.errstate(all="ignore"):
-        error = (share * (predictions / scale - y) ** 2).sum(axis=-1)
-        spread = (share * (y - (share * y).sum() / share.sum()) ** 2).sum()
         rounding = 4 * EPS * np.max(np.abs(y))
+        if loss == "squares":
+            error = (share * (predictions / scale - y) ** 2).sum(axis=-1)
+            spread = (share * (y - (share * y).sum() / share.sum()) ** 2).sum()
+        else:
+            root = np.sqrt(share)
+            error = losses.size((predictions / scale - y) * root, loss, rounding)
+            spread = losses.size((y - losses.centre(y, root, loss, rounding)) * root, loss, rounding)
         if spread <= share.sum() * rounding**2:
             met = np.abs(predictions / scale - y).max(axis=-1) <= rounding
             value = np.where(met, 0.0, np.inf)

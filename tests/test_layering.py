@@ -19,10 +19,11 @@ ALLOWED = {
     "trace": set(),
     "expression": {"expression", "operators"},
     "evaluate": {"operators", "expression"},
-    "simplify": {"simplify", "operators", "expression", "evaluate"},
+    "simplify": {"simplify", "losses", "operators", "expression", "evaluate"},
     "prior": {"operators", "expression", "simplify", "evaluate"},
-    "table": {"operators"},
-    "score": set(),
+    "table": {"operators", "losses"},
+    "losses": set(),
+    "score": {"losses"},
     "textbook": {"expression", "operators"},
     "judgement": {"operators", "expression", "simplify", "score", "textbook"},
     "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
@@ -45,7 +46,9 @@ ALLOWED = {
     "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
     # the door of a run to its live picture
     "training.plot": {"training", "result.plot", "notebook.losses"},
-    "result": {"operators", "expression", "evaluate", "simplify", "refine", "score", "judgement", "table", "trace"},
+    "result": {
+        "operators", "expression", "evaluate", "simplify", "losses", "refine", "score", "judgement", "table", "trace",
+    },
     # the doors of a result to its views, explore() and to_html(), and to a search that goes on
     "result.core": {
         "result", "expression", "score", "judgement", "table", "trace", "engine",
@@ -55,14 +58,14 @@ ALLOWED = {
     "network": {"expression", "generate.base", "model", "models"},
     "engine": {
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
-        "judgement", "models", "network", "trace",
+        "judgement", "losses", "models", "network", "trace",
     },
     "estimator": {"engine", "table", "result"},
     # the stages call what a program would call for each of them
     "notebook.panels.stages": {"notebook.panels", "model", "models", "network", "generate", "refine", "score", "result",
                                "simplify", "table", "expression"},
     "notebook": {"engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
-                 "expression", "operators", "evaluate", "datasets", "trace"},
+                 "expression", "operators", "evaluate", "datasets", "losses", "trace"},
     "course": {"engine", "expression", "datasets", "result"},
     "benchmark": EVERYTHING,
     "cli": EVERYTHING,

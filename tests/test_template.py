@@ -97,7 +97,7 @@ def _work(template, data=None):
     settings = Settings(
         method="auto", seconds=5.0, seed=0, operators=None, forbid=(), require=(), max_complexity=30,
         max_evaluations=None, start=(), bounds=(), shared=(),
-        noise="auto", score="judgement", parsimony=0.05, refiner="lm",
+        noise="auto", loss="squares", score="judgement", parsimony=0.05, refiner="lm",
         device="auto", model="none", choices=None, complexity=None,
     )  # fmt: skip
     return TemplateWork(table, settings)

@@ -68,7 +68,7 @@ def _share(problem: GroupLaw, settings: Settings, seed: int) -> float:
         frame, f"y ~ {' + '.join(names)}",
         method=settings.method, seconds=settings.seconds, seed=seed, model=settings.model,
     )  # fmt: skip
-    if not _can_be(result.best.expression, X, exact):
+    if not can_be(result.best.expression, X, exact):
         return math.nan
     new, values, _ = sampled(problem, seed, _NEW_ROWS, 0.0)
     measured = values + size * rng.standard_normal(len(values))
@@ -76,7 +76,7 @@ def _share(problem: GroupLaw, settings: Settings, seed: int) -> float:
     return float(np.mean((told["lower"] <= measured) & (measured <= told["upper"])))
 
 
-def _can_be(law: Expression, X: np.ndarray, exact: np.ndarray) -> bool:
+def can_be(law: Expression, X: np.ndarray, exact: np.ndarray) -> bool:
     """Whether constants exist with which the form is the exact law, beginning where they are."""
     fits = refine(
         np.array([law.tokens]), Problem.of(X, exact), law.vocabulary,

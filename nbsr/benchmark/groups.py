@@ -97,13 +97,16 @@ def found(problem: GroupLaw, law: Expression, seed: int) -> bool:
     """Whether the form of a law is that of the problem."""
     if not isinstance(law, GroupedLaw):
         return False
-    truth = _law(problem, law.columns)
-    if len(law.own_names) > len(problem.constants) or law.complexity > max(
-        _COMPLEXITY * truth.complexity, truth.complexity + 2
-    ):
+    if len(law.own_names) > len(problem.constants) or not short_enough(law, problem):
         return False
     X, y, codes = sampled(problem, seed, _EXACT_ROWS, 0.0)
     return _can_be(law, X, y, codes)
+
+
+def short_enough(law: Expression, problem: GroupLaw) -> bool:
+    """Whether a law is hardly longer than that of the problem."""
+    length = _law(problem, tuple(name for name, _, _ in problem.columns)).complexity
+    return law.complexity <= max(_COMPLEXITY * length, length + 2)
 
 
 def _can_be(law: GroupedLaw, X: np.ndarray, y: np.ndarray, codes: np.ndarray) -> bool:

@@ -12,6 +12,7 @@ tidying     the front made presentable
 groups      one form with constants of each group's own
 template    unknown laws in a given form
 noise       whether errors grow with the target
+trust       how much each row counts under a robust loss
 report      what there is to see
 clock       time spent and left
 control     what a person holds
@@ -71,6 +72,7 @@ def search(
     bounds: Iterable[str] = (),
     shared: Iterable[str] = (),
     noise: str = "auto",
+    loss: str = "squares",
     score: str = "judgement",
     parsimony: float = 0.05,
     refiner: str = "lm",
@@ -102,6 +104,8 @@ def search(
         written, c1 the next.  All others are each group's own.
     noise: "constant" where the errors of all rows are of one size, "relative" where they grow with the target, which is
         then above 0; "auto" lets the data decide.
+    loss: "squares", or where some rows may be far off, "huber" or "student" (see `nbsr.losses`); FVU is then what the
+        errors count by the loss, over what the target counts.  With these, noise "auto" is "constant".
     score: how the one law is picked from the front: "judgement", "evidence", "parsimony", "mdl" or "pareto".
     refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
     device: "auto", "cpu" or "cuda".
@@ -120,7 +124,7 @@ def search(
         forbid=texts(forbid, "forbid"), require=texts(require, "require"), max_complexity=max_complexity,
         max_evaluations=max_evaluations, start=texts(start, "start"),
         bounds=texts(bounds, "bounds"), shared=texts(shared, "shared"),
-        noise=noise, score=score, parsimony=parsimony,
+        noise=noise, loss=loss, score=score, parsimony=parsimony,
         refiner=refiner, device=device, model=None if model is None else str(model), choices=choices,
         complexity=complexity,
     )  # fmt: skip

@@ -290,7 +290,7 @@ class GroupedWork(Work):
         simple = [record.tidy and exact_form(c) is not None for c in form.constants]
         values = np.repeat(np.array([form.constants or (1.0,)], float), len(self.order), axis=0)
         values[:, np.flatnonzero(own)] = np.array(law.own, float)[self.order].reshape(len(self.order), -1)
-        target, _, weights = rows.compared(rows.y)
+        target, _, weights, _ = rows.compared(rows.y)
         problem = GroupedProblem.of(rows.X, target, weights, rows.codes, self.order)
         shared = np.zeros((1, values.shape[1]), bool)
         shared[0, : len(own)] = ~own

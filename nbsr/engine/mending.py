@@ -75,7 +75,7 @@ class Mending:
         with np.errstate(all="ignore"):
             start = float(law.predict(there)[0])
             way = law.predict(rows.X) - start
-            weights = np.ones(len(way)) if rows.weights is None else rows.weights
+            weights = np.ones(len(way)) if self.work.weights is None else self.work.weights
             factor = float((weights * way) @ (rows.y - point.value) / ((weights * way) @ way))
         if not (math.isfinite(start) and math.isfinite(factor)):
             return None

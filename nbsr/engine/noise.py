@@ -67,6 +67,7 @@ class Noise:
         y = work.rows.response
         wide = len(y) >= _ROWS and y.min() > 0 and y.max() > _SPAN * y.min()
         asked = settings.noise == "auto" and settings.score == "judgement" and work.rows.weights is None
+        asked = asked and settings.loss == "squares"
         self.watching = (asked and wide and work.table.groups is None) or settings.noise == "relative"
         if settings.noise == "relative":
             self._refuse()

@@ -14,6 +14,7 @@ from nbsr.engine.work import Errors, Work
 from nbsr.expression import CONST, FREE
 from nbsr.judgement import Verdict, worth_showing
 from nbsr.result import Candidate, Result, Snapshot
+from nbsr.result.outliers import told_of_outliers
 from nbsr.score import score
 from nbsr.trace import Trace
 
@@ -181,6 +182,8 @@ class Report:
                 "The errors grow with the target, so logarithms are compared, and FVU and R² are of these; with "
                 "noise 'constant' all errors count as equally large."
             )
+        if records:
+            said += told_of_outliers(candidates[picked].expression, table)
         if sampled:
             said.append(
                 f"The search saw a sample of {searched:,} of {len(table):,} rows; the front is fitted on more."

@@ -24,6 +24,7 @@ from nbsr.engine.schedule import Schedule
 from nbsr.engine.settings import Settings
 from nbsr.engine.template import Parts, TemplateTidying, TemplateWork
 from nbsr.engine.tidying import Tidying
+from nbsr.engine.trust import Trust
 from nbsr.engine.work import Work
 from nbsr.expression import PAD, Vocabulary, unpack
 from nbsr.generate.base import Method, Proposals, Steering, reward
@@ -128,6 +129,7 @@ class Run:
             self.work, settings, self.archive, self.tidying, self.clock,
             lambda said: self.trace.say(self.clock.elapsed, "note", said),
         )  # fmt: skip
+        self.trust = Trust(self.work, self.archive, self.tidying, self.clock)
         self._anew = False  # the methods are to begin anew
         self._turn = _Turn("", 0.0)
         self._picked = -1  # number of the law that was said to be picked last
@@ -185,6 +187,7 @@ class Run:
                         self.mending.look()
                     self.tidying.best()
                     self.noise.look(self.evaluations)
+                    self.trust.look(self.evaluations)
                 elif batch.growth is not None:
                     self.trace.grow(batch.growth, self.clock.elapsed, self.number)
                 self.watch_front()
@@ -209,6 +212,7 @@ class Run:
                 self.ended = self.control.ended
         finally:
             method.close()
+        self.trust.weigh()
         self.tidying.front()
         result = self.report.result(self.ended, self.notes)
         self.watch_front()

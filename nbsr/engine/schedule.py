@@ -114,7 +114,7 @@ class Schedule:
         """What every method is told."""
         rows = self.work.rows
         return Task(
-            inputs=rows.inputs, response=rows.response, weights=rows.weights, vocabulary=self.work.vocabulary,
+            inputs=rows.inputs, response=rows.response, weights=self.work.weights, vocabulary=self.work.vocabulary,
             constraints=self.work.constraints, seed=self.seed,
             best=self.best, steering=self.steering, trees=self.trees,
             left=lambda: self.clock.remaining - self.clock.wrap_up,

@@ -12,6 +12,7 @@ from nbsr import models
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.expression import Constraints, Dimensions, Vocabulary
 from nbsr.judgement import RULES
+from nbsr.losses import LOSSES
 from nbsr.network import find
 from nbsr.operators import OPERATORS, resolve_all
 
@@ -66,6 +67,7 @@ class Settings:
     bounds: tuple[str, ...]
     shared: tuple[str, ...]
     noise: str
+    loss: str
     score: str
     parsimony: float
     refiner: str
@@ -79,6 +81,7 @@ class Settings:
             ("method", METHODS),
             ("score", RULES),
             ("noise", NOISES),
+            ("loss", LOSSES),
             ("refiner", REFINERS),
             ("device", DEVICES),
         )

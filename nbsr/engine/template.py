@@ -123,8 +123,8 @@ class TemplateWork(Work):
             slope = (above - below) / (2 * step)
             left = rows.response - self.values_of(parts, constants)
             target, weight = now + left / slope, slope**2
-        if rows.weights is not None:
-            weight = weight * rows.weights
+        if self.weights is not None:
+            weight = weight * self.weights
         usable = np.isfinite(target) & np.isfinite(weight) & (weight > 0)
         weight = np.where(usable, weight, 0.0)
         return np.where(usable, target, 0.0), weight / max(float(weight.mean()), 1e-300)
@@ -188,7 +188,7 @@ class TemplateWork(Work):
         for place, value in typed:
             starts[0, 0, place], held[0, place] = value, True
         fits = refine(
-            pack([law])[0], Problem.of(np.column_stack(inputs), rows.response, rows.weights), vocabulary,
+            pack([law])[0], Problem.of(np.column_stack(inputs), rows.response, self.weights), vocabulary,
             starts=starts if typed else None, restarts=16, max_steps=80, fixed=held, seed=self.settings.seed,
         )  # fmt: skip
         if not math.isfinite(fits.fvu[0]):

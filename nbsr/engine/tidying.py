@@ -50,7 +50,7 @@ class Tidying:
         if self._judge is None:
             rows = self.work.rows
             weights = None if rows.relative else rows.weights
-            self._judge = Judge(rows.inputs, rows.response, weights, rows.relative)
+            self._judge = Judge(rows.inputs, rows.response, weights, rows.relative, rows.loss)
         return self._judge
 
     def anew(self) -> None:
@@ -221,7 +221,7 @@ class Tidying:
         rows, allowed = self.work.rows, self.work.constraints
         rungs = polish(
             law, rows.inputs, rows.response, None if rows.relative else rows.weights,
-            operators=allowed.operators, relative=rows.relative,
+            operators=allowed.operators, relative=rows.relative, loss=rows.loss,
         )  # fmt: skip
         rungs = [rung for rung in rungs if allowed.allows(rung)]
         for rung, error in zip(rungs, self.work.judge(rungs), strict=True):

@@ -9,13 +9,15 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from nbsr import losses
 from nbsr.engine.archive import Record
 from nbsr.engine.settings import Settings
 from nbsr.engine.units import dimensions_of
 from nbsr.errors import UsageError
+from nbsr.evaluate import compile_programs, evaluate
 from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, pack
 from nbsr.refine import Fits, Problem, refine
-from nbsr.score import fvu
+from nbsr.score import EPS, fvu
 from nbsr.simplify import simplify, written
 from nbsr.table import Table
 
@@ -25,6 +27,8 @@ _ROWS = 1000  # a larger table is searched on a sample of so many rows
 _FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
 _LOG_STEPS = 20  # trial points of a fit of logarithms, beside those of least squares
 _COLUMNS = 24  # columns that a search looks at
+_NEIGHBOURS = 8  # rows whose targets let expect that of another one
+_AT_ONCE = 512  # laws whose values are looked at together
 
 
 def guessed(text: str, vocabulary: Vocabulary) -> tuple[Expression, tuple[str, ...]]:
@@ -32,6 +36,17 @@ def guessed(text: str, vocabulary: Vocabulary) -> tuple[Expression, tuple[str, .
     law = Expression.parse(text, vocabulary, free_constants=True)
     names = iter(re.findall(r"\bc\d+\b", re.sub(r"`[^`]*`", "", text)))
     return law, tuple(next(names, "") if math.isnan(value) else "" for value in law.constants)
+
+
+def _smoothed(
+    X: Float[np.ndarray, "rows columns"], y: Float[np.ndarray, " rows"]
+) -> Float[np.ndarray, " rows"]:
+    """The median target of each row and those next to it, columns measured by their spread."""
+    distance = np.zeros((len(X), len(X)))
+    for column in (X / np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)).T:
+        distance += np.square(column[:, None] - column)
+    near = np.argsort(distance, axis=1, kind="stable")[:, : _NEIGHBOURS + 1]
+    return np.median(y[near], axis=1)
 
 
 Errors = tuple[
@@ -49,16 +64,22 @@ class Work:
         rows: the rows that it works on, in scaled columns.
         vocabulary, constraints: what a law may be made of.
         dimensions: those of the columns and the target; None where no unit says anything.
+        trust: under a robust loss, how much each working row counts for a sum of squares, by what is expected of it so
+            far.  Constants are fitted with these weights; the FVU of a law does not depend on them.
     """
 
     def __init__(self, table: Table, settings: Settings):
-        self.table, self.settings = table, settings
-        self.narrow = table.screen(_COLUMNS)
+        if table.groups is not None and settings.loss != "squares":
+            raise UsageError("A robust loss and groups do not go together; leave out one of them.")
+        self.table, self.settings = table.with_loss(settings.loss), settings
+        self.narrow = self.table.screen(_COLUMNS)
         self.rows = self.narrow.sample(_ROWS, seed=settings.seed)
         self.vocabulary = Vocabulary(self.narrow.names)
         self.dimensions = dimensions_of(self.narrow, self.vocabulary)
         self.constraints = self.ruled(settings)
         self._most_rows = _ROWS
+        self._expected: Expression | None = None
+        self.trust = self._trusted()
         self._problem: Problem | None = None
         self._raw: dict[Key, Expression] = {}
         self._by_hand: dict[
@@ -94,8 +115,35 @@ class Work:
     def problem(self) -> Problem:
         """The working rows made ready to be fitted."""
         if self._problem is None:
-            self._problem = Problem.of(self.rows.inputs, self.rows.response, self.rows.weights)
+            self._problem = Problem.of(self.rows.inputs, self.rows.response, self.weights)
         return self._problem
+
+    @property
+    def weights(self) -> Float[np.ndarray, " rows"] | None:
+        """Of the working rows, for whoever fits squares to them: the person's, and those of a robust loss."""
+        given = self.rows.weights
+        return given if self.trust is None else self.trust if given is None else given * self.trust
+
+    def doubt(self, law: Expression) -> float:
+        """Weigh the working rows by how far a law, in their scaled columns, is off; answers the mean change."""
+        before, self._expected = self.trust, law
+        self.trust = self._trusted()
+        self._renewed()
+        if before is None or self.trust is None:
+            return 0.0
+        return float(np.mean(np.abs(self.trust - before)))
+
+    def _trusted(self) -> Float[np.ndarray, " rows"] | None:
+        """How much the working rows count, by the law that is expected; before there is one, by their neighbours."""
+        rows, law = self.rows, self._expected
+        if rows.loss == "squares":
+            return None
+        values = rows.y if law is None else law.predict(rows.inputs) / rows.target_scale
+        target, values, weights, loss = rows.compared(values)
+        if law is None:
+            values = _smoothed(rows.inputs, target)
+        left = target - values if weights is None else (target - values) * np.sqrt(weights)
+        return losses.row_weights(left, loss, 4 * EPS * float(np.max(np.abs(target))))
 
     def widen(self) -> None:
         """Work on many more rows from here on."""
@@ -108,10 +156,16 @@ class Work:
         self._choose_rows()
 
     def _choose_rows(self) -> None:
-        self.rows, self._problem = self.narrow.sample(self._most_rows, seed=self.settings.seed), None
-        self.__dict__.pop("_logarithm", None)
+        self.rows = self.narrow.sample(self._most_rows, seed=self.settings.seed)
+        self.trust = self._trusted()
+        self._renewed()
         self._raw.clear()
         self._by_hand.clear()
+
+    def _renewed(self) -> None:
+        """What was made of the working rows, or of their weights, is to be made anew."""
+        self._problem = None
+        self.__dict__.pop("_logarithm", None)
 
     def fit(
         self,
@@ -128,9 +182,20 @@ class Work:
             method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, fixed=self.fixed(tokens),
             covariance=covariance and not self.rows.relative,
         )  # fmt: skip
-        if not self.rows.relative:
-            return fits
-        return self.fit_logarithms(tokens, fits.constants, deadline, covariance)
+        if self.rows.relative:
+            fits = self.fit_logarithms(tokens, fits.constants, deadline, covariance)
+        return fits if self.rows.loss == "squares" else replace(fits, fvu=self._fvu(fits))
+
+    def _fvu(self, fits: Fits) -> Float[np.ndarray, " candidates"]:
+        """The FVU of fitted laws by the loss."""
+        error = np.full(len(fits), np.inf)
+        found = np.flatnonzero(np.isfinite(fits.fvu))
+        for some in np.split(found, range(_AT_ONCE, len(found), _AT_ONCE)):
+            programs = compile_programs(fits.tokens[some], self.vocabulary)
+            values = evaluate(programs, np.nan_to_num(fits.constants[some]), self.rows.inputs)
+            told = fvu(*self.rows.compared(values / self.rows.target_scale))
+            error[some] = np.where(np.isfinite(told), told, np.inf)
+        return error
 
     def fit_logarithms(
         self,
@@ -151,7 +216,7 @@ class Work:
 
     @cached_property
     def _logarithm(self) -> Problem:
-        return Problem.of(self.rows.inputs, np.log(self.rows.response))
+        return Problem.of(self.rows.inputs, np.log(self.rows.response), self.trust)
 
     def consistent(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> bool:
         """Whether a fitted law can have the target's unit; always where units say nothing."""
@@ -212,7 +277,7 @@ class Work:
             law, rows = self.law(*key), self.rows
             form = written(
                 law, rows.X, rows.y, None if rows.relative else rows.weights,
-                operators=self.constraints.operators, tidy=r.tidy, relative=rows.relative,
+                operators=self.constraints.operators, tidy=r.tidy, relative=rows.relative, loss=rows.loss,
                 allows=self.may_be_told,
             )  # fmt: skip
             if math.isfinite(form.fvu):
@@ -236,13 +301,11 @@ class Work:
         if not laws:
             return np.empty(0)
         values = np.array([law.predict(self.rows.inputs) for law in laws])
-        target, values, weights = self.rows.compared(values / self.rows.target_scale)
-        return np.asarray(fvu(target, values, weights))
+        return np.asarray(fvu(*self.rows.compared(values / self.rows.target_scale)))
 
     def _error(self, law: Expression) -> float:
         """The FVU of a law in the person's units."""
-        target, values, weights = self.rows.compared(law.predict(self.rows.X))
-        return float(fvu(target, values, weights))
+        return float(fvu(*self.rows.compared(law.predict(self.rows.X))))
 
     def expression(self, tokens: tuple[int, ...], constants: tuple[float, ...]) -> Expression:
         """In the scaled columns of the working rows."""

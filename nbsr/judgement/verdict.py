@@ -117,6 +117,7 @@ class Judge:
     Arguments:
         X, y, weights: the rows; of more than a thousand an even choice is looked at.
         relative: whether errors grow with the target, so that logarithms are compared.
+        loss: what residuals count.
         rows: how many rows speak for a law, where that is more than are looked at here.
     """
 
@@ -126,13 +127,14 @@ class Judge:
         y: Float[np.ndarray, " rows"],
         weights: Float[np.ndarray, " rows"] | None = None,
         relative: bool = False,
+        loss: str = "squares",
         rows: int | None = None,
     ):
         self.rows = min(effective_rows(len(y), weights), ROWS_CAP) if rows is None else rows
         if len(y) > ROWS_CAP:
             used = np.linspace(0, len(y) - 1, ROWS_CAP).astype(int)
             X, y, weights = X[used], y[used], None if weights is None else weights[used]
-        self.fitter = Fitter(X, y, weights, relative)
+        self.fitter = Fitter(X, y, weights, relative, loss)
         self.grounds = Grounds.of(X, y)
 
     def verdicts(

@@ -119,6 +119,8 @@ def _value(key: str, text: str, columns: list[str], scope: Scope) -> Offer:
     names = list(map(quoted, columns))
     if key == "weights":
         return _offer(fragment, names, "column")
+    if key == "loss":
+        return _offer(fragment, values_of(key), "value")
     if key in ("data", "test"):
         return _offer(fragment, sorted(scope.frames()), "data")
     if key == "units":
@@ -201,7 +203,11 @@ class Completer:
 
 
 def values_of(option: str) -> Iterable[str]:
-    """The values that an option of the line may have."""
+    """The values that an option of the line, or a key of the body, may have."""
+    if option == "loss":
+        from ..losses import LOSSES
+
+        return LOSSES
     if option == "--score":
         from ..score import RULES
 

@@ -127,6 +127,7 @@ KEYS: dict[str, Key] = {
             "period yr, distance AU",
             "of columns, the target's too; with strict among them constants are plain numbers",
         ),
+        Key("loss", "student", "huber or student: rows that are far off count less (squares unless told)"),
         Key("data", 'df[df.split == "train"]', "the rows to learn from: any Python expression"),
         Key(
             "test",

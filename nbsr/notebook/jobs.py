@@ -250,9 +250,10 @@ class Job:
     def _search(self) -> None:
         # Imported here and not in the cell's thread, where an interrupt could leave a module half loaded.
         from ..engine import METHODS, NOISES, Control, opened, search
+        from ..losses import LOSSES
         from ..score import RULES
 
-        self.task.check({"method": METHODS, "noise": NOISES, "score": RULES})
+        self.task.check({"method": METHODS, "noise": NOISES, "loss": LOSSES, "score": RULES})
         self.table, self.test_table = self._tables()
         with self._lock:
             self.control = Control()
@@ -284,6 +285,7 @@ class Job:
 
         task = self.task
         table = Table.from_frame(task.data, task.formula, weights=task.weights, units=task.units)
+        table = table.with_loss(task.settings.get("loss", "squares"))
         if task.test is None:
             return table, None
         if isinstance(task.test, float):
@@ -335,4 +337,10 @@ def _fitted(expression: "Expression", table: "Table") -> "Expression":
     tokens, constants = pack([expression])
     fits = refine(tokens, table, expression.vocabulary, fixed=np.isfinite(constants))
     found = fits.constants[0, : len(expression.constants)]
-    return dataclasses.replace(expression, constants=tuple(float(c) for c in found))
+    law = dataclasses.replace(expression, constants=tuple(float(c) for c in found))
+    if table.loss == "squares":
+        return law
+    from ..simplify.fit import Fitter
+
+    fitter = Fitter(table.X, table.y, None if table.relative else table.weights, table.relative, table.loss)
+    return fitter.fit([law], [np.isfinite(expression.constants).tolist()])[0].law

@@ -241,6 +241,7 @@ class Task:
     silent: bool = False
     whole: Phrase = Phrase("", 0, 0)  # the line
     options: Mapping[str, Phrase] = field(default_factory=dict)
+    places: Mapping[str, Phrase] = field(default_factory=dict)  # where the settings were typed
     phrases: tuple[Phrase, ...] = ()  # whatever the search's own parsers may stumble over
 
     def located(self, error: UsageError) -> UsageError:
@@ -259,7 +260,7 @@ class Task:
             given = self.settings.get(setting)
             if given is not None and given not in names:
                 near = did_you_mean(given, names) or f" There are {', '.join(names)}."
-                place = self.options.get(f"--{setting}", self.whole)
+                place = self.places.get(setting, self.whole)
                 raise place.error(f"There is no {setting} {short(given)!r}.{near}")
 
 
@@ -302,6 +303,10 @@ def read(command: Command, body: Body, scope: Scope) -> Task:
         silent=body.silent,
         whole=command.whole,
         options=command.options,
+        places={
+            **{option.lstrip("-"): phrase for option, phrase in command.options.items()},
+            **{key: phrases[0] for key, phrases in body.entries.items()},
+        },
         phrases=(formula, *(phrase for phrases in body.entries.values() for phrase in phrases)),
     )
 
@@ -374,6 +379,8 @@ def _search_keys(body: Body, scope: Scope) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if phrase := body.entries.get("operators", (None,))[0]:
         settings["operators"] = _operators(phrase, scope)
+    if phrase := body.entries.get("loss", (None,))[0]:
+        settings["loss"] = _read_word(interpolate(phrase, scope), phrase)
     for key in ("max_complexity", "complexity"):
         if phrase := body.entries.get(key, (None,))[0]:
             settings[key] = _read_integer(key, 1, 10_000)(interpolate(phrase, scope), phrase)

@@ -24,6 +24,7 @@ import numpy as np
 import traitlets
 
 from ..errors import UsageError
+from ..losses import row_weights
 from . import control
 from .grammar import short
 from .sources import AT_ONCE, Asked
@@ -260,7 +261,10 @@ def problem_of(law: "Expression", table: "Table") -> "Problem":
 
     rows = table.sample(MOST_ROWS, seed=0)
     places = [rows.names.index(name) for name in law.vocabulary.variables]
-    target, _, weights = rows.compared(rows.y)
+    target, said, weights, loss = rows.compared(law.predict(rows.X[:, places]))
+    if loss != "squares":  # the squares whose least is where the law is
+        root = np.ones(len(rows)) if weights is None else np.sqrt(weights)
+        weights = root**2 * row_weights((target - said) * root, loss)
     return Problem.of(rows.X[:, places], target, weights)
 
 
@@ -272,7 +276,7 @@ def grouped_problem_of(law: "GroupedLaw", table: "Table") -> "tuple[GroupedLaw, 
     rows = _of_groups(order, table).sample(MOST_ROWS, seed=0)
     assert rows.codes is not None
     places = [rows.names.index(name) for name in law.columns]
-    target, _, weights = rows.compared(rows.y)
+    target, _, weights, _ = rows.compared(rows.y)
     problem = GroupedProblem.of(rows.X[:, places], target, weights, rows.codes, np.array(order))
     return replace(law, own=tuple(law.own[code] for code in order)), problem
 

@@ -38,6 +38,7 @@ from nbsr.result.digits import (
 )
 from nbsr.result.groups import constants_by_group, refitted
 from nbsr.result.intervals import half_widths
+from nbsr.result.outliers import outliers_of
 from nbsr.result.plot import Plot, chart
 from nbsr.result.query import condition
 from nbsr.result.show import as_html, as_markdown, as_text
@@ -231,7 +232,7 @@ class Result:
                 c.expression.to(Vocabulary(table.names, c.expression.vocabulary.operators)) for c in front
             ]
             weights = None if table.relative else table.weights
-            judge = Judge(table.X, table.y, weights, table.relative)
+            judge = Judge(table.X, table.y, weights, table.relative, table.loss)
             verdicts = judge.verdicts(laws, [c.fvu for c in front], [True] * len(front))
             chosen = front[choose(verdicts).picked]
             return next(i for i, c in enumerate(seen) if c is chosen)
@@ -301,6 +302,19 @@ class Result:
             },
             index=pd.Index(names, name="constant"),
         )
+
+    @property
+    def outliers(self) -> "pd.DataFrame":
+        """The rows that lie more than 5 robust standard deviations off the best law, farthest first.
+
+        None was left out; under a robust loss they counted little. By the number of the row in the frame, as
+        `df.iloc` counts: target, law, residual, and how many deviations.
+        """
+        return self.outliers_of(None)
+
+    def outliers_of(self, pick: "int | str | Candidate | None") -> "pd.DataFrame":
+        """`outliers` of another law."""
+        return outliers_of(self.candidate(pick).expression, self.table)
 
     @property
     def parts(self) -> dict[str, Expression]:
@@ -447,7 +461,7 @@ class Result:
                 source = other.table if isinstance(other, Result) else self.table
                 prediction = source.undo(prediction)
             truth = self.table.undo(table.y) if mixed else table.y
-            compared = (truth, prediction, None if table.relative else table.weights)
+            compared = (truth, prediction, None if table.relative else table.weights, table.loss)
             fvu = float(scoring.fvu(*(compared if mixed else table.compared(prediction))))
             score = float(scoring.score(fvu, law.complexity, self._parsimony))
             name = other.equation if isinstance(other, Result) else str(law)

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs, jacobian
 from nbsr.expression import Expression, GroupedLaw, Vocabulary, own_as_constants
+from nbsr.losses import deviation
 from nbsr.result.digits import fitted_constants
 from nbsr.table import Table
 
@@ -31,7 +32,8 @@ def half_widths(
     t * sqrt(s2 * (1 + g' inv(J'J) g)): s2 the variance of the residuals, J the derivatives of the law by its measured
     constants on the rows that it was fitted to, g those on the new row, t Student's quantile for as many degrees of
     freedom as there are more rows than constants (Bates and Watts, Nonlinear Regression Analysis, 1988, section 2.3).
-    Where errors are relative, all of that is of logarithms. A new measurement has the mean weight of the old ones.
+    Where errors are relative, all of that is of logarithms; under a robust loss s2 is that of most residuals. A new
+    measurement has the mean weight of the old ones.
 
     Arguments:
         law: in the columns of the table; fitted to it.
@@ -77,11 +79,13 @@ def half_widths(
 
     with np.errstate(all="ignore"):
         fit, J = derivatives(table.X, table.codes)
-        target, _, weights = table.compared(fit)
+        target, _, weights, loss = table.compared(fit)
         root = np.ones(len(table)) if weights is None else np.sqrt(weights / np.mean(weights[weights > 0]))
         residuals, J = (target - fit) * root, J * root[:, None]
         at, g = derivatives(X, codes)
         variance = float(np.sum(residuals**2)) / (used - count)
+        if loss != "squares":
+            variance = float(deviation(residuals)) ** 2 * used / (used - count)
         if count:
             spread = _leverage(J, g)
         else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from nbsr import losses
 from nbsr.evaluate import compile_programs, jacobian
 from nbsr.expression import Expression, pack
 
@@ -13,6 +14,7 @@ EPS = float(np.finfo(float).eps)
 # An FVU below the first is rounding, whatever the expression; one above the second is not, however delicate it is.
 ROUNDING_FVU = 1e-27
 MOST_ROUNDING_FVU = 1e-10
+_REWEIGHTED = 3  # times as many steps where the rows are weighted anew after each
 _LEAST_FREE = 1e-6  # of a row that a law passes through whatever it holds
 
 
@@ -22,7 +24,7 @@ class Fitted:
 
     Attributes:
         law: the expression.
-        fvu: weighted share of the variance of y that it leaves; inf where it is not finite on some row.
+        fvu: weighted share of the variance of y that it leaves, by the loss; inf where it is not finite on some row.
         rounding: the FVU that an error of one unit in the last place of each constant makes.
         errors: standard error of each constant: 0 where it was held, inf where the data do not determine it.
         digits: nats to which the data determine the free constants together, each relative to its own size.
@@ -46,6 +48,7 @@ class Fitter:
         y: [rows] target.
         weights: [rows] or None.
         relative: whether the logarithms of target and law are compared.
+        loss: what residuals count; under a robust one the rows are weighted anew after each step.
     """
 
     def __init__(
@@ -54,16 +57,18 @@ class Fitter:
         y: Float[np.ndarray, " rows"],
         weights: Float[np.ndarray, " rows"] | None = None,
         relative: bool = False,
+        loss: str = "squares",
     ):
-        self.X, self.relative = np.ascontiguousarray(X, dtype=float), relative
+        self.X, self.relative, self.loss = np.ascontiguousarray(X, dtype=float), relative, loss
         y = np.log(y) if relative else y
         largest = float(np.max(np.abs(y), initial=0.0))
         self.unit = float(np.ldexp(1.0, -int(np.frexp(largest)[1]))) if 0 < largest < np.inf else 1.0
         self.y = y * self.unit
         self.root = np.ones(len(y)) if weights is None else np.sqrt(weights / np.max(weights))
         self.rows = int(np.count_nonzero(self.root))
-        mean = np.average(self.y, weights=self.root**2)
-        self.spread = float(np.sum((self.root * (self.y - mean)) ** 2)) or EPS**2
+        self.least = 4 * EPS * float(np.max(np.abs(self.y), initial=0.0))
+        middle = losses.centre(self.y, self.root, loss, self.least)
+        self.spread = float(losses.size(self.root * (self.y - middle), loss, self.least)) or EPS**2
 
     def fit(
         self,
@@ -104,14 +109,17 @@ class Fitter:
 
     def _climb(self, programs, constants: np.ndarray, free: np.ndarray, steps: int):
         residuals, slopes, misfit = self._evaluate(programs, constants)
+        trust = self._trust(residuals)
         damping = np.full(len(constants), 1e-12)
         active = free.any(axis=1) & np.isfinite(misfit)
-        for _ in range(steps):
+        for _ in range(steps if trust is None else _REWEIGHTED * steps):
             if not active.any():
                 break
-            trial = constants + self._steps(residuals, slopes, free, damping)
+            trial = constants + self._steps(residuals, slopes, free, damping, trust)
             trial[~active] = constants[~active]
             new_residuals, new_slopes, new_misfit = self._evaluate(programs, trial)
+            if trust is not None:
+                misfit, new_misfit = (_weighted(r, trust) for r in (residuals, new_residuals))
             better = active & (new_misfit < misfit)
             settled = better & (new_misfit > misfit * (1 - 1e-9)) | (
                 new_misfit <= ROUNDING_FVU * 1e-4 * self.spread
@@ -119,13 +127,22 @@ class Fitter:
             constants = np.where(better[:, None], trial, constants)
             residuals[better], slopes[better] = new_residuals[better], new_slopes[better]
             misfit[better] = new_misfit[better]
+            trust = self._trust(residuals)
             damping = np.where(better, damping / 30, np.maximum(damping, 1e-10) * 100)
             active &= ~settled & (damping < 1e4)
         return constants, residuals, slopes, misfit
 
-    def _steps(self, residuals, slopes, free, damping) -> np.ndarray:
+    def _trust(self, residuals) -> np.ndarray | None:
+        """Square roots [K, N] of what the rows count under a robust loss."""
+        if self.loss == "squares":
+            return None
+        return np.sqrt(losses.row_weights(residuals, self.loss, self.least))
+
+    def _steps(self, residuals, slopes, free, damping, trust) -> np.ndarray:
         """The damped Gauss-Newton step of each expression, by QR of its scaled derivatives."""
         slopes = np.where(free[:, None, :] & np.isfinite(slopes), slopes, 0.0)
+        if trust is not None:
+            residuals, slopes = residuals * trust, slopes * trust[:, :, None]
         scale = lengths(slopes, axis=1)
         width = scale.shape[1]
         ridge = np.sqrt(damping)[:, None, None] * np.eye(width) + 1e-150 * np.eye(width)
@@ -145,13 +162,12 @@ class Fitter:
             return Fitted(law, np.inf, ROUNDING_FVU, (0.0,) * count, 0.0)
         own = slopes[k, :, :count]
         rounding = float(np.nansum((own * (constants[k, :count] * EPS)) ** 2)) / self.spread
-        errors, digits, leverage = self._precision(
-            own, constants[k, :count], free[:count], float(misfit[k]), rounding
-        )
-        fvu = float(misfit[k]) / self.spread
+        noise = losses.influence(residuals[k], self.loss, self.least)
+        errors, digits, leverage = self._precision(own, constants[k, :count], free[:count], noise, rounding)
+        fvu = float(losses.size(residuals[k], self.loss, self.least)) / self.spread
         left_out = residuals[k] / np.maximum(1 - leverage, _LEAST_FREE)
         floor = min(max(ROUNDING_FVU, 16 * rounding), MOST_ROUNDING_FVU)
-        predictive = float(left_out @ left_out) / self.spread
+        predictive = float(losses.size(left_out, self.loss, self.least)) / self.spread
         return Fitted(law, fvu, floor, tuple(errors.tolist()), digits, predictive)
 
     def _precision(
@@ -180,6 +196,12 @@ class Fitter:
         undetermined = unseen | (np.abs(directions[lost]).max(axis=0, initial=0.0) > 1e-3)
         errors[columns] = np.where(undetermined, np.inf, np.sqrt(noise * variance) / scale)
         return errors, float(np.sum(np.log(np.maximum(known, 1.0)))), leverage
+
+
+def _weighted(residuals: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """Sums of squares [K] of weighted residuals; inf where one is not finite."""
+    sums = np.sum((residuals * trust) ** 2, axis=1)
+    return np.where(np.isfinite(sums), sums, np.inf)
 
 
 def lengths(columns: np.ndarray, axis: int) -> np.ndarray:

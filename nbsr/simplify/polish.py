@@ -55,6 +55,7 @@ def polish(
     weights: Float[np.ndarray, " rows"] | None = None,
     operators: Collection[str] | None = None,
     relative: bool = False,
+    loss: str = "squares",
 ) -> list[Expression]:
     """Simpler forms of a fitted law that the data do not object to: the simplest first, the most faithful last.
 
@@ -68,11 +69,12 @@ def polish(
         weights: [rows] or None.
         operators: those that the result may use; by default all of its vocabulary.
         relative: whether errors grow with the target, so that logarithms are compared.
+        loss: what residuals count.
 
     Returns:
         Distinct expressions with their constants; none where the law is not finite on every row.
     """
-    desk = _Desk(law, X, y, weights, operators, relative)
+    desk = _Desk(law, X, y, weights, operators, relative, loss)
     whole = desk.whole(law)
     if not math.isfinite(whole.fvu):
         return []
@@ -102,6 +104,7 @@ def written(
     operators: Collection[str] | None = None,
     tidy: bool = True,
     relative: bool = False,
+    loss: str = "squares",
     allows: Callable[[Expression], bool] | None = None,
 ) -> Fitted:
     """A fitted law in the form in which a person writes it, its constants fitted there, with their errors.
@@ -118,13 +121,14 @@ def written(
         operators: those that the form may use; by default all of its vocabulary.
         tidy: whether simple numbers may take the place of constants, as `polish` puts them there.
         relative: whether errors grow with the target, so that logarithms are compared.
+        loss: what residuals count.
         allows: whether a form may be taken.
 
     Returns:
         The form; the law itself, with its errors, where it is one. The errors are of the linearised fit, 0 for numbers
         that were not fitted.
     """
-    desk = _Desk(law, X, y, weights, operators, relative)
+    desk = _Desk(law, X, y, weights, operators, relative, loss)
     fitter = desk.fitter if len(y) <= MOST_ROWS else desk.fitter_on(len(y))
     before = fitter.fit([law], [_plain(law)], steps=0)[0]
     form = desk.written(law, tidy) if math.isfinite(before.fvu) else None
@@ -176,9 +180,16 @@ class _Desk:
     """The data of one law, and the judgements made on them. Arguments as of `polish`."""
 
     def __init__(
-        self, law: Expression, X, y, weights, operators: Collection[str] | None, relative: bool = False
+        self,
+        law: Expression,
+        X,
+        y,
+        weights,
+        operators: Collection[str] | None,
+        relative: bool = False,
+        loss: str = "squares",
     ):
-        self.data, self.relative = (X, y, weights), relative
+        self.data, self.relative, self.loss = (X, y, weights), relative, loss
         self.fitter = self.fitter_on(MOST_ROWS)
         self.X = self.fitter.X
         self.operators = operators
@@ -190,9 +201,9 @@ class _Desk:
         """A fitter on at most so many rows, evenly spread."""
         X, y, weights = self.data
         if len(y) <= rows:
-            return Fitter(X, y, weights, self.relative)
+            return Fitter(X, y, weights, self.relative, self.loss)
         used = np.linspace(0, len(y) - 1, rows).astype(int)
-        return Fitter(X[used], y[used], None if weights is None else weights[used], self.relative)
+        return Fitter(X[used], y[used], None if weights is None else weights[used], self.relative, self.loss)
 
     def shorter(self, law: Expression) -> Expression:
         return simplify(law, self.positive, self.operators)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from nbsr.errors import UsageError
+from nbsr.losses import ROWS_OF_MOST, deviation
 from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted, transformed
 from nbsr.table.frame import Frame, name_of, numbers_of, read_columns, refuse_repeated
 from nbsr.table.groups import MIN_GROUP_ROWS, Groups
@@ -45,6 +46,7 @@ class Table:
     target: str  # left side of the formula: "y", "log(price)"
     weights: Float[np.ndarray, " rows"] | None = None  # relative, mean about 1; like 1/variance
     noise: str = "constant"  # or "relative": errors that grow with the target, and so do the weights fall
+    loss: str = "squares"  # what residuals count, of `nbsr.losses.LOSSES`
     units: Mapping[str, str] | None = None  # by column, as far as known; the target's by its column
     strict_units: bool = (
         False  # whether constants of a law are plain numbers; else they carry what is left over
@@ -203,17 +205,28 @@ class Table:
     def compared(
         self, values: Float[np.ndarray, "*laws rows"]
     ) -> tuple[
-        Float[np.ndarray, " rows"], Float[np.ndarray, "*laws rows"], Float[np.ndarray, " rows"] | None
+        Float[np.ndarray, " rows"], Float[np.ndarray, "*laws rows"], Float[np.ndarray, " rows"] | None, str
     ]:
-        """Target, values of laws and weights as they are to be compared: logarithms where errors are relative."""
+        """Target, values of laws, weights and loss as they are to be compared: logarithms where errors are relative."""
         if not self.relative:
-            return self.y, values, self.weights
+            return self.y, values, self.weights, self.loss
         with np.errstate(all="ignore"):
-            return np.log(self.y), np.log(values), None
+            return np.log(self.y), np.log(values), None, self.loss
 
     def with_noise(self, noise: str) -> "Table":
         """The same rows, compared so; where the target is not above 0 its logarithms cannot be."""
         return dataclasses.replace(self, noise=noise if self.y.min() > 0 else "constant")
+
+    def with_loss(self, loss: str) -> "Table":
+        """The same rows, whose residuals count by this loss.
+
+        Raises UsageError where a robust loss could not tell an outlier from the rest."""
+        if loss != "squares" and deviation(self.y - np.median(self.y)) == 0:
+            raise UsageError(
+                f"More than {ROWS_OF_MOST:.0%} of the rows have the same {shown(self.target)}, so a robust loss would "
+                "take all others for outliers; use loss 'squares'."
+            )
+        return dataclasses.replace(self, loss=loss)
 
     def of_noise(self, expected: Float[np.ndarray, " rows"] | None) -> "Table":
         """The same rows, of errors that grow in proportion to an expected target; without one, all as exact.

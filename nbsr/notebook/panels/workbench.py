@@ -453,16 +453,20 @@ def _further() -> Iterator[tuple[str, ui.Text | ui.Dropdown]]:
     for key in KEYS.values():
         if key.name not in _OWN_KEYS:
             label = key.name.replace("_", " ").capitalize()
-            yield key.name, ui.Text(description=label, placeholder=key.example, tooltip=key.help)
+            yield key.name, _choice(label, key.name, key.example, key.help)
     for option in OPTIONS.values():
         if option.name in _OWN_OPTIONS:
             continue
         label = option.name.lstrip("-").replace("-", " ").capitalize()
-        values = list(values_of(option.name))
-        if values:
-            yield option.name, _dropdown(label, [("as usual", ""), *((name, name) for name in values)], "")
-        else:
-            yield option.name, ui.Text(description=label, placeholder=option.help, tooltip=option.help)
+        yield option.name, _choice(label, option.name, option.help, option.help)
+
+
+def _choice(label: str, name: str, example: str, told: str) -> ui.Text | ui.Dropdown:
+    """A menu where there are few values, else a field for text."""
+    values = list(values_of(name))
+    if values:
+        return _dropdown(label, [("as usual", ""), *((value, value) for value in values)], "")
+    return ui.Text(description=label, placeholder=example, tooltip=told)
 
 
 def _faint(text: str) -> str:
