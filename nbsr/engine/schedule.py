@@ -36,12 +36,17 @@ HUNT, HUNT_SHARE = 60, 0.5  # of pairs, or of the time, before any other method
 GLIMPSE = 2  # of pairs, before the laws of textbooks
 LISTEN, LISTEN_SHARE = 10, 0.3  # of pairs, or of the time for them, before waves are looked for
 WAVED = 8  # of pairs with the waves of a periodogram, where it has peaks
+UNSAID, MANY = (
+    0.05,
+    4,
+)  # share of the variance that every law has left by then, and columns: sums are tried from there on
 ROUND = (("network", 1), ("evolve", 4), ("pairs", 2), ("parts", 1), ("waves", 1))  # every method of `auto`
 ASKED = (("bricks", 2), ("softmax", 1), ("mcts", 1))  # turns within those of the network
 DRAWN = 512  # laws that the network is asked for
 QUARRIED = 48  # of those, the best and the likeliest from which bricks are taken, each
 BRICKS = 200
 
+BROAD = ("additive", "evolve")  # methods that can look at very many columns
 HEARING = ("evolve",)  # methods without a network that want to know how their laws fit
 
 LATE = "The network was not ready within half of the seconds, so another run may find other laws. Give more of them."
@@ -107,7 +112,7 @@ class Schedule:
 
     def plain(self, name: str, task: Task) -> Method:
         """A method that needs no network; in a search that goes on without what was tried before."""
-        method = plain(name, task)
+        method = plain(name, task if name in BROAD else replace(task, constraints=self.work.closely))
         return method if self.before is None or name in HEARING else untried(method, self.archive.records)
 
     def task(self) -> Task:
@@ -170,8 +175,9 @@ class Schedule:
             textbook=self.plain("textbook", task),
             evolve=self.plain("evolve", task),
         )
+        broad, task = task, replace(task, constraints=self.work.closely)
         if self.before is None or not self.before.hunted:
-            yield from self.hunt(turn, network, task)
+            yield from self.hunt(turn, network, task, broad)
         else:
             parts = parts_of([Phrase(t, c, 0) for t, c, _ in self.best()], self.work.vocabulary, BRICKS)
             turn.add("parts", untried(pairs(task, parts), self.archive.records))
@@ -184,7 +190,7 @@ class Schedule:
             for name, batches in ROUND:
                 yield from turn(name, batches)
 
-    def hunt(self, turn: Turns, network: Network | None, task: Task) -> Method:
+    def hunt(self, turn: Turns, network: Network | None, task: Task, broad: Task) -> Method:
         """Pairs alone, but for a glimpse of laws and waves; the network is made ready beside them.
 
         Where time is the limit, not for too long.
@@ -200,6 +206,7 @@ class Schedule:
             if not listened and (batches >= LISTEN or late):
                 listened = True
                 yield from self.waves(turn, task)
+                yield from self.sums(turn, broad)
             if self.clock.own > enough and not self.settings.counted:
                 return
             yield from turn("pairs", 1)
@@ -212,6 +219,13 @@ class Schedule:
             yield from turn("spectrum")
             turn.add("waves", pairs(task, waves(task, found)))
             yield from turn("waves", WAVED)
+
+    def sums(self, turn: Turns, task: Task) -> Method:
+        """Sparse sums of short terms, where there are many columns and no law yet that says most of the target."""
+        least = min((record.fvu for record in self.archive.best.values()), default=math.inf)
+        if least > UNSAID and len(task.constraints.variables) >= MANY:
+            turn.add("additive", self.plain("additive", task))
+            yield from turn("additive")
 
     def listen(self, network: Network, task: Task) -> Method:
         """What the network says of the table, pairs that are built of its words and by its odds, and tree search."""

@@ -11,7 +11,7 @@ from nbsr.engine.settings import Settings
 from nbsr.engine.work import Work
 from nbsr.evaluate import compile_programs, evaluate
 from nbsr.expression import exact_form, pack
-from nbsr.judgement import SEVERE, Choice, Judge, Verdict, assembled, choose, structure
+from nbsr.judgement import SEVERE, Choice, Judge, Verdict, assembled, choose, describe, lawless, structure
 from nbsr.score import EXACT_FVU, pick
 from nbsr.simplify import polish
 
@@ -79,6 +79,9 @@ class Tidying:
         if not contenders:
             return Choice(-1, -1, "")
         verdicts = self.verdicts(contenders) if self.settings.score == "judgement" else []
+        plain = self.work.table.groups is None and self.work.table.template is None
+        if verdicts and plain and lawless(verdicts, self.judge.rows, len(self.work.vocabulary.variables)):
+            return describe(verdicts, self.judge.rows)
         if any(math.isfinite(v.nats) for v in verdicts):
             return choose(verdicts)
         front = self.archive.front()

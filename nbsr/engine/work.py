@@ -19,14 +19,15 @@ from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, 
 from nbsr.refine import Fits, Problem, refine
 from nbsr.score import EPS, fvu
 from nbsr.simplify import simplify, written
-from nbsr.table import Table
+from nbsr.table import Table, list_names
 
 __all__ = ["Work"]
 
 _ROWS = 1000  # a larger table is searched on a sample of so many rows
 _FINAL_ROWS = 50_000  # and the front refitted on at most so many; its FVU is of all rows
 _LOG_STEPS = 20  # trial points of a fit of logarithms, beside those of least squares
-_COLUMNS = 24  # columns that a search looks at
+_COLUMNS = 64  # columns that a search looks at
+_CLOSELY = 24  # of these, the most relevant: what is built of every two of them would be too much of more
 _NEIGHBOURS = 8  # rows whose targets let expect that of another one
 _AT_ONCE = 512  # laws whose values are looked at together
 
@@ -95,6 +96,26 @@ class Work:
     ) -> Bool[np.ndarray, "candidates constants"] | None:
         """Which constants of each law keep the values that they start from; None where all are fitted."""
         return None
+
+    @property
+    def closely(self) -> Constraints:
+        """The constraints of methods that look at the most relevant columns only, and at those that are required."""
+        allowed = self.constraints
+        if len(self.narrow.names) <= _CLOSELY:
+            return allowed
+        required = {
+            allowed.vocabulary.name(token)
+            for pattern in allowed.require
+            for token in pattern.tokens
+            if allowed.vocabulary.is_variable(token)
+        }
+        some = allowed.variables & {*self._relevant, *required}
+        return replace(allowed, variables=some) if some else allowed
+
+    @cached_property
+    def _relevant(self) -> tuple[str, ...]:
+        """The names of the most relevant columns."""
+        return self.narrow.screen(_CLOSELY).names
 
     def bounds(self) -> Bounds | None:
         """What every law has to keep; None where that is nothing."""
@@ -226,7 +247,12 @@ class Work:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the person is to know of how it worked."""
-        return ()
+        if len(self.narrow.names) <= _CLOSELY:
+            return ()
+        return (
+            f"Sums and evolution are of all {len(self.narrow.names)} columns, the other methods look at the "
+            f"{_CLOSELY} most relevant ({list_names(self._relevant, 3)}).",
+        )
 
     @property
     def searched(self) -> int:

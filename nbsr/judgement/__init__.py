@@ -1,6 +1,7 @@
 """Judgement: how likely a law is before the data, how it behaves between the rows, and which one to believe."""
 
 from nbsr.judgement.conduct import FAULTS, SEVERE, Grounds
+from nbsr.judgement.description import describe, lawless
 from nbsr.judgement.structure import assembled, structure
 from nbsr.judgement.verdict import Choice, Judge, Precision, Verdict, choose, worth_showing
 from nbsr.score import RULES as BY_NUMBERS
@@ -12,5 +13,5 @@ RULES = {
 
 __all__ = [
     "FAULTS", "RULES", "SEVERE", "Choice", "Grounds", "Judge", "Precision", "Verdict", "assembled", "choose",
-    "structure", "worth_showing",
+    "describe", "lawless", "structure", "worth_showing",
 ]  # fmt: skip

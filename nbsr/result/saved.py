@@ -22,7 +22,7 @@ from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, GroupedLaw, Vocabulary, register
 from nbsr.judgement import FAULTS
 from nbsr.result.candidate import ENDED, Candidate
-from nbsr.table import Dropped, Groups, Table
+from nbsr.table import Category, Dropped, Groups, Table
 from nbsr.trace import Trace
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ def _table_to_json(table: Table) -> dict[str, Any]:
         told["groups"] = {
             "column": groups.column, "labels": _plain(groups.labels), "codes": _packed(groups.codes),
         }  # fmt: skip
+    told["categories"] = [[c.column, list(c.levels), list(c.names)] for c in table.categories]
     told["dropped"] = [[entry.count, entry.reason] for entry in table.dropped]
     told["labels"] = [[name, _plain(label)] for name, label in table.labels.items()]
     told = {name: value if name in ("labels", "groups") else _plain(value) for name, value in told.items()}
@@ -324,6 +325,10 @@ def _table_from_json(told: Mapping[str, Any]) -> Table:
         fields["groups"] = Groups(str(groups["column"]), tuple(groups["labels"]), _unpacked(groups["codes"]))
     for name in ("names", "given", "notes"):
         fields[name] = tuple(told[name])
+    fields["categories"] = tuple(
+        Category(str(column), tuple(map(str, levels)), tuple(map(str, names)))
+        for column, levels, names in told.get("categories", ())
+    )
     table = Table(**fields)
     if table.X.shape != (len(table.y), len(table.names)):
         raise ValueError("its table has another shape than told")

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from nbsr.errors import UsageError
 from nbsr.losses import ROWS_OF_MOST, deviation
+from nbsr.table.categories import Category
 from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted, transformed
 from nbsr.table.frame import Frame, name_of, numbers_of, read_columns, refuse_repeated
 from nbsr.table.groups import MIN_GROUP_ROWS, Groups
@@ -59,6 +60,9 @@ class Table:
     labels: Mapping[str, Any] = field(
         default_factory=dict
     )  # the frame's own labels, where they differ from names
+    categories: tuple[
+        Category, ...
+    ] = ()  # columns of text, for which columns of 0 and 1 stand among the names
     groups: Groups | None = None  # the rows' groups, which have constants of their own
     template: str | None = None  # the form that a law has: "f(x1)*exp(-c*t) + g(x2)"
     rows: Int[np.ndarray, " rows"] | None = None  # position of each row in the frame, None when all were kept
@@ -104,13 +108,22 @@ class Table:
         if not len(selected):
             raise UsageError("The table has no rows; a law needs at least 3.")
         values, refusals, notes = read_columns(selected, names)
+        known, asked, strict = _units_of(frame, units, names, strict_units)
+        renamed = frame.renamed(names)
+        categories = _categories_of(selected, parsed, refusals, frame.labels)
+        for category in categories:
+            del refusals[category.column]
+            values = np.column_stack([values, category.indicators(selected[category.column])])
+            names += category.inputs
+            notes.append(category.note)
+            known = None if known is None else known | dict.fromkeys(category.inputs, "dimensionless")
+        parsed = _told_by(parsed, categories)
         inputs, left_out = usable_inputs(parsed, values, names, refusals)
         place = {name: i for i, name in enumerate(names)}
         target = values[:, place[parsed.target]]
         if weight_column is not None:
             weights = values[:, place[weight_column]]
         columns = [place[name] for name in inputs]
-        known, asked, strict = _units_of(frame, units, names, strict_units)
         X = values if columns == list(range(values.shape[1])) else values[:, as_slice(columns)]
         table = _build(
             X,
@@ -120,16 +133,19 @@ class Table:
             judge_weights(weights, len(target), weight_column),
             units=known,
             notes=[
-                *frame.renamed(names),
+                *renamed,
                 *left_out,
                 *notes,
                 *without_unit(known, asked, [*inputs, parsed.target]),
             ],
             groups=None if parsed.group is None else _groups_of(frame, parsed.group),
             strict_units=strict,
+            categories=categories,
         )
         labels = {
-            name: label for name in (*table.names, parsed.target) if (label := frame.labels[name]) != name
+            name: label
+            for name in (*table.names, parsed.target)
+            if (label := frame.labels.get(name, name)) != name
         }
         return dataclasses.replace(table, labels=labels)
 
@@ -241,7 +257,9 @@ class Table:
     @property
     def formula(self) -> str:
         """The formula with every kept input spelled out; above 20 of them `.` stands for all."""
-        side = self.template or ("." if len(self.names) > 20 else " + ".join(map(quoted, self.names)))
+        behind = {name: category.column for category in self.categories for name in category.inputs}
+        names = dict.fromkeys(behind.get(name, name) for name in self.names)
+        side = self.template or ("." if len(names) > 20 else " + ".join(map(quoted, names)))
         target = quoted(self.target) if self.transform is None else self.target
         return f"{target} ~ {side}" + ("" if self.groups is None else f" | {quoted(self.groups.column)}")
 
@@ -352,15 +370,31 @@ class Table:
 
     def _columns_of(self, data: Any, names: Sequence[str]) -> np.ndarray:
         frame = Frame(data)
-        absent = [name for name in names if name not in frame.labels]
+        behind = {  # data that tell a category by columns of 0 and 1 themselves are taken as they are
+            name: category
+            for category in self.categories
+            for name in category.inputs
+            if category.column in frame.labels or not frame.labels.keys() >= set(category.inputs)
+        }
+        plain = [name for name in names if name not in behind]
+        told = list(dict.fromkeys(behind[name] for name in names if name in behind))
+        columns = [*plain, *(category.column for category in told)]
+        absent = [name for name in columns if name not in frame.labels]
         if absent:
             hint = suggestion(absent[0], frame.labels)
             raise UsageError(f"The data has no column {list_names(absent)}.{hint}")
-        refuse_repeated(frame, names)
-        values, refusals, _ = read_columns(frame.select(names), names)
+        refuse_repeated(frame, columns)
+        selected = frame.select(columns)
+        values, refusals, _ = read_columns(selected[plain], plain)
         for refusal in refusals.values():
             raise UsageError(refusal)
-        return values
+        if not told:
+            return values
+        values = np.column_stack(
+            [values, *(category.indicators(selected[category.column]) for category in told)]
+        )
+        made = [*plain, *(name for category in told for name in category.inputs)]
+        return np.asfortranarray(values[:, [made.index(name) for name in names]])
 
     def like(self, data: Any) -> "Table":
         """The rows of other data (say, for a test) as a table with the same inputs, target and scales; rows
@@ -476,10 +510,13 @@ def _build(
     notes: list[str],
     groups: Groups | None = None,
     strict_units: bool = False,
+    categories: tuple[Category, ...] = (),
 ) -> Table:
     """The last judgement, on numbers alone: rows that cannot be used, a target or inputs that say nothing."""
     y = transformed(target, formula.transform)
-    keep, dropped = usable_rows(X, target, y, names, formula, weights, groups)
+    behind = {name: category.column for category in categories for name in category.inputs}
+    told = tuple(behind.get(name, name) for name in names)
+    keep, dropped = usable_rows(X, target, y, told, formula, weights, groups)
     n_rows, kept = len(y), int(keep.sum())
     if kept < MIN_ROWS:
         refuse_few_rows(n_rows, kept, dropped)
@@ -523,6 +560,7 @@ def _build(
         transform=formula.transform,
         target_column=formula.target,
         given=names,
+        categories=categories,
         groups=groups,
         template=formula.template,
         rows=None if kept == n_rows else np.flatnonzero(keep),
@@ -546,6 +584,30 @@ def _units_of(
         strict |= of_person
         units |= judged({name_of(label): unit for label, unit in asked.items()}, frame.labels, asked=True)
     return units or None, bool(units) and given is not None, strict
+
+
+def _categories_of(
+    selected: Any, formula: Formula, refusals: Mapping[str, str], labels: Mapping[str, Any]
+) -> tuple[Category, ...]:
+    """The inputs of a formula that are text of a few values; a template names its columns itself and has none."""
+    found: list[Category] = []
+    for name in formula.inputs if formula.template is None else ():
+        taken = {*labels, *(made for category in found for made in category.inputs)}
+        if name in refusals and (category := Category.read(name, selected[name], taken)) is not None:
+            found.append(category)
+    return tuple(found)
+
+
+def _told_by(formula: Formula, categories: Sequence[Category]) -> Formula:
+    """The formula with the columns of 0 and 1 in the place of each category."""
+    made = {category.column: category.inputs for category in categories}
+
+    def spread(names: Iterable[str]) -> Iterator[str]:
+        return (name for column in names for name in made.get(column, (column,)))
+
+    return dataclasses.replace(
+        formula, inputs=tuple(spread(formula.inputs)), by_dot=frozenset(spread(formula.by_dot))
+    )
 
 
 def _groups_of(frame: Frame, column: str) -> Groups:
