@@ -54,7 +54,9 @@ MODULES := widgets/node_modules/.package-lock.json widgets/src/lab/node_modules/
 	$(NPM) --prefix $* ci --no-audit --no-fund
 	@touch $@
 
+WORDS := import json, sys; from nbsr.notebook.completion import words; json.dump(words(), sys.stdout, indent=1, ensure_ascii=False); print()
 front: $(MODULES)
+	$(BIN)/python -c "$(WORDS)" > widgets/src/lab/words.json
 	$(NPM) --prefix widgets run build
 	$(NPM) --prefix widgets/src/lab run build
 

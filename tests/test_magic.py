@@ -1,7 +1,9 @@
 """The grammar of %%regress, its completion, and the magics in a real IPython shell."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbsr.errors import UsageError
-from nbsr.notebook.completion import complete, values_of
+from nbsr.notebook.completion import complete, values_of, words
 from nbsr.notebook.grammar import KEYS, OPTIONS, Phrase, help_text, parse_body, parse_command
 from nbsr.notebook.task import Scope, Task, interpolate, read
 from nbsr.result import Result
@@ -310,3 +312,8 @@ def test_help_names_everything():
     text = help_text()
     assert all(name in text for name in (*OPTIONS, *KEYS))
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_words_of_the_extension_are_those_of_the_grammar():
+    written = Path(__file__).parent.parent / "widgets" / "src" / "lab" / "words.json"
+    assert json.loads(written.read_text(encoding="utf-8")) == json.loads(json.dumps(words()))

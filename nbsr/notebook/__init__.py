@@ -5,6 +5,7 @@ from typing import Any
 
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics and their completion with an IPython shell."""
+    from . import control
     from .completion import Completer
     from .magic import RegressMagics
 
@@ -14,6 +15,7 @@ def load_ipython_extension(shell: Any) -> None:
     shell.register_magics(magics)
     shell.events.register("post_run_cell", magics.after_cell)
     shell.Completer.custom_matchers.append(Completer(shell).match)
+    control.serve(shell, {"runs": magics.runs, "run": magics.run_act})
 
 
 def unload_ipython_extension(shell: Any) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -23,7 +23,10 @@ class Hearer(Protocol):
         ...
 
 
+Answer = Callable[[Mapping[str, object]], Mapping[str, object]]
+
 _views: "weakref.WeakValueDictionary[str, Hearer]" = weakref.WeakValueDictionary()
+_answers: dict[str, Answer] = {}  # kind of a message that is meant for no view -> what answers it
 
 
 def from_any_thread(widget: Any) -> None:
@@ -43,7 +46,17 @@ def listen(view: Hearer) -> None:
     from IPython.core.getipython import get_ipython
 
     _views[view.view_id] = view
-    kernel = getattr(get_ipython(), "kernel", None)
+    _open(get_ipython())
+
+
+def serve(shell: Any, answers: Mapping[str, Answer]) -> None:
+    """Have messages that are meant for no view answered; the thread of the control channel calls, and must not wait."""
+    _answers.update(answers)
+    _open(shell)
+
+
+def _open(shell: Any) -> None:
+    kernel = getattr(shell, "kernel", None)
     handlers = getattr(kernel, "control_handlers", None)
     if handlers is not None:
         handlers["nbsr_request"] = functools.partial(_heard, kernel)
@@ -58,6 +71,11 @@ def _heard(kernel: Any, stream: object, ident: list[bytes], parent: dict[str, An
     if view is not None and isinstance(message, Mapping):
         asked = {"picture": view.drawn, "module": view.module}.get(str(message.get("kind")))
         told |= asked() if asked is not None else {}
+    elif name is None and isinstance(message, Mapping) and message.get("kind") in _answers:
+        try:
+            told |= _answers[str(message["kind"])](message)
+        except Exception as failure:  # the kernel goes on whatever a page asks
+            told |= {"error": str(failure) or type(failure).__name__}
     kernel.session.send(stream, "nbsr_reply", told, parent, ident=ident)
     if view is not None:
         view.hear(message, interrupts=bool(content.get("interrupts")))

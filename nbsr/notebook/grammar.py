@@ -154,6 +154,7 @@ VERBS: dict[str, str] = {
     "status": "list the searches of this notebook",
     "stop": "stop a search; what it found is kept",
     "show": "show a search again, here",
+    "explore": "all views of a search that is over, with its replay",
     "candidates": "the best candidates of a search, as a DataFrame (--top N)",
     "pause": "hold the search that runs; its clock stands still",
     "resume": "let it go on",

@@ -1,10 +1,12 @@
 """`%%regress` and `%regress`: parse, start the search, show it, return the result. Nothing here searches."""
 
+import math
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .sources import Running
     from .views import SearchView
 
+MOST_RUNS = 50  # that a panel is told
 PAUSE = 0.3  # seconds after which a picture is shown in any case
 GRACE = 10.0  # seconds that a search may take to wrap up after an interrupt
 HURRY = 1.0  # and after a second one
@@ -259,6 +262,12 @@ class RegressMagics(Magics):
             return None
         if words[0] == "show":
             return self._show(job)
+        if words[0] == "explore":
+            if job.finding is None:
+                raise command.whole.error(
+                    f"The search {job.name} is not over; %regress show {job.name} shows it."
+                )
+            return job.finding.explore()
         return self._candidates(job, command)
 
     def _steer(self, verb: str, said: str, line: str) -> None:
@@ -278,6 +287,28 @@ class RegressMagics(Magics):
         if verb == "more":
             arguments = {"seconds": read_seconds(said, whole)}
         print(job.act(verb, **arguments).said)
+
+    # --- the side panel of JupyterLab
+
+    def runs(self, message: Mapping[str, object]) -> Mapping[str, object]:
+        """The searches of this kernel, the last first, each as its line in the panel needs it."""
+        return {"runs": [_line_of(job) for job in reversed(self.jobs[-MOST_RUNS:])]}
+
+    def run_act(self, message: Mapping[str, object]) -> Mapping[str, object]:
+        """Stop a search, or save what it found."""
+        job = next((job for job in self.jobs if job.number == message.get("number")), None)
+        if job is None:
+            return {"said": "This kernel does not know that search any more."}
+        try:
+            if message.get("act") == "stop":
+                job.stop()
+                return {"said": f"{job.name} stops; what it found is kept."}
+            if message.get("act") == "save":
+                file = f"{job.task.name or f'search-{job.number}'}.nbsr.json"
+                return {"said": f"Saved as {_saved(job, file)}."}
+        except UsageError as slip:
+            return {"said": slip.message}
+        return {"said": "A search can be stopped and saved here."}
 
     def _job(self, command: Command) -> Job:
         """The job that a verb means: by name or number, else the last one."""
@@ -343,6 +374,16 @@ def magics_of(shell: Any) -> RegressMagics | None:
     method = shell.magics_manager.magics["cell"].get("regress")
     found = getattr(method, "__self__", None)
     return found if isinstance(found, RegressMagics) else None
+
+
+def _line_of(job: Job) -> dict[str, object]:
+    best = job.best
+    return {
+        "number": job.number, "name": job.name, "formula": short(job.task.formula, 80), "status": job.status,
+        "elapsed": job.elapsed, "seconds": job.budget if not job.done.is_set() else None, "over": job.done.is_set(),
+        "law": "" if best is None else f"{job.table.target} = {short(live.law(job, best), 120)}",
+        "fvu": None if best is None or not math.isfinite(best.fvu) else best.fvu,
+    }  # fmt: skip
 
 
 def _saved(job: Job, file: str) -> Path:

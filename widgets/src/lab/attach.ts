@@ -18,9 +18,9 @@ interface Module {
 }
 
 /** What the kernel says to a message on the control channel; undefined where it does not answer in time. */
-export function told<T>(kernel: Connection, view: string, message: unknown): Promise<T | undefined> {
+export function told<T>(kernel: Connection, view: string | null, message: unknown): Promise<T | undefined> {
   return new Promise(resolve => {
-    const future = kernel.sendControlMessage(kernelRequest(kernel, { view, message }, false), true);
+    const future = kernel.sendControlMessage(kernelRequest(kernel, view === null ? { message } : { view, message }, false), true);
     const timer = setTimeout(() => future.dispose(), PATIENCE);
     future.onReply = reply => {
       clearTimeout(timer);

@@ -12,10 +12,15 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
 import { ICompletionProviderManager } from "@jupyterlab/completer";
+import { ICommandPalette } from "@jupyterlab/apputils";
+import { ILauncher } from "@jupyterlab/launcher";
+import { addCommands, insertCell } from "./commands";
 import { highlighting, Words } from "./editing";
 import { type Detail, INSERT, type Insertion, SEND, STOP } from "./event";
 import { follow } from "./follow";
+import { icon } from "./icon";
 import { type Connection, type Document, kernelRequest, place } from "./notebook";
+import { Runs } from "./runs";
 
 const PATIENCE = 500; // milliseconds that the kernel has to answer
 
@@ -61,10 +66,7 @@ async function insert(app: JupyterFrontEnd, event: Event): Promise<void> {
   event.preventDefault();
   const { text } = (event as CustomEvent<Insertion>).detail;
   if (text === null) return;
-  app.shell.activateById(found.document.id);
-  found.notebook.activeCellIndex = found.cell;
-  await app.commands.execute("notebook:insert-cell-below");
-  found.notebook.activeCell?.model.sharedModel.setSource(text);
+  await insertCell(app, found.document, text, false, found.cell);
 }
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -100,4 +102,17 @@ const editing: JupyterFrontEndPlugin<void> = {
   },
 };
 
-export default [plugin, editing];
+const panel: JupyterFrontEndPlugin<void> = {
+  id: "@nbsr/labextension:runs",
+  description: "The searches of a kernel in a side panel; commands, and what the launcher offers.",
+  autoStart: true,
+  optional: [ICommandPalette, ILauncher],
+  activate: (app, palette: ICommandPalette | null, launcher: ILauncher | null) => {
+    const runs = new Runs(app);
+    runs.title.icon = icon;
+    app.shell.add(runs, "left", { rank: 900 });
+    addCommands(app, runs.id, palette, launcher);
+  },
+};
+
+export default [plugin, editing, panel];

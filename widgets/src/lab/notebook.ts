@@ -24,7 +24,7 @@ export interface Outputs {
 export interface Cell {
   readonly node: HTMLElement;
   readonly outputArea?: { readonly widgets: readonly { readonly node: HTMLElement }[] };
-  readonly model: { readonly outputs?: Outputs; readonly sharedModel: { setSource(text: string): void } };
+  readonly model: { readonly outputs?: Outputs; readonly executionCount?: number | null; readonly sharedModel: { getSource(): string; setSource(text: string): void } };
 }
 
 export interface Notebook {
