@@ -7,7 +7,7 @@ from conftest import PATIENCE, Notebook, Server
 from playwright.sync_api import Page, expect
 
 SETUP = "%load_ext nbsr\nimport nbsr\nplanets = nbsr.datasets.load('planets')\nplanets.head()"
-CELL = "%%regress planets --seconds 600 -o kepler\nperiod ~ log(distance)\nforbid: pow, sqrt\nma"
+CELL = "%%regress planets --seconds 600 -o kepler\nperiod ~ log(distance)\nforbid: pow, sqrt\nco"
 
 
 def editor(page: Page, cell: int):
@@ -15,13 +15,13 @@ def editor(page: Page, cell: int):
 
 
 def test_a_cell_is_coloured_and_completed_without_a_kernel(server: Server, page: Page):
-    server.write("words.ipynb", [CELL, "x = 'max_complexity'"], kernel="none-of-this-name")
+    server.write("words.ipynb", [CELL, "x = 'complexity'"], kernel="none-of-this-name")
     page.goto(server.page_of("words.ipynb"))
     page.locator(".jp-Notebook .jp-Cell .cm-content").first.wait_for(timeout=PATIENCE)
     page.get_by_role("dialog").get_by_role("button", name="No Kernel").click()
     for kind, texts in {
         "magic": ["%%regress"], "option": ["--seconds", "-o"], "value": ["600", "kepler"], "key": ["forbid"],
-        "function": ["log", "pow", "sqrt"], "column": ["planets", "period", "distance", "ma"],
+        "function": ["log", "pow", "sqrt"], "column": ["planets", "period", "distance", "co"],
     }.items():  # fmt: skip
         expect(editor(page, 0).locator(f".nbsr-cm-{kind}")).to_have_text(texts)
     expect(editor(page, 1).locator("[class*=nbsr-cm]")).to_have_count(0)
@@ -35,7 +35,7 @@ def test_a_cell_is_coloured_and_completed_without_a_kernel(server: Server, page:
     page.keyboard.press("Tab")
     expect(page.locator(".jp-Completer:not(.lm-mod-hidden)")).to_be_visible(timeout=PATIENCE)
     page.keyboard.press("Enter")
-    expect(editor(page, 0).locator(".cm-line").last).to_have_text("max_complexity: ")
+    expect(editor(page, 0).locator(".cm-line").last).to_have_text("complexity: ")
 
 
 def test_the_panel_lists_the_searches_of_a_kernel_that_is_busy_and_stops_and_saves_them(
