@@ -27,8 +27,9 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     After `fit`: `result_` (a `Result`: the front, all candidates, errors of the constants, plots),
     `equation_` (the law as text), `n_features_in_`, and `feature_names_in_` where X had names; without names
     the columns are x1, x2, ... in the law. `units` are by column, the target being y: "x1 m, x2 s, y m/s" or a dict;
-    with "strict" among them constants carry none. `predict` gives NaN on rows where the law is not defined. Groups with
-    constants of their own need the names of columns: `nbsr.regress(df, "y ~ x | subject")`.
+    with "strict" among them constants carry none. `constants` are known ones, "c = 299792458 m/s, G". `predict` gives
+    NaN on rows where the law is not defined. Groups with constants of their own need the names of columns:
+    `nbsr.regress(df, "y ~ x | subject")`.
     """
 
     # Without types, since scikit-learn wants whatever comes to be stored; `fit` judges it.
@@ -55,6 +56,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         complexity=None,
         warm_start=False,
         units=None,
+        constants=None,
     ):
         self.seconds = seconds
         self.method = method
@@ -77,6 +79,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.complexity = complexity
         self.warm_start = warm_start
         self.units = units
+        self.constants = constants
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SymbolicRegressor":
         """Search for a law of y `[rows]` in X `[rows, columns]`.
@@ -96,7 +99,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         X, y, sample_weight, order = _in_order(X, np.asarray(y, dtype=np.float64), sample_weight)
         named = getattr(self, "feature_names_in_", None)
         names = None if named is None else [str(name) for name in named]
-        table = Table.from_arrays(X, y, names, sample_weight, self.units)
+        table = Table.from_arrays(X, y, names, sample_weight, self.units, constants=self.constants)
         table = replace(table, rows=order if table.rows is None else order[table.rows])
         settings = {name: value for name, value in self.get_params(deep=False).items() if name in _PASSED_ON}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -134,6 +137,7 @@ _PASSED_ON = frozenset(SymbolicRegressor().get_params()) - {
     "criterion",
     "warm_start",
     "units",
+    "constants",
 }
 
 

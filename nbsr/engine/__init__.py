@@ -139,6 +139,7 @@ def regress(
     weights: "str | ArrayLike | None" = None,
     units: "Mapping[str, str] | str | None" = None,
     strict_units: bool = False,
+    constants: "Mapping[str, object] | Iterable[str] | str | None" = None,
     **settings,
 ) -> Result:
     """Find the law behind a table and answer the `Result`.
@@ -149,6 +150,9 @@ def regress(
     units: of the columns, the target's included: "period yr, distance AU" or a dict.  No law then adds a length to a
         time; a constant carries what unit is left over, unless `strict_units` (or the word "strict" in the text) says
         that constants are plain numbers.  By default the frame's `attrs["units"]`.
+    constants: known ones that a law may hold by name, as it may hold pi: "c = 299792458 m/s, G, hbar", or a dict from
+        name to number, or to number and unit; for a name alone CODATA's value is taken.  Frames to predict need not
+        have them.
     settings: those of `search`.
 
     An interrupt (Ctrl-C) ends the search and answers what was found.
@@ -157,11 +161,15 @@ def regress(
     if isinstance(data, Table):
         if units is not None or strict_units:
             raise UsageError("A Table has its units already; give them to Table.from_frame.")
-        table = data
+        table = data.with_constants(constants)
     elif isinstance(formula, str):
-        table = Table.from_frame(data, formula, weights=weights, units=units, strict_units=strict_units)
+        table = Table.from_frame(
+            data, formula, weights=weights, units=units, strict_units=strict_units, constants=constants
+        )
     elif formula is not None:
-        table = Table.from_arrays(data, formula, weights=weights, units=units, strict_units=strict_units)
+        table = Table.from_arrays(
+            data, formula, weights=weights, units=units, strict_units=strict_units, constants=constants
+        )
     else:
         raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
     control = settings.pop("control", None) or Control()

@@ -289,7 +289,7 @@ def _spelled(run: "Run", prefix: tuple[int, ...]) -> str:
 
 def guess(run: "Run", text: str) -> Answer:
     """Try a formula; its numbers, and c0, c1, ..., are fitted."""
-    law = Expression.parse(text, run.work.vocabulary, free_constants=True)
+    law = run.work.read(text)
     if not run.work.constraints.allows(law):
         raise UsageError(
             clash(law, run.work.narrow, run.work.dimensions)

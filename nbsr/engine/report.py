@@ -182,6 +182,11 @@ class Report:
                 "The errors grow with the target, so logarithms are compared, and FVU and R² are of these; with "
                 "noise 'constant' all errors count as equally large."
             )
+        known = [
+            name for name in table.constants if records and name in candidates[picked].expression.variables
+        ]
+        if known:
+            said.append(f"Known constants: {', '.join(map(table.told_constant, known))}.")
         if records:
             said += told_of_outliers(candidates[picked].expression, table)
         if sampled:

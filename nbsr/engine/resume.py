@@ -167,6 +167,8 @@ def difference(known: Table, given: Table) -> str:
     """What the tables differ in, as a clause; empty where they are the same."""
     if known.formula != given.formula:
         return f"it was {shown(known.formula)}, and this is {shown(given.formula)}"
+    if known.constants != given.constants:
+        return "its known constants were others"
     if len(known) != len(given):
         return f"it had {counted(len(known), 'row')}, and this one has {len(given):,}"
     for name, old, new in (

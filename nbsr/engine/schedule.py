@@ -17,7 +17,6 @@ from nbsr.engine.settings import NEED_NETWORK, Settings
 from nbsr.engine.units import clash
 from nbsr.engine.work import Work
 from nbsr.errors import UsageError
-from nbsr.expression import Expression
 from nbsr.generate.base import Method, Phrase, Proposals, Steering, Task, pack_phrases
 from nbsr.generate.bricks import parts_of
 from nbsr.generate.pairs import pairs
@@ -143,7 +142,7 @@ class Schedule:
         """The person's own laws, constants free; those that a later rule forbids are left out."""
         laws = []
         for text in self.settings.start:
-            law = Expression.parse(text, self.work.vocabulary, free_constants=True)
+            law = self.work.read(text)
             if not self.work.constraints.allows(law):
                 if self.archive.barred or self.archive.records:
                     continue

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -15,11 +16,13 @@ from nbsr.engine.settings import Settings
 from nbsr.engine.units import dimensions_of
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs, evaluate
-from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, pack
+from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, exact_form, pack
 from nbsr.refine import Fits, Problem, refine
-from nbsr.score import EPS, fvu
-from nbsr.simplify import simplify, written
-from nbsr.table import Table, list_names
+from nbsr.result.units import units_of
+from nbsr.score import EPS, EXACT_FVU, ROWS_CAP, effective_rows, fvu
+from nbsr.simplify import namings, simplify, written
+from nbsr.simplify.fit import Fitted, Fitter
+from nbsr.table import Table, list_names, read_unit
 
 __all__ = ["Work"]
 
@@ -70,10 +73,16 @@ class Work:
     """
 
     def __init__(self, table: Table, settings: Settings):
+        if table.groups is not None and table.constants:
+            raise UsageError("Known constants and groups do not go together; leave out one of them.")
         if table.groups is not None and settings.loss != "squares":
             raise UsageError("A robust loss and groups do not go together; leave out one of them.")
         self.table, self.settings = table.with_loss(settings.loss), settings
-        self.narrow = self.table.screen(_COLUMNS)
+        seen = self.table.screen(_COLUMNS)
+        asked = table.strict_units or table.template is not None
+        self.narrow = seen if asked else seen.without_constants()
+        # known constants that a law is told with: where numbers may stand for them in the search
+        self.offered = {n: v for n, v in seen.constants.items() if n not in self.narrow.names}
         self.rows = self.narrow.sample(_ROWS, seed=settings.seed)
         self.vocabulary = Vocabulary(self.narrow.names)
         self.dimensions = dimensions_of(self.narrow, self.vocabulary)
@@ -274,7 +283,18 @@ class Work:
 
     def predicted(self, law: Expression, rows: Table) -> Float[np.ndarray, " rows"]:
         """What a law in the person's units says of some rows."""
-        return law.predict(rows.X)
+        return self.plain(law).predict(rows.X)
+
+    def read(self, text: str) -> Expression:
+        """A law as a person types it, its constants free; known ones are the numbers that they stand for."""
+        wide = Vocabulary((*self.vocabulary.variables, *self.offered), self.vocabulary.operators)
+        return self.plain(Expression.parse(text, wide, free_constants=True))
+
+    def plain(self, law: Expression) -> Expression:
+        """The law with numbers in the place of the known constants that the search does not see."""
+        used = [name for name in self.offered if name in law.variables]
+        numbers = {n: Expression.constant(self.offered[n], law.vocabulary) for n in used}
+        return (law.substitute(numbers) if numbers else law).to(self.vocabulary)
 
     def refitted(self, records: Sequence[Record]) -> list[Record]:
         """Records fitted anew on the rows of now."""
@@ -307,11 +327,60 @@ class Work:
                 allows=self.may_be_told,
             )  # fmt: skip
             if math.isfinite(form.fvu):
+                form = self._named(form)
                 self._raw[key] = form.law
                 errors = tuple(e if 0 < e < math.inf else math.nan for e in form.errors)
-                self._by_hand[key] = errors, self._error(form.law)
+                self._by_hand[key] = errors, self._error(self.plain(form.law))
             else:
                 self._by_hand[key] = (math.nan,) * len(law.constants), r.fvu
+
+    def _named(self, form: Fitted) -> Fitted:
+        """A law with known constants in the place of its own, where the data let them be; the others fitted anew."""
+        if not self.offered or self.settings.bounds:
+            return form
+        rows, wide = self.rows, Vocabulary((*self.narrow.names, *self.offered), form.law.vocabulary.operators)
+        values = np.tile(list(self.offered.values()), (len(rows), 1))
+        fitter = Fitter(
+            np.hstack([rows.X, values]),
+            rows.y,
+            None if rows.relative else rows.weights,
+            rows.relative,
+            rows.loss,
+        )
+        for _ in range(len(form.law.constants)):
+            units = units_of(form.law, self.table)
+            for naming in namings(form.law, form.errors, self.offered, wide, self._of_unit(units)):
+                law = simplify(naming.law, operators=self.constraints.operators)
+                held = [exact_form(value) is not None for value in law.constants]
+                fitted = fitter.fit([law], [held])[0]
+                if self._as_likely(fitted.fvu, form.fvu, naming.gain):
+                    form = fitted
+                    break
+            else:
+                return form
+        return form
+
+    def _of_unit(self, units: Sequence[str]) -> Callable[[int, Mapping[str, float]], bool]:
+        """Whether powers of known constants have the unit that a constant of a law carries, as far as that is known."""
+
+        def may_be(place: int, powers: Mapping[str, float]) -> bool:
+            if units[place] == "":
+                return True
+            left = {base: -e for base, e in read_unit(units[place]).dimension.items()}
+            for name, exponent in powers.items():
+                unit = self.table.unit(name)
+                if unit is None:
+                    return True
+                for base, e in unit.dimension.items():
+                    left[base] = left.get(base, Fraction(0)) + Fraction(exponent) * e
+            return not any(left.values())
+
+        return may_be
+
+    def _as_likely(self, fvu: float, before: float, gain: float) -> bool:
+        """Whether a law is not less likely than before, with so many nats won by what it says."""
+        rows = min(effective_rows(len(self.rows), self.rows.weights), ROWS_CAP)
+        return math.isfinite(fvu) and rows / 2 * math.log(max(fvu, EXACT_FVU) / max(before, EXACT_FVU)) < gain
 
     def may_be_told(self, form: Expression) -> bool:
         """Whether a law may be told in this form, fitted there; where bounds were set it stays as it kept them."""
@@ -353,7 +422,7 @@ class Work:
         table = self.narrow
         number = {n: float(s) for n, s in zip(table.names, table.scale, strict=True) if s != 1}
         column = {n: self._times(1 / s, Expression.variable(n, self.vocabulary)) for n, s in number.items()}
-        law = law.to(self.vocabulary).substitute(column)
+        law = self.plain(law).substitute(column)
         return law if table.target_scale == 1 else self._times(table.target_scale, law)
 
     def _times(self, factor: float, law: Expression) -> Expression:

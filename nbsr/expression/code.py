@@ -4,7 +4,7 @@ import keyword
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nbsr.errors import UsageError
 from nbsr.expression.constants import decimal
@@ -145,11 +145,20 @@ def template(name: str, backend: str, own: tuple[str, int]) -> tuple[str, int]:
     return f"{_MODULES[backend]}{_RENAMED[backend].get(name, name)}({{a}})", ATOM
 
 
-def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabulary, backend: str) -> str:
+def code(
+    tokens: Sequence[int],
+    constants: Sequence[float],
+    vocabulary: Vocabulary,
+    backend: str,
+    known: Mapping[str, float],
+) -> str:
     """Source of `f` over the columns that occur; see `Expression.code`."""
     if backend not in BACKENDS:
         raise UsageError(f"There is no code for '{backend}'; known are: {', '.join(BACKENDS)}.")
     used = sorted({token for token in tokens if vocabulary.is_variable(token)})
+    used = [t for t in used if vocabulary.name(t) not in known] + [
+        t for t in used if vocabulary.name(t) in known
+    ]
     free = [i for i, value in enumerate(constants) if math.isnan(value)]
     names = [vocabulary.name(token) for token in used]
     arguments = argument_names([*names, *free_names(vocabulary, len(free))], backend)
@@ -201,19 +210,24 @@ def code(tokens: Sequence[int], constants: Sequence[float], vocabulary: Vocabula
         return fold(tokens, vocabulary.arities, leaf, node)
 
     columns = {token: (name, ATOM, False) for token, name in zip(used, arguments)}
+    given = [name for name in names if name in known]
+    values = dict(zip(arguments[len(used) - len(given) : len(used)], (known[name] for name in given)))
+    arguments = [name for name in arguments if name not in values]
     text = body(tokens, constants, vocabulary, columns, free_arguments)[0][0]
-    renamed = [(argument, name) for argument, name in zip(arguments, names) if argument != name]
+    renamed = [(piece[0], vocabulary.name(token)) for token, piece in columns.items()]
+    renamed = [(argument, name) for argument, name in renamed if argument != name]
     if backend == "c":
-        return _in_c(text, arguments, renamed)
+        return _in_c(text, arguments, renamed, values)
     if backend == "javascript":
-        return _in_javascript(text, arguments, renamed)
+        return _in_javascript(text, arguments, renamed, values)
     lines = ["import numpy as np" if backend == "numpy" else "import torch"]
     special = [name for name in ("erf", "expit") if backend == "numpy" and _calls(text, name)]
     if special:
         lines.append(f"from scipy.special import {', '.join(special)}")
     lines += ["", ""]
     lines += [f"# {argument} is the column {name!r}" for argument, name in renamed]
-    lines.append(f"def f({', '.join(arguments)}):")
+    defaults = [f"{name}={wrap.format(decimal(value))}" for name, value in values.items()]
+    lines.append(f"def f({', '.join([*arguments, *defaults])}):")
     lines.append(f"    return {text}")
     return "\n".join(lines) + "\n"
 
@@ -222,21 +236,35 @@ def _calls(text: str, name: str) -> bool:
     return re.search(rf"(?<!\w){name}\(", text) is not None
 
 
-def _in_c(text: str, arguments: Sequence[str], renamed: Sequence[tuple[str, str]]) -> str:
+def _in_c(
+    text: str,
+    arguments: Sequence[str],
+    renamed: Sequence[tuple[str, str]],
+    values: Mapping[str, float],
+) -> str:
     """The whole of a C99 file around the value of `f`."""
     lines = ["#include <math.h>", ""]
     helpers = [f"static {helper}" for name, helper in _C_HELPERS.items() if _calls(text, name)]
     lines += [*helpers, ""] if helpers else []
     lines += [f"// {argument} is the column {ascii(name)}" for argument, name in renamed]
     lines.append(f"double f({', '.join(f'double {name}' for name in arguments) or 'void'})")
-    lines += ["{", f"    return {text};", "}"]
+    lines.append("{")
+    lines += [f"    const double {name} = {decimal(value)};" for name, value in values.items()]
+    lines += [f"    return {text};", "}"]
     return "\n".join(lines) + "\n"
 
 
-def _in_javascript(text: str, arguments: Sequence[str], renamed: Sequence[tuple[str, str]]) -> str:
+def _in_javascript(
+    text: str,
+    arguments: Sequence[str],
+    renamed: Sequence[tuple[str, str]],
+    values: Mapping[str, float],
+) -> str:
     """What `f` takes and gives are numbers."""
     lines = [helper for name, helper in _JAVASCRIPT_HELPERS.items() if _calls(text, name)]
     lines += [""] if lines else []
     lines += [f"// {argument} is the column {ascii(name)}" for argument, name in renamed]
-    lines += [f"function f({', '.join(arguments)}) {{", f"    return {text};", "}"]
+    lines.append(f"function f({', '.join(arguments)}) {{")
+    lines += [f"    const {name} = {decimal(value)};" for name, value in values.items()]
+    lines += [f"    return {text};", "}"]
     return "\n".join(lines) + "\n"

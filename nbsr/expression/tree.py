@@ -311,7 +311,7 @@ class Expression:
         """
         return to_sympy(self.tokens, self.constants, self.vocabulary, rational=rational)
 
-    def code(self, backend: str = "numpy") -> str:
+    def code(self, backend: str = "numpy", known: Mapping[str, float] | None = None) -> str:
         """Source text of a function `f` of the columns that occur (and of the free constants).
 
         The text is plain NumPy, torch or C99 for people to paste: at a pole it gives infinity where our own value
@@ -319,8 +319,9 @@ class Expression:
 
         Arguments:
             backend: "numpy", "torch", "c" or "javascript".
+            known: values of columns that are known constants; these the function need not be given.
         """
-        return code(self.tokens, self.constants, self.vocabulary, backend)
+        return code(self.tokens, self.constants, self.vocabulary, backend, known or {})
 
     def infix(self, digits: int | None = None) -> str:
         """The formula as text.

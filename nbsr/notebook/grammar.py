@@ -128,6 +128,7 @@ KEYS: dict[str, Key] = {
             "of columns, the target's too; with strict among them constants are plain numbers",
         ),
         Key("loss", "student", "huber or student: rows that are far off count less (squares unless told)"),
+        Key("constants", "c = 299792458 m/s, G", "known numbers that a law may hold by name"),
         Key("data", 'df[df.split == "train"]', "the rows to learn from: any Python expression"),
         Key(
             "test",

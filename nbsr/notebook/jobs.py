@@ -284,7 +284,9 @@ class Job:
         from ..table import Table
 
         task = self.task
-        table = Table.from_frame(task.data, task.formula, weights=task.weights, units=task.units)
+        table = Table.from_frame(
+            task.data, task.formula, weights=task.weights, units=task.units, constants=task.constants
+        )
         table = table.with_loss(task.settings.get("loss", "squares"))
         if task.test is None:
             return table, None

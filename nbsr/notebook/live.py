@@ -355,6 +355,8 @@ def python_equivalent(task: Task) -> str:
         settings["weights"] = task.weights
     if task.units is not None:
         settings["units"] = task.units
+    if task.constants is not None:
+        settings["constants"] = task.constants
     told = [
         f"{name}={value!r}"
         for name, value in settings.items()
@@ -369,7 +371,7 @@ def python_equivalent(task: Task) -> str:
         told.append(f"resume={task.options['--resume'].text.strip('{}')}")
     if not isinstance(task.test, float):
         return f"nbsr.regress({', '.join([task.source, repr(task.formula), *told])})"
-    of_table = [setting for setting in told if setting.startswith(("weights=", "units="))]
+    of_table = [setting for setting in told if setting.startswith(("weights=", "units=", "constants="))]
     table = f"nbsr.Table.from_frame({', '.join([task.source, repr(task.formula), *of_table])})"
     told = [setting for setting in told if setting not in of_table]
     split = f"learn, test = {table}.split({task.test!r}, seed={settings['seed']})"

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,10 @@ def recording(result: "Result") -> dict[str, object]:
     answers = {
         "anatomy": _as_far_as(laws, lambda law: anatomy_of(law, result.table)),
         "refinement": _as_far_as(laws, lambda law: refinement_of(law, result.table)),
-        "copy": [{"law": law.order, "forms": _forms(law, result.table.target)} for law in laws],
+        "copy": [
+            {"law": law.order, "forms": _forms(law, result.table.target, result.table.constants)}
+            for law in laws
+        ],
     }
     return {
         "format": FORMAT, "version": VERSION, "packet": recorded(packet), "answers": recorded(answers),
@@ -50,11 +53,11 @@ def _as_far_as(laws: "Sequence[Candidate]", answer) -> list[object]:
     return found
 
 
-def _forms(law: "Candidate", target: str) -> dict[str, str]:
+def _forms(law: "Candidate", target: str, known: Mapping[str, float]) -> dict[str, str]:
     forms = {}
     for form in FORMS:
         try:
-            forms[form] = copied(law, form, target)
+            forms[form] = copied(law, form, target, known)
         except UsageError:
             continue
     return forms

@@ -234,6 +234,7 @@ class Task:
     name: str | None = None
     weights: Any = None
     units: Any = None  # a text, or a dict from column to unit
+    constants: Any = None  # known ones: a text, or a dict from name to value
     test: Any = None  # a share in (0, 1), or rows
     compare: tuple[Any, ...] = ()  # Results and formula texts
     top: int = 10
@@ -296,6 +297,7 @@ def read(command: Command, body: Body, scope: Scope) -> Task:
         name=_result_name(command, typed_name, source, scope),
         weights=_weights(body, scope),
         units=_units(body, scope),
+        constants=_constants(body, scope),
         test=_test(body, scope),
         compare=_compare(body, scope),
         top=10 if top is None else _read_integer("--top", 1, 1000)(interpolate(top, scope), top),
@@ -465,6 +467,11 @@ def _units(body: Body, scope: Scope) -> Any:
             f"{type(value).__name__}."
         )
     return value
+
+
+def _constants(body: Body, scope: Scope) -> Any:
+    phrase = body.entries.get("constants", (None,))[0]
+    return None if phrase is None else interpolate(phrase, scope)
 
 
 def _test(body: Body, scope: Scope) -> Any:

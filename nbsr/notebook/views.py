@@ -244,7 +244,8 @@ class SearchView(anywidget.AnyWidget):
         return refinement_of(self._source.candidate(law), self._table())
 
     def _copy(self, law: int, form: str) -> Mapping[str, object]:
-        return {"text": copied(self._source.candidate(law), form, self._table().target)}
+        table = self._table()
+        return {"text": copied(self._source.candidate(law), form, table.target, table.constants)}
 
     def _table(self) -> "Table":
         if self._source.table is None:
@@ -342,8 +343,8 @@ def refinement_of(candidate: "Candidate", table: "Table") -> dict[str, object]:
 FORMS = ("latex", "sympy", "numpy", "torch", "c", "javascript", "text")
 
 
-def copied(candidate: "Candidate", form: str, target: str) -> str:
-    """A law as text to paste, at full precision."""
+def copied(candidate: "Candidate", form: str, target: str, known: Mapping[str, float]) -> str:
+    """A law as text to paste, at full precision; known constants have their values in code."""
     from ..expression.symbolic import program
 
     law = candidate.expression
@@ -354,7 +355,7 @@ def copied(candidate: "Candidate", form: str, target: str) -> str:
     if form == "sympy":
         return program(law.sympy())
     if form in ("numpy", "torch", "c", "javascript"):
-        return law.code(form)
+        return law.code(form, known)
     raise UsageError(f"A law is copied as {', '.join(FORMS)}, not as {short(form)!r}.")
 
 

@@ -274,7 +274,7 @@ class Result:
 
     def code(self, kind: str = "numpy", pick: "int | str | Candidate | None" = None) -> str:
         """Source of a function of the columns, for "numpy", "torch", "c" or "javascript", at full precision."""
-        return self.candidate(pick).expression.code(kind)
+        return self.candidate(pick).expression.code(kind, self.table.constants)
 
     def torch(self, pick: "int | str | Candidate | None" = None) -> Any:
         """The right side as a torch module with the constants as parameters."""

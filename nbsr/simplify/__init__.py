@@ -6,11 +6,13 @@ image_hashes(values)                the same question asked of numbers: equal up
 equivalent(a, b)                    one function, with the constants that they have?
 symbolically_equal(found, truth, X) one law, up to the digits of its constants?
 polish(law, X, y)                   leftovers dropped, constants snapped to simple numbers
+namings(law, errors, constants, v)  known constants of nature in the place of fitted ones
 written(law, X, y)                  in the form in which a person writes it, with the errors of its constants
 """
 
 from nbsr.simplify.canonical import canonical, image_hashes
 from nbsr.simplify.equal import equivalent, symbolically_equal, sympy_equal
+from nbsr.simplify.named import namings
 from nbsr.simplify.numbers import FREE_PRICE, simple_numbers
 from nbsr.simplify.polish import drop_terms, polish, snap_constants, variants, written
 from nbsr.simplify.shorten import simplify
@@ -21,6 +23,7 @@ __all__ = [
     "drop_terms",
     "equivalent",
     "image_hashes",
+    "namings",
     "polish",
     "simple_numbers",
     "simplify",

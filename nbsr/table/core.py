@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from nbsr.errors import UsageError
 from nbsr.losses import ROWS_OF_MOST, deviation
 from nbsr.table.categories import Category
+from nbsr.table.constants import read_constants
 from nbsr.table.formula import TRANSFORMS, Formula, parse_formula, quoted, transformed
 from nbsr.table.frame import Frame, name_of, numbers_of, read_columns, refuse_repeated
 from nbsr.table.groups import MIN_GROUP_ROWS, Groups
@@ -63,6 +64,9 @@ class Table:
     categories: tuple[
         Category, ...
     ] = ()  # columns of text, for which columns of 0 and 1 stand among the names
+    constants: Mapping[str, float] = field(
+        default_factory=dict
+    )  # known ones, by name; they are the last columns of X, and the person's data need not have them
     groups: Groups | None = None  # the rows' groups, which have constants of their own
     template: str | None = None  # the form that a law has: "f(x1)*exp(-c*t) + g(x2)"
     rows: Int[np.ndarray, " rows"] | None = None  # position of each row in the frame, None when all were kept
@@ -71,7 +75,12 @@ class Table:
 
     @staticmethod
     def from_frame(
-        data: Any, formula: Any, weights: Any = None, units: Any = None, strict_units: bool = False
+        data: Any,
+        formula: Any,
+        weights: Any = None,
+        units: Any = None,
+        strict_units: bool = False,
+        constants: Any = None,
     ) -> "Table":
         """A table from a frame (pandas, polars, pyarrow, dict of arrays) and a formula.
 
@@ -83,6 +92,7 @@ class Table:
             units: `period yr, distance AU`, or a dict from column to unit; for columns that are given none, their
                 own (pint-pandas) and the frame's `attrs["units"]`.  See `nbsr.table.units`.
             strict_units: constants of a law carry no unit; the same as `strict` among the units of a text.
+            constants: known ones that a law may hold by name, `c = 299792458 m/s, G`; see `nbsr.table.constants`.
 
         Raises:
             UsageError: whatever stands in the way of a search, in a sentence.
@@ -142,9 +152,10 @@ class Table:
             strict_units=strict,
             categories=categories,
         )
+        table = table.with_constants(constants)
         labels = {
             name: label
-            for name in (*table.names, parsed.target)
+            for name in (*table.measured, parsed.target)
             if (label := frame.labels.get(name, name)) != name
         }
         return dataclasses.replace(table, labels=labels)
@@ -157,9 +168,10 @@ class Table:
         weights: Any = None,
         units: Any = None,
         strict_units: bool = False,
+        constants: Any = None,
     ) -> "Table":
         """A table from `X [N, D]` and `y [N]`; the columns are called x1 .. xD unless `names` are given or X
-        is a frame that has some, and the target y.  Units are those of `from_frame`."""
+        is a frame that has some, and the target y.  Units and constants are those of `from_frame`."""
         if names is None and hasattr(X, "columns") and not callable(X.columns):
             names = [str(name) for name in X.columns]
         X, y = numbers_of(X, "X"), numbers_of(y, "y")
@@ -179,10 +191,56 @@ class Table:
         given, strict = ({}, False) if units is None else read_units(units)
         known = judged(given, dict.fromkeys(columns), asked=True)
         notes = without_unit(known, bool(known), columns)
-        return _build(
+        table = _build(
             X, y, tuple(names), formula, judge_weights(weights, len(y), None), units=known or None, notes=notes,
             strict_units=strict or strict_units,
         )  # fmt: skip
+        return table.with_constants(constants)
+
+    # -- known constants
+
+    def with_constants(self, given: Any) -> "Table":
+        """The same rows, with known constants beside the columns.
+
+        Raises UsageError where one cannot be read, or has the name of a column."""
+        known = {} if given is None else read_constants(given)
+        if not known:
+            return self
+        taken = {*self.names, *self.given, self.target_column, *self.constants}
+        for name in known:
+            if name in taken or (self.groups is not None and name == self.groups.column):
+                raise UsageError(
+                    f"There is a column {shown(name)}, so no constant can be called so; give it another name."
+                )
+        values = np.array([constant.value for constant in known.values()])
+        units = {name: constant.unit or "1" for name, constant in known.items()}
+        return dataclasses.replace(
+            self,
+            X=np.asfortranarray(np.hstack([self.X, np.tile(values, (len(self), 1))])),
+            names=(*self.names, *known),
+            scale=np.concatenate([self.scale, powers_of_two(np.abs(values))]),
+            constants={**self.constants, **dict(zip(known, values.tolist(), strict=True))},
+            units=None if self.units is None else {**self.units, **units},
+        )
+
+    def told_constant(self, name: str) -> str:
+        """A known constant as a person writes it: `c = 299792458 m/s`."""
+        unit = (self.units or {}).get(name, "1")
+        return f"{name} = {self.constants[name]:.15g}" + ("" if unit == "1" else f" {unit}")
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of the columns that came with the data: all but the known constants."""
+        return tuple(name for name in self.names if name not in self.constants)
+
+    def without_constants(self) -> "Table":
+        """The columns that came with the data alone."""
+        if not self.constants:
+            return self
+        count = len(self.measured)
+        return dataclasses.replace(
+            self, X=self.X[:, :count], names=self.names[:count], scale=self.scale[:count], constants={}
+        )
 
     # -- units
 
@@ -258,7 +316,7 @@ class Table:
     def formula(self) -> str:
         """The formula with every kept input spelled out; above 20 of them `.` stands for all."""
         behind = {name: category.column for category in self.categories for name in category.inputs}
-        names = dict.fromkeys(behind.get(name, name) for name in self.names)
+        names = dict.fromkeys(behind.get(name, name) for name in self.measured)
         side = self.template or ("." if len(names) > 20 else " + ".join(map(quoted, names)))
         target = quoted(self.target) if self.transform is None else self.target
         return f"{target} ~ {side}" + ("" if self.groups is None else f" | {quoted(self.groups.column)}")
@@ -297,16 +355,22 @@ class Table:
             and not hasattr(data, "columns")
             and not hasattr(data, "column_names")
         ):
-            X = numbers_of(data, "The data")
-            given = self.given or self.names
-            if X.ndim != 2 or X.shape[1] not in (len(given), len(self.names)):
+            X, names = numbers_of(data, "The data"), self.measured
+            given = self.given or names
+            if X.ndim != 2 or X.shape[1] not in (len(given), len(names)):
                 raise UsageError(
                     f"The data must be a frame or an array with one column for each of {list_names(given)}; "
                     f"got shape {X.shape}."
                 )
-            order = self.names if X.shape[1] == len(self.names) else given
-            return X[:, [order.index(name) for name in self.names]]
-        return self._columns_of(data, self.names)
+            order = names if X.shape[1] == len(names) else given
+            return self._beside_constants(X[:, [order.index(name) for name in names]])
+        return self._beside_constants(self._columns_of(data, self.measured))
+
+    def _beside_constants(
+        self, X: Float[np.ndarray, "others measured"]
+    ) -> Float[np.ndarray, "others columns"]:
+        values = np.array(list(self.constants.values()))
+        return np.hstack([X, np.tile(values, (len(X), 1))]) if len(values) else X
 
     def response_of(self, data: Any) -> Float[np.ndarray, " others"]:
         """The transformed target `[M]` of other data; NaN where it is missing or the transform is not
@@ -483,12 +547,14 @@ class Table:
         distance from the middle, and of what the best columns leave unexplained, a column explains when cut
         into bins of equally many rows (the correlation ratio, less what chance alone would give).
         Deterministic."""
-        if len(self.names) <= max_columns:
+        count = len(self.measured)
+        if count <= max_columns:
             return self
-        best = np.sort(most_relevant(self.X, self.y, max_columns))
+        best = np.sort(most_relevant(self.X[:, :count], self.y, max_columns))
+        best = np.concatenate([best, np.arange(count, len(self.names))])
         names = tuple(self.names[i] for i in best)
         note = (
-            f"The search looks at the {len(names)} most relevant of {len(self.names):,} columns "
+            f"The search looks at the {max_columns} most relevant of {count:,} columns "
             f"({list_names(names, 3)}); name the inputs in the formula to choose others."
         )
         return dataclasses.replace(

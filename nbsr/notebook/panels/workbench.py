@@ -498,7 +498,9 @@ def _judgement(frame: Any, task: Task) -> tuple[str, str]:
         places = np.unique(np.linspace(0, rows - 1, most).astype(int))
         frame = frame.iloc[places] if isinstance(frame, pd.DataFrame) else frame[places.tolist()]
     try:
-        table = Table.from_frame(frame, task.formula, weights=task.weights, units=task.units)
+        table = Table.from_frame(
+            frame, task.formula, weights=task.weights, units=task.units, constants=task.constants
+        )
     except UsageError as slip:
         return "", slip.message
     looked, used = len(frame), len(table)
