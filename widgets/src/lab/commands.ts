@@ -5,6 +5,7 @@ import { type ICommandPalette, showErrorMessage } from "@jupyterlab/apputils";
 import type { ILauncher } from "@jupyterlab/launcher";
 import { icon } from "./icon";
 import { type Document, notebookOf, place } from "./notebook";
+import { settings } from "./settings";
 
 const CATEGORY = "nbsr";
 const FOLDER = "nbsr-course";
@@ -75,7 +76,7 @@ export function addCommands(app: JupyterFrontEnd, panel: string, palette: IComma
     label: "New Search Cell",
     caption: "Put a %%regress cell below the active one",
     isEnabled: here,
-    execute: () => insertCell(app, current()!, "%%regress DATA --seconds 20 -o law\nTARGET ~ .", false),
+    execute: () => insertCell(app, current()!, `%%regress DATA --seconds ${settings.seconds} -o law\nTARGET ~ .`, false),
   });
   commands.addCommand("nbsr:regress-frame", {
     label: "Regress This DataFrame",
@@ -85,7 +86,7 @@ export function addCommands(app: JupyterFrontEnd, panel: string, palette: IComma
       if (!found) return undefined;
       const { document, cell, frame, target, rest } = found;
       const inputs = rest.length && rest.length <= 6 ? rest.join(" + ") : ".";
-      return insertCell(app, document, `%%regress ${frame} --seconds 20 -o law\n${target} ~ ${inputs}`, false, cell);
+      return insertCell(app, document, `%%regress ${frame} --seconds ${settings.seconds} -o law\n${target} ~ ${inputs}`, false, cell);
     },
   });
   commands.addCommand("nbsr:runs", {

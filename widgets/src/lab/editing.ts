@@ -4,6 +4,7 @@ import { type Extension, Prec, RangeSetBuilder, StateEffect, StateField } from "
 import { Decoration, type DecorationSet, EditorView, ViewPlugin, type ViewUpdate } from "@codemirror/view";
 import type { CompletionHandler, ICompletionContext, ICompletionProvider } from "@jupyterlab/completer";
 import { isCell, type Kind, offer, tokens } from "./grammar";
+import { onSet, settings } from "./settings";
 import { type Slip, slipOf } from "./slip";
 
 const COLOURS: Record<Kind, string> = {
@@ -30,21 +31,27 @@ const theme = EditorView.baseTheme({
 });
 
 function coloured(view: EditorView): DecorationSet {
+  if (!settings.colours) return Decoration.none;
   const builder = new RangeSetBuilder<Decoration>();
   for (const { from, to, kind } of tokens(view.state.doc.toString())) builder.add(from, to, marks[kind]);
   return builder.finish();
 }
 
+const set = StateEffect.define<null>(); // a person changed the settings
+
 const colours = ViewPlugin.fromClass(
   class {
     decorations: DecorationSet;
+    readonly destroy: () => void;
 
     constructor(view: EditorView) {
       this.decorations = coloured(view);
+      this.destroy = onSet(() => view.dispatch({ effects: set.of(null) }));
     }
 
-    update(update: ViewUpdate): void {
-      if (update.docChanged) this.decorations = coloured(update.view);
+    update({ docChanged, transactions, view }: ViewUpdate): void {
+      const anew = docChanged || transactions.some(({ effects }) => effects.some(effect => effect.is(set)));
+      if (anew) this.decorations = coloured(view);
     }
   },
   { decorations: plugin => plugin.decorations },
@@ -72,6 +79,7 @@ const slips = ViewPlugin.fromClass(
   class {
     private area: Element | null = null;
     private readonly observer: MutationObserver;
+    private readonly forget = onSet(() => this.read());
 
     constructor(private readonly view: EditorView) {
       this.observer = new MutationObserver(() => this.read());
@@ -96,13 +104,13 @@ const slips = ViewPlugin.fromClass(
       let slip: Slip | null = null;
       for (const output of this.area.querySelectorAll(`:scope > * > ${SAID}`)) {
         this.observer.observe(output, { childList: true, subtree: true, characterData: true });
-        slip ??= slipOf(output.textContent ?? "", source);
+        if (settings.underline) slip ??= slipOf(output.textContent ?? "", source);
       }
       if (slip || this.view.state.field(underlined).size) this.view.dispatch({ effects: underline.of(slip) });
     }
 
     destroy(): void {
-      this.area = null;
+      this.forget();
       this.observer.disconnect();
     }
   },
@@ -119,7 +127,7 @@ export class Words implements ICompletionProvider {
 
   async isApplicable({ editor }: ICompletionContext): Promise<boolean> {
     const text = editor?.model.sharedModel.getSource() ?? "";
-    return isCell(text) || text.includes("%regress");
+    return settings.words && (isCell(text) || text.includes("%regress"));
   }
 
   async fetch({ text, offset }: CompletionHandler.IRequest): Promise<CompletionHandler.ICompletionItemsReply> {

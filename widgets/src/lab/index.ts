@@ -14,6 +14,7 @@ import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/c
 import { ICompletionProviderManager } from "@jupyterlab/completer";
 import { ICommandPalette } from "@jupyterlab/apputils";
 import { ILauncher } from "@jupyterlab/launcher";
+import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { addCommands, insertCell } from "./commands";
 import { highlighting, Words } from "./editing";
 import { type Detail, INSERT, type Insertion, SEND, STOP } from "./event";
@@ -21,6 +22,7 @@ import { follow } from "./follow";
 import { icon } from "./icon";
 import { type Connection, type Document, kernelRequest, place } from "./notebook";
 import { Runs } from "./runs";
+import * as settings from "./settings";
 
 const PATIENCE = 500; // milliseconds that the kernel has to answer
 
@@ -115,4 +117,14 @@ const panel: JupyterFrontEndPlugin<void> = {
   },
 };
 
-export default [plugin, editing, panel];
+const preferences: JupyterFrontEndPlugin<void> = {
+  id: settings.SETTINGS,
+  description: "What a person may set: colours, words, and how a search begins.",
+  autoStart: true,
+  optional: [ISettingRegistry],
+  activate: (_, registry: ISettingRegistry | null) => {
+    if (registry) settings.follow(registry).catch(failure => console.warn("The settings of nbsr could not be read.", failure));
+  },
+};
+
+export default [plugin, editing, panel, preferences];
