@@ -351,6 +351,7 @@ def _doctor(options: argparse.Namespace) -> None:
     import torch
 
     from nbsr.network import summary
+    from nbsr.notebook.extension import state
     from nbsr.refine import ready
     from nbsr.threads import cores
 
@@ -370,6 +371,7 @@ def _doctor(options: argparse.Namespace) -> None:
             print(f"{package} {version(package)}")
         except PackageNotFoundError:
             print(f"{package} is not installed")
+    print(state())
     print(f"cores: {cores()}")
     print(f"device: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}")
     print(summary())

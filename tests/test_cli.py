@@ -73,7 +73,16 @@ def test_bench_compares_numbers_of_choices(capsys):
 def test_doctor_tells_versions_cores_and_kernels(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    for word in ("nbsr 0.", "numba ", "torch ", "cores: ", "device: ", "networks: ", "kernels: "):
+    for word in (
+        "nbsr 0.",
+        "numba ",
+        "torch ",
+        "cores: ",
+        "device: ",
+        "networks: ",
+        "kernels: ",
+        "JupyterLab: ",
+    ):
         assert word in printed
 
 

@@ -419,6 +419,9 @@ def doctor() -> str:
             lines.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             lines.append(f"{package} is not installed")
+    from .extension import state
+
+    lines.append(state())
     from ..evaluate import ready
 
     lines.append("compiled evaluator: " + ("ready" if ready() else "compiled beside the first search"))
