@@ -16,6 +16,7 @@ from nbsr import Result, SymbolicRegressor, UsageError, losses, regress
 from nbsr.benchmark import robust
 from nbsr.expression import Expression, Vocabulary
 from nbsr.score import fvu
+from nbsr.simplify import written
 from nbsr.simplify.fit import Fitter
 
 ROBUST = ("huber", "student")
@@ -222,3 +223,16 @@ def test_outliers_of_the_benchmark():
     assert len(off) == 5
     far = np.abs(y - exact) > 2.5 * np.std(exact)
     assert set(np.flatnonzero(far)) == off
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_laws_are_told_in_known_shapes_under_every_loss(loss):
+    rng = np.random.default_rng(3)
+    dose = np.linspace(0.3, 20, 40)
+    rate = 11.8 * dose / (3.3 + dose) * (1 + 0.02 * rng.standard_normal(40))
+    rate[[5, 21, 33]] = 9, 2, 22
+    start = Expression.parse("dose/(0.0847*dose + 0.2797)", Vocabulary(("dose",)))
+    law = written(start, dose[:, None], rate, tidy=False, loss=loss).law
+    assert str(law.with_constants([2.0, 3.0])) == "2*dose/(3 + dose)"
+    if loss != "squares":
+        assert sorted(law.constants) == pytest.approx([3.3, 11.8], rel=0.1)

@@ -45,6 +45,8 @@ _NEARLY_LINEAR = frozenset(
 
 # Two fits that are so close are equal but for rounding.
 _ROUNDING_NATS = 1e-6
+# Under a robust loss the rows' weights, and so its minimum, depend a little on where the climb begins.
+_ROBUST_NATS = 0.1
 _POLYNOMIAL = frozenset("+ - * neg pow2 pow3 pow4".split())
 
 
@@ -135,7 +137,7 @@ def written(
     if form is None or (allows is not None and not allows(form)):
         return before
     after = fitter.fit([form], [_plain(form)], steps=8)[0]
-    return after if desk.as_good(after, before, 2.0 if tidy else _ROUNDING_NATS) else before
+    return after if desk.as_good(after, before, 2.0 if tidy else desk.slack) else before
 
 
 def snap_constants(
@@ -190,6 +192,7 @@ class _Desk:
         loss: str = "squares",
     ):
         self.data, self.relative, self.loss = (X, y, weights), relative, loss
+        self.slack = _ROUNDING_NATS if loss == "squares" else _ROBUST_NATS
         self.fitter = self.fitter_on(MOST_ROWS)
         self.X = self.fitter.X
         self.operators = operators
@@ -250,13 +253,13 @@ class _Desk:
         best: Fitted | None = None
         if known is not None:
             trial = self.fit([known], [_plain(known)], steps=8)[0]
-            if self.as_good(trial, before, _ROUNDING_NATS):
+            if self.as_good(trial, before, self.slack):
                 trial = self.snapped(trial, _named_prices(known)) if tidy else trial
                 if _free(trial.law) <= _free(law) or self.toll(trial) < self.toll(before):
                     best = trial
         if spread is not None and spread != known and not _alike(spread, law):
             trial = self.fit([spread], [_plain(spread)], steps=8)[0]
-            if self.as_good(trial, before, _ROUNDING_NATS):
+            if self.as_good(trial, before, self.slack):
                 trial = self.snapped(trial, _named_prices(spread)) if tidy else trial
                 simpler = _numbers(trial.law) < _numbers((best or before).law)
                 if simpler or (_free(trial.law) <= _free(law) and self._rootless(law)):
