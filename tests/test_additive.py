@@ -1,5 +1,7 @@
 """Sums of short terms: what they find, what they obey, how long they become; and the bench of tables without a law."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,6 +99,16 @@ def test_noise_alone_makes_no_long_law():
 )
 def test_where_nothing_can_be_said_nothing_is(X, y):
     assert laws_of(task_of(X, y)) == []
+
+
+def test_no_term_is_undefined_in_rows_that_are_not_looked_at():
+    X = columns(300, 3)
+    y = np.log(X[:, 0]) + 1 / X[:, 1] + X[:, 2]
+    task = dataclasses.replace(task_of(X, y), ends=np.array([[0.0, -1.0, 0.5], [5.0, 5.0, 5.0]]))
+    further = np.array([[0.0, -1.0, 0.5], [0.0, 0.0, 3.0]])
+    for law in laws_of(task):
+        assert np.isfinite(law.predict(further)).all()
+    assert min(error(law, X, y) for law in laws_of(task_of(X, y))) < 1e-20
 
 
 def test_columns_that_say_the_same_are_no_trouble():

@@ -120,7 +120,7 @@ class Schedule:
         return Task(
             inputs=rows.inputs, response=rows.response, weights=self.work.weights, vocabulary=self.work.vocabulary,
             constraints=self.work.constraints, seed=self.seed,
-            best=self.best, steering=self.steering, trees=self.trees,
+            ends=self.work.ends, best=self.best, steering=self.steering, trees=self.trees,
             left=lambda: self.clock.remaining - self.clock.wrap_up,
         )  # fmt: skip
 
@@ -204,8 +204,8 @@ class Schedule:
             late = not self.settings.counted and self.clock.own > LISTEN_SHARE * enough
             if not listened and (batches >= LISTEN or late):
                 listened = True
-                yield from self.waves(turn, task)
                 yield from self.sums(turn, broad)
+                yield from self.waves(turn, task)
             if self.clock.own > enough and not self.settings.counted:
                 return
             yield from turn("pairs", 1)

@@ -106,6 +106,11 @@ class Work:
         """Which constants of each law keep the values that they start from; None where all are fitted."""
         return None
 
+    @cached_property
+    def ends(self) -> Float[np.ndarray, "two columns"]:
+        """The smallest and the largest value of each column in all rows, scaled as those that are worked on."""
+        return np.array([self.narrow.X.min(axis=0), self.narrow.X.max(axis=0)]) * self.narrow.scale
+
     @property
     def closely(self) -> Constraints:
         """The constraints of methods that look at the most relevant columns only, and at those that are required."""

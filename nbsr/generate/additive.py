@@ -11,7 +11,7 @@ Sources: orthogonal matching pursuit (Pati et al. 1993); forward-backward select
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,9 @@ def additive(task: Task) -> Method:
     root = np.ones(len(y)) if task.weights is None else np.sqrt(task.weights / np.mean(task.weights))
     writer = Writer(task.vocabulary, task.constraints)
     target = _centred(y[None], root)[0]
-    library = _library(writer, task.inputs, target, root)
+    X = task.inputs
+    low, high = (X.min(axis=0), X.max(axis=0)) if task.ends is None else task.ends
+    library = _library(_terms(writer, X, low > 0, (low > 0) | (high < 0)), writer, target, root)
     if not library.phrases:
         return
     most = min(_LONGEST, (len(y) - 2) // 3)
@@ -83,14 +85,16 @@ def additive(task: Task) -> Method:
 # -- terms
 
 
-def _library(writer: Writer, X: np.ndarray, target: np.ndarray, root: np.ndarray) -> _Library:
-    """Terms that the operators can write, the shortest first, each value once.
+def _library(
+    terms: Iterable[tuple[Phrase, np.ndarray]], writer: Writer, target: np.ndarray, root: np.ndarray
+) -> _Library:
+    """The terms, the shortest first, each value once.
 
     Where they are many, those of two columns that say most of the target, or of what straight lines leave of it.
     """
-    made = sorted(_terms(writer, X), key=lambda term: term[0].complexity)
+    made = sorted(terms, key=lambda term: term[0].complexity)
     if not made:
-        return _Library([], np.empty((0, len(X))), np.empty((0, len(X))), np.empty(0))
+        return _Library([], np.empty((0, len(root))), np.empty((0, len(root))), np.empty(0))
     values = np.array([value for _, value in made])
     keep = distinct(values, offset_free=True)
     unit = _centred(values[keep], root)
@@ -115,17 +119,26 @@ def _library(writer: Writer, X: np.ndarray, target: np.ndarray, root: np.ndarray
     return _Library(phrases, values[keep], unit, np.array([p.complexity for p in phrases], float))
 
 
-def _terms(writer: Writer, X: np.ndarray) -> Iterator[tuple[Phrase, np.ndarray]]:
-    """Phrases and their values: of one column, then of two."""
+def _terms(
+    writer: Writer, X: np.ndarray, positive: np.ndarray, divisor: np.ndarray
+) -> Iterator[tuple[Phrase, np.ndarray]]:
+    """Phrases and their values: of one column, then of two.
+
+    Roots and logarithms are of columns that are positive in every row, and no divisor is or passes 0, so that the sum
+    has a value in further rows as well.
+    """
     with np.errstate(all="ignore"):
         shapes: list[tuple[int, Phrase, np.ndarray]] = []
         for column, phrase in writer.variables:
             x = X[:, column]
-            forms = [(writer.power(phrase, e), x**e) for e in _EXPONENTS]
+            exponents = [
+                e for e in _EXPONENTS if (e > 0 or divisor[column]) and (e % 1 == 0 or positive[column])
+            ]
+            forms = [(writer.power(phrase, e), x**e) for e in exponents]
             forms += [
                 (writer.apply(name, phrase), function(x))
                 for name, function in _FUNCTIONS
-                if name != "exp" or np.max(np.abs(x)) < 30
+                if (name != "exp" or np.max(np.abs(x)) < 30) and (name != "log" or positive[column])
             ]
             shapes += [(column, form, values) for form, values in forms if form is not None]
         for _, phrase, values in shapes:
@@ -138,7 +151,9 @@ def _terms(writer: Writer, X: np.ndarray) -> Iterator[tuple[Phrase, np.ndarray]]
             product = writer.apply("*", a, b)
             if product is not None:
                 yield product, x * z
-        for (_, a, x), (_, b, z) in itertools.permutations(plain, 2):
+        for (_, a, x), (j, b, z) in itertools.permutations(plain, 2):
+            if not divisor[j]:
+                continue
             ratio = writer.product((a, 1.0), (b, -1.0))
             if ratio is not None:
                 yield ratio, x / z

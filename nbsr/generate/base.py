@@ -87,6 +87,8 @@ class Task:
     forced: beginnings, one of which every law that is decoded must have; none where all are free.
     steering: what the person wants of the trees.
     trees: names of the trees by now, so that each has one of its own.
+    ends: `[2, D]` smallest and largest value of each column in all rows of the table, of which `inputs` may be a
+        sample; None where they are those of `inputs`.
     """
 
     inputs: np.ndarray
@@ -102,6 +104,7 @@ class Task:
     forced: tuple[tuple[int, ...], ...] = ()
     steering: Steering = field(default_factory=Steering)
     trees: list[str] = field(default_factory=list)
+    ends: Float[np.ndarray, "two columns"] | None = None
 
     @property
     def remaining(self) -> float:
