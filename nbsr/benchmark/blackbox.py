@@ -185,11 +185,11 @@ def predict(
 
     names = [f"v{i + 1}" for i in range(X.shape[1])]
     table = Table.from_arrays(X, y, names=names)
-    law = regress(
+    result = regress(
         table, method=settings.method, seconds=settings.seconds, seed=settings.seed, model=settings.model
-    ).best.expression
-    with np.errstate(all="ignore"):
-        return Prediction(r2(y_held, law.predict(X_held)), law.complexity, law.infix(4))
+    )
+    law = result.best.expression  # it may know fewer columns, since one that never changes is left out
+    return Prediction(r2(y_held, result.predict(X_held)), law.complexity, law.infix(4))
 
 
 def _mark(name: str, X: np.ndarray, y: np.ndarray, X_held: np.ndarray) -> np.ndarray:
