@@ -85,7 +85,8 @@ class Table:
         """A table from a frame (pandas, polars, pyarrow, dict of arrays) and a formula.
 
         Args:
-            data: the frame; only the columns that the formula names are read.
+            data: the frame; only the columns that the formula names are read.  Text of a few values, and categories,
+                are told by columns of 0 and 1; see `nbsr.table.categories`.
             formula: `target ~ a + b - c`, with a column of groups `target ~ a + b | subject`, or a template with
                 unknown laws such as `target ~ f(a)*exp(-c*b)`; see `parse_formula`.
             weights: column name, or one number a row, never negative; rows of weight 0 are left out.
