@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests .venv/bin/python tests/browser/completion.py
 
-In JupyterLab of this environment: keys, columns and options, with a kernel that is idle, and keys with none. The start is
-the time until the first cell can be typed in, by turns with the extension and with it switched off.
+In JupyterLab of this environment: keys, columns and options, with a kernel that is idle, and keys with none. The start
+is the time until the first cell can be typed in, by turns with the extension and with it switched off.
 """
 
 import argparse
