@@ -134,6 +134,15 @@ def test_a_page_is_whole_small_and_loads_nothing(result, tmp_path):
     assert "onerror" not in "".join(value or "" for _, a in page.tags for value in a.values())
 
 
+def test_a_saved_result_holds_what_its_page_replays_and_needs_none_of_it(result, tmp_path):
+    path = result.save(tmp_path / "law.nbsr.json")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    page = Tags(result.to_html(tmp_path / "run.html").read_text(encoding="utf-8"))
+    assert told.pop("recording") == json.loads(page.scripts["nbsr-recording"])
+    path.write_text(json.dumps(told), encoding="utf-8")
+    assert repr(nbsr.Result.load(path)) == repr(result)
+
+
 def test_a_page_that_cannot_be_written_is_a_sentence(result, tmp_path):
     with pytest.raises(UsageError, match="cannot be written"):
         result.to_html(tmp_path / "nowhere" / "run.html")

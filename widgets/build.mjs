@@ -13,30 +13,14 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { build } from "esbuild";
 import { strToU8, zlibSync } from "fflate";
+
+import { bundle, replayed, style } from "./bundle.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = process.argv[2] ?? join(here, "..", "nbsr", "notebook", "static");
 const LARGEST = 100_000; // bytes of one file
 const TOGETHER = 300_000;
-
-async function bundle(entry, options) {
-  const built = await build({
-    absWorkingDir: here,
-    entryPoints: [entry],
-    outfile: "bundle",
-    bundle: true,
-    write: false,
-    minify: true,
-    legalComments: "none",
-    charset: "utf8",
-    target: ["es2022"],
-    logLevel: "warning",
-    ...options,
-  });
-  return built.outputFiles[0].text;
-}
 
 /** A script whose `use` is given the text of the bundle. */
 function packed(entry, text, use) {
@@ -50,14 +34,11 @@ function packed(entry, text, use) {
   ].join("\n");
 }
 
-// Nesting and light-dark() are for the browser: older ways to say the same are longer.
-const style = { target: ["chrome123", "firefox121", "safari17.5"] };
-const [search, train, replay, searchStyle, trainStyle] = await Promise.all([
+const [search, train, trainStyle, { script: replay, style: searchStyle }] = await Promise.all([
   bundle("src/anywidget/search.ts", { format: "esm" }),
   bundle("src/anywidget/train.ts", { format: "esm" }),
-  bundle("src/replay/index.ts", { format: "iife" }),
-  bundle("style/search.css", style),
   bundle("style/train.css", style),
+  replayed(),
 ]);
 const files = {
   "search.js": packed("src/anywidget/search.ts", search,

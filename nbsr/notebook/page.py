@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import UsageError
 from .sources import Finished
 from .views import FORMS, STATIC, anatomy_of, copied, refinement_of
@@ -25,6 +27,11 @@ MOST_ANSWERED = 30  # laws of the front, and pinned ones, whose answers are kept
 
 def recording(result: "Result") -> dict[str, object]:
     """The whole search and the answers for the laws of its front, as `Recording` of the page."""
+    with np.errstate(all="ignore"):  # what a picture cannot hold is infinite there
+        return _recording(result)
+
+
+def _recording(result: "Result") -> dict[str, object]:
     feed = Feed(Finished(result))
     packet = thinned(feed.whole())
     laws = list(dict.fromkeys((*result.front_candidates, *(c for c in result.candidates_seen if c.pinned))))

@@ -522,8 +522,13 @@ class Result:
         return Path(path)
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the result, its table included, as JSON. The file appears whole or not at all."""
-        saved.write(self, Path(path))
+        """Write the result, its table included, as JSON. The file appears whole or not at all.
+
+        It holds the recording that `to_html` makes a page of, so that JupyterLab opens a `.nbsr.json` as a replay.
+        """
+        from nbsr.notebook.page import recording
+
+        saved.write(self, Path(path), recording(self))
         return Path(path)
 
     @staticmethod

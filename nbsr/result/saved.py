@@ -46,9 +46,13 @@ class Fields(TypedDict):
     why: str
 
 
-def write(result: "Result", path: Path) -> None:
-    """Write the file; it appears whole or not at all."""
-    text = json.dumps(_to_json(result), allow_nan=False, separators=(",", ":"))
+def write(result: "Result", path: Path, recording: Mapping[str, object]) -> None:
+    """Write the file; it appears whole or not at all.
+
+    recording: what a front end replays without nbsr; nothing else reads it.
+    """
+    told = _to_json(result) | {"recording": recording}
+    text = json.dumps(told, allow_nan=False, separators=(",", ":"))
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
