@@ -127,15 +127,14 @@ def _judgement(job: Job, best: "Candidate") -> list[str]:
 
 def _constants(job: Job, best: "Candidate") -> str:
     """`a**c0 with c0 = 1.5000 ± 0.0002`, for the constants whose standard errors are known."""
-    from ..result import spoken_error
-    from ..result.digits import with_names
+    from ..result import digits, spoken_error
 
     known = (
         [i for i, error in enumerate(best.errors) if math.isfinite(error)] if job.finding is not None else []
     )
     if not known:
         return ""
-    names, named = with_names(best.expression, known)
+    names, named = digits.with_names(best.expression, known)
     told = [
         f"{name} = {spoken_error(best.expression.constants[i], best.errors[i])}"
         for name, i in zip(names, known)
@@ -187,7 +186,7 @@ def _tag(name: str, style: str, *inside: str, **attributes: str) -> str:
 
 def render(job: Job) -> dict[str, str]:
     """The job as it stands, as a MIME bundle: `text/html` without script, and `text/plain`."""
-    from ..result.show import html_groups, html_parts
+    from ..result import show  # the package first: another thread may be importing it
 
     best, parts = job.best, [_header(job)]
     if job.error is not None:
@@ -201,7 +200,9 @@ def render(job: Job) -> dict[str, str]:
             table = _tag("div", "flex: 1 1 34em; min-width: 0; overflow-x: auto", _table(job))
             parts.append(_tag("div", side_by_side, table, _pictures(job)))
             parts += [_tag("div", f"{_SMALL}; {_MUTED}", f"Note: {_escape(note)}") for note in _notes(job)]
-        parts += [html_parts(job.finding), html_groups(job.finding)] if job.finding is not None else []
+        parts += (
+            [show.html_parts(job.finding), show.html_groups(job.finding)] if job.finding is not None else []
+        )
         parts += [_details(job)] if job.done.is_set() else []
     elif job.done.is_set() and job.error is None:
         parts.append(_tag("div", _MUTED, "It ended before a first law was found; give it more time."))
@@ -229,10 +230,12 @@ def keepsake(job: Job) -> tuple[dict[str, str], dict[str, object]]:
         return bundle, metadata
     bundle["text/latex"] = f"$\\displaystyle {_latex(job, best)}$"
     if not job.task.silent:
-        from ..result.picture import png
+        from ..result import picture
 
         law_text = f"{job.table.target} = {law(job, best)}"
-        drawn = png(law_text, " · ".join(_judgement(job, best)), list(_drawings(job, "#1976d2").values()))
+        drawn = picture.png(
+            law_text, " · ".join(_judgement(job, best)), list(_drawings(job, "#1976d2").values())
+        )
         bundle["image/png"], metadata["image/png"] = drawn
     return bundle, metadata
 
@@ -255,10 +258,10 @@ def _header(job: Job) -> str:
 
 
 def _law(job: Job, best: "Candidate") -> str:
-    from ..result.show import typeset
+    from ..result import show
 
     mathml = job.finding.printed(best)[1] if job.finding is not None else best.expression.mathml(4)
-    shown = typeset(job.table, mathml, "font-size: 1.2em")
+    shown = show.typeset(job.table, mathml, "font-size: 1.2em")
     text = _tag("div", f"{_CODE}; overflow-wrap: anywhere", _escape(f"{job.table.target} = {law(job, best)}"))
     judged = _tag("div", _SMALL, _escape(" · ".join(_judgement(job, best))))
     constants = _tag("div", f"{_SMALL}; {_MUTED}", _escape(_cut(_constants(job, best))))
@@ -299,15 +302,14 @@ def _table(job: Job) -> str:
 
 def _pictures(job: Job) -> str:
     """The front and the fit, side by side where there is room."""
-    from ..result.picture import ACCENT
-    from ..result.show import WHERE_TRUSTED
+    from ..result import picture, show
 
-    drawn = _drawings(job, ACCENT)
+    drawn = _drawings(job, picture.ACCENT)
     if not drawn:
         return ""
     row = "display: flex; flex-wrap: wrap; gap: 4px 16px"
     side_by_side = _tag("div", row, *(one.svg(f"nbsr-{name}") for name, one in drawn.items()))
-    return _tag("div", WHERE_TRUSTED, side_by_side)
+    return _tag("div", show.WHERE_TRUSTED, side_by_side)
 
 
 def _drawings(job: Job, accent: str) -> "dict[str, Drawing]":
