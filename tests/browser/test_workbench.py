@@ -258,7 +258,7 @@ def test_two_views_of_one_search_lead_it_and_take_its_law_apart(lab: Server, pag
     parts.filter(has_text="sin").last.click()
     other.root.locator("[data-act=drop]").click()
     other.says(re.compile(r"left out: FVU 0\.0\d+ to 0\.\d+, complexity"))
-    constant = other.root.get_by_label(re.compile("^Value of constant 1"))
+    constant = other.root.get_by_label(re.compile("^Value of constant c0"))
     constant.fill("3")
     constant.press("Enter")
     other.says("as fitted")
