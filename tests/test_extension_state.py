@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jupyter_core import paths
 
 from nbsr.notebook import extension
 
@@ -16,6 +17,9 @@ BUILT = Path(__file__).parent.parent / "nbsr" / "labextension"
 def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with Jupyter's data and settings, and no other that counts."""
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
+    # what Jupyter worked out when it was imported, by another test maybe
+    monkeypatch.setattr(paths, "ENV_JUPYTER_PATH", [str(tmp_path / "prefix" / "share" / "jupyter")])
+    monkeypatch.setattr(paths, "ENV_CONFIG_PATH", [str(tmp_path / "prefix" / "etc" / "jupyter")])
     for kind in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"):
         monkeypatch.setenv(kind, str(tmp_path / kind.lower()))
     yield tmp_path
