@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stages", "stages"]
 
-_ROWS, _COLUMNS = 1000, 24  # a larger table is looked at as a search does
+_ROWS, _COLUMNS = 1000, 24  # of a larger table: those that most methods of a search look at
 _SECONDS = 20.0  # that one press of a button may take
 _MOST = 300  # candidates that are kept
 _CHOSEN = 3  # of what a search finds, so many are chosen for refinement

@@ -7,9 +7,7 @@
  */
 
 import type { KernelMessage } from "@jupyterlab/services";
-import { type Connection, kernelRequest } from "./notebook";
-
-const PATIENCE = 5000; // milliseconds that the kernel has for the module
+import { type Connection, kernelRequest, told } from "./notebook";
 
 type Heard = (content: unknown, buffers: readonly (ArrayBuffer | ArrayBufferView)[]) => void;
 
@@ -17,22 +15,9 @@ interface Module {
   default(): { render(given: { model: object; el: HTMLElement }): () => void };
 }
 
-/** What the kernel says to a message on the control channel; undefined where it does not answer in time. */
-export function told<T>(kernel: Connection, view: string | null, message: unknown): Promise<T | undefined> {
-  return new Promise(resolve => {
-    const future = kernel.sendControlMessage(kernelRequest(kernel, view === null ? { message } : { view, message }, false), true);
-    const timer = setTimeout(() => future.dispose(), PATIENCE);
-    future.onReply = reply => {
-      clearTimeout(timer);
-      resolve(reply.content as unknown as T);
-    };
-    future.done.catch(() => resolve(undefined)); // out of patience, or the kernel went away
-  });
-}
-
 /** Puts the live view into an element that shows its picture; what ends it, undefined where it cannot be had. */
 export async function attach(kernel: Connection, view: string, element: HTMLElement): Promise<(() => void) | undefined> {
-  const source = await told<{ esm?: string; css?: string }>(kernel, view, { kind: "module" });
+  const source = await told<{ esm?: string; css?: string }>(kernel, { view, message: { kind: "module" } });
   if (!source?.esm) return undefined;
   const address = URL.createObjectURL(new Blob([source.esm], { type: "text/javascript" }));
   const module = (await import(/* webpackIgnore: true */ address)) as Module;

@@ -9,8 +9,8 @@
  */
 
 import type { JupyterFrontEnd } from "@jupyterlab/application";
-import { attach, told } from "./attach";
-import { type Bundle, type Connection, type Document, notebookOf, type Outputs } from "./notebook";
+import { attach } from "./attach";
+import { type Bundle, type Connection, type Document, notebookOf, type Outputs, told } from "./notebook";
 
 const PAUSE = 1000; // milliseconds between two looks
 const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -67,7 +67,7 @@ function found(document: Document): Map<Outputs, Shown> | undefined {
 
 /** One look at one output; whether it needs no other. */
 async function look(document: Document, kernel: Connection, opened: Opened, outputs: Outputs, shown: Shown): Promise<boolean> {
-  const picture = await told<Picture>(kernel, shown.view, { kind: "picture" });
+  const picture = await told<Picture>(kernel, { view: shown.view, message: { kind: "picture" } });
   const cell = notebookOf(document)?.widgets.find(({ model }) => model.outputs === outputs);
   if (!cell) return true; // it was deleted, or its document closed
   if (!picture) return false;

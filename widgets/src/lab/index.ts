@@ -1,18 +1,17 @@
 /**
- * The way into a kernel that is busy with a cell.
+ * What nbsr brings into JupyterLab: one plugin for each thing that can be switched off.
  *
- * What a widget sends travels on the shell channel, where a kernel without subshells hears it only when the cell has
- * ended. The control channel is read by a thread of its own in every kernel, so this plugin takes what a view of nbsr
- * wants to say from a DOM event and sends it there. A stop that nobody answers becomes an interrupt of the kernel,
- * which is announced, so that the kernel can tell it from one that the person asked for.
- *
- * By the same way a page that was reloaded learns of searches whose views cannot come back (`follow`).
+ * The first is the way into a kernel that is busy with a cell. What a widget sends travels on the shell channel, where a
+ * kernel without subshells hears it only when the cell has ended. The control channel is read by a thread of its own in
+ * every kernel, so what a view of nbsr wants to say is taken from a DOM event and sent there. A stop that nobody answers
+ * becomes an interrupt of the kernel, which is announced, so that the kernel can tell it from one that the person asked
+ * for. By the same way a page that was reloaded has its views again (`follow`).
  */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { ICommandPalette } from "@jupyterlab/apputils";
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
 import { ICompletionProviderManager } from "@jupyterlab/completer";
-import { ICommandPalette } from "@jupyterlab/apputils";
 import { ILauncher } from "@jupyterlab/launcher";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { addCommands, insertCell } from "./commands";
@@ -20,11 +19,11 @@ import { highlighting, Words } from "./editing";
 import { type Detail, INSERT, type Insertion, SEND, STOP } from "./event";
 import { follow } from "./follow";
 import { icon } from "./icon";
-import { type Connection, type Document, kernelRequest, place } from "./notebook";
+import { type Connection, type Document, kernelRequest, place, told } from "./notebook";
 import { Runs } from "./runs";
 import * as settings from "./settings";
 
-const PATIENCE = 500; // milliseconds that the kernel has to answer
+const PATIENCE = 500; // milliseconds that the kernel has to hear a message of a view
 
 /** The kernel of the document that holds the place, or, for a view outside its document, the one with its comm. */
 function kernelOf(app: JupyterFrontEnd, place: unknown, view: string | undefined): Connection | undefined {
@@ -38,21 +37,8 @@ function kernelOf(app: JupyterFrontEnd, place: unknown, view: string | undefined
   return found?.kernel;
 }
 
-/** Whether the kernel knows the view and has heard the message; undefined where it does not answer in time. */
-function ask(kernel: Connection, detail: Detail): Promise<boolean | undefined> {
-  return new Promise(resolve => {
-    const future = kernel.sendControlMessage(kernelRequest(kernel, detail, false), true);
-    const timer = setTimeout(() => future.dispose(), PATIENCE);
-    future.onReply = reply => {
-      clearTimeout(timer);
-      resolve((reply.content as unknown as { heard: boolean }).heard);
-    };
-    future.done.catch(() => resolve(undefined)); // out of patience, or the kernel went away
-  });
-}
-
 async function carry(kernel: Connection, detail: Detail, stops: boolean): Promise<void> {
-  const heard = await ask(kernel, detail);
+  const heard = (await told<{ heard: boolean }>(kernel, detail, PATIENCE))?.heard;
   if (heard === undefined && stops) {
     kernel.sendControlMessage(kernelRequest(kernel, detail, true));
     await kernel.interrupt();

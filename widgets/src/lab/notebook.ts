@@ -55,6 +55,8 @@ export function place(app: JupyterFrontEnd, element: unknown): { document: Docum
   return undefined;
 }
 
+const PATIENCE = 5000; // milliseconds that a kernel has to answer
+
 type Request = KernelMessage.IControlMessage<KernelMessage.ControlMessageType>;
 
 /** What is said to a view of nbsr on the control channel. */
@@ -74,4 +76,17 @@ export function kernelRequest(kernel: Connection, { view, message }: Detail, int
     content: { view: view ?? null, message: message ?? null, interrupts },
   };
   return made as unknown as Request; // Jupyter's list of message types cannot name one of our own
+}
+
+/** What the kernel answers on the control channel; undefined where it does not in time. */
+export function told<T>(kernel: Connection, detail: Detail, patience = PATIENCE): Promise<T | undefined> {
+  return new Promise(resolve => {
+    const future = kernel.sendControlMessage(kernelRequest(kernel, detail, false), true);
+    const timer = setTimeout(() => future.dispose(), patience);
+    future.onReply = reply => {
+      clearTimeout(timer);
+      resolve(reply.content as unknown as T);
+    };
+    future.done.catch(() => resolve(undefined)); // out of patience, or the kernel went away
+  });
 }

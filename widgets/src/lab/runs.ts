@@ -3,9 +3,8 @@
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import { type Message } from "@lumino/messaging";
 import { Widget } from "@lumino/widgets";
-import { told } from "./attach";
 import { insertCell } from "./commands";
-import { type Connection, type Document, notebookOf } from "./notebook";
+import { type Connection, type Document, notebookOf, told } from "./notebook";
 
 const PAUSE = 1000; // milliseconds between two looks
 
@@ -86,7 +85,7 @@ export class Runs extends Widget {
     if (this.deaf.kernel === kernel && this.deaf.execution === execution) return;
     if (this.asking) return;
     this.asking = true;
-    const answer = await told<{ runs?: Run[] }>(kernel, null, { kind: "runs" }).finally(() => (this.asking = false));
+    const answer = await told<{ runs?: Run[] }>(kernel, { message: { kind: "runs" } }).finally(() => (this.asking = false));
     if (!answer?.runs) {
       this.deaf = { kernel, execution };
       return this.say("This kernel does not know nbsr yet: run %load_ext nbsr in it.");
@@ -144,12 +143,9 @@ export class Runs extends Widget {
     const document = this.document();
     const kernel = document?.sessionContext?.session?.kernel;
     if (!document || !kernel) return;
-    if (act === "show") return insertCell(this.app, document, `%regress show ${run}`, true);
-    if (act === "replay") {
-      const text = `%regress explore ${run}`;
-      return insertCell(this.app, document, text, true);
-    }
-    const answer = await told<{ said?: string }>(kernel, null, { kind: "run", act, number: Number(run) });
+    const verb = act === "show" ? "show" : act === "replay" ? "explore" : undefined; // what a cell shows
+    if (verb) return insertCell(this.app, document, `%regress ${verb} ${run}`, true);
+    const answer = await told<{ said?: string }>(kernel, { message: { kind: "run", act, number: Number(run) } });
     this.word.textContent = answer?.said ?? "The kernel does not answer.";
   }
 }
