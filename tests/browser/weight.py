@@ -84,7 +84,8 @@ def main() -> None:
             runs = [CELL.format(seconds=5, method=method) for method in ["auto", "mcts"] * 5]
             server.write("ten.ipynb", [SETUP, *runs])
             notebook = Notebook(page, server, "ten.ipynb")
-            for cell in range(len(runs) + 1):
+            notebook.run(0)
+            for cell in range(1, len(runs) + 1):
                 notebook.start(cell, wait=True)
             notebook.save()
             size = (server.root / "ten.ipynb").stat().st_size
