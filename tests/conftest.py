@@ -1,8 +1,11 @@
 """What every test shares: shapes are checked at run time, Hypothesis sets no deadlines."""
 
 import ast
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from jaxtyping import _import_hook
 
 hypothesis.settings.register_profile("nbsr", deadline=None)
@@ -21,3 +24,13 @@ def _is_compiled_or_unchecked(decorator: ast.expr) -> bool:
 
 
 _import_hook._is_no_type_check = _is_compiled_or_unchecked
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """The one shell that a process can have, with the names that it had before."""
+    shell = InteractiveShell.instance()
+    before = dict(shell.user_ns)
+    yield shell
+    shell.user_ns.clear()
+    shell.user_ns.update(before)

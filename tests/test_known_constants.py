@@ -7,7 +7,6 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-from IPython.testing.globalipapp import start_ipython
 from scipy import constants as nature
 
 from nbsr import Result, SymbolicRegressor, Table, UsageError, regress
@@ -221,7 +220,7 @@ def test_a_constant_that_nothing_is_made_of_is_left_out():
     assert set(result.best.expression.variables) == {"x"}
 
 
-def test_the_estimator_and_the_cell():
+def test_the_estimator_and_the_cell(shell):
     model = SymbolicRegressor(
         seconds=None,
         max_evaluations=300,
@@ -232,7 +231,6 @@ def test_the_estimator_and_the_cell():
     ).fit(ENERGY[["m"]], ENERGY["E"])
     assert model.equation_ == "y = m*c**2"
     np.testing.assert_allclose(model.predict(ENERGY[["m"]]), ENERGY["E"], rtol=1e-14)
-    shell = start_ipython()
     shell.run_line_magic("load_ext", "nbsr")
     shell.user_ns["energy"] = ENERGY
     line = "energy --max-evaluations 300 --model none --method pairs -o law"

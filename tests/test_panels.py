@@ -1,7 +1,6 @@
 """The panel of `nbsr.workbench`: its controls and the cell that it writes say the same, whatever is in the table."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -48,15 +47,11 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
+@pytest.fixture(name="shell")
+def with_the_table(shell: InteractiveShell) -> InteractiveShell:
     """A shell that knows the table as `frame`, and nothing else."""
-    shell = InteractiveShell.instance()
-    before = dict(shell.user_ns)
     shell.user_ns["frame"] = FRAME
-    yield shell
-    shell.user_ns.clear()
-    shell.user_ns.update(before)
+    return shell
 
 
 def read_back(text: str, names: dict[str, object]) -> Task:

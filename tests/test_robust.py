@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from IPython.core.error import UsageError as ShellUsageError
-from IPython.testing.globalipapp import start_ipython
 from scipy.optimize import least_squares
 
 from nbsr import Result, SymbolicRegressor, UsageError, losses, regress
@@ -203,8 +202,7 @@ def test_a_slip_is_one_sentence(formula, settings, says):
     assert says in str(slip.value)
 
 
-def test_a_cell_says_the_loss():
-    shell = start_ipython()
+def test_a_cell_says_the_loss(shell):
     shell.run_line_magic("load_ext", "nbsr")
     shell.user_ns["spoilt"] = SPOILT
     line = "spoilt --max-evaluations 400 --model none --method evolve -o law"

@@ -13,7 +13,6 @@ import lightning_fabric
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 import nbsr
@@ -460,12 +459,11 @@ def test_a_log_that_was_cut_off_is_read_up_to_there(tmp_path, finished):
         assert next(csv.reader(stream)) == list(COLUMNS)
 
 
-def test_the_losses_are_drawn_and_drawn_anew(finished, monkeypatch):
+def test_the_losses_are_drawn_and_drawn_anew(finished, shell, monkeypatch):
     picture = finished.plot()
     assert picture.png().startswith(b"\x89PNG") and "validation" in picture.svg()
     assert repr(picture).startswith("step 60/60")
     assert not in_notebook()
-    shell = InteractiveShell.instance()
     monkeypatch.setenv("NBSR_WIDGETS", "0")
     monkeypatch.setattr(importlib.import_module("nbsr.training.plot"), "EVERY", 0.0)
     rows = []  # as at the beginning of a run
