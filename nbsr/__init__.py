@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what editors and type checkers see
-    from nbsr import course, datasets, models, operators
+    from nbsr import course, datasets, models, nbody, operators
     from nbsr.config import load_config
     from nbsr.engine import METHODS, Control, regress, search
     from nbsr.errors import UsageError
@@ -51,7 +51,7 @@ _HOMES = {
     "load_ipython_extension": "notebook",
     "unload_ipython_extension": "notebook",
 }
-_MODULES = ("course", "datasets", "models", "operators")
+_MODULES = ("course", "datasets", "models", "nbody", "operators")
 
 __all__ = ["__version__", *_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
