@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from nbsr.notebook import load_ipython_extension, unload_ipython_extension
     from nbsr.notebook.panels.stages import Stages, stages
     from nbsr.notebook.panels.workbench import workbench
+    from nbsr.reinforcement import FineTuning, Tuning, finetune
     from nbsr.result import Candidate, Result, Snapshot
     from nbsr.table import Table
     from nbsr.training import train
@@ -45,6 +46,9 @@ _HOMES = {
     "register": "expression",
     "load_config": "config",
     "train": "training",
+    "finetune": "reinforcement",
+    "FineTuning": "reinforcement",
+    "Tuning": "reinforcement",
     "workbench": "notebook.panels.workbench",
     "stages": "notebook.panels.stages",
     "Stages": "notebook.panels.stages",

@@ -4,6 +4,11 @@
        tokenizer.yaml  the tokens in the order of their ids
        state_dict.pt   the weights, in single or half precision
        card.md         what it was trained on and what it can do (those that come with nbsr)
+
+An adapter, which fine-tuning leaves, is a directory too. `NAME+DIR` is the network NAME with the adapter in DIR:
+
+<dir>/adapter.yaml     format, versions, the network it was made for and the fingerprint of its weights
+      adapter.pt       the factors
 """
 
 import builtins
@@ -21,13 +26,15 @@ from nbsr.operators import OPERATORS
 if TYPE_CHECKING:
     import pandas
 
+    import nbsr.adapter
     import nbsr.model
 
-__all__ = ["FORMAT", "list", "load", "replacing", "save"]
+__all__ = ["FORMAT", "list", "load", "load_adapter", "parted", "replacing", "save", "save_adapter"]
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 FORMAT = 1  # of the directory; a later nbsr reads the earlier ones
 MODEL, TOKENIZER, WEIGHTS = "model.yaml", "tokenizer.yaml", "state_dict.pt"
+ADAPTER, FACTORS = "adapter.yaml", "adapter.pt"
 
 
 def list() -> "pandas.DataFrame":
@@ -47,12 +54,30 @@ def _shipped() -> builtins.list[str]:
     return sorted(file.parent.name for file in SHIPPED.glob(f"*/{MODEL}"))
 
 
+def parted(name: str | Path) -> tuple[str, str] | None:
+    """The network and the adapter that a name such as `base+runs/kinetics` joins; None where it joins nothing."""
+    text = str(name)
+    if "+" not in text or Path(text).is_dir():
+        return None
+    places = [k for k, letter in enumerate(text) if letter == "+"]
+    at = next((k for k in places if Path(text[k + 1 :]).is_dir()), places[-1])
+    return text[:at], text[at + 1 :]
+
+
 def find(name_or_dir: str | Path) -> Path:
-    """The directory of a network.
+    """The directory of a network; with an adapter, the two directories joined by a plus.
 
     Raises:
         UsageError: there is none.
     """
+    parts = parted(name_or_dir)
+    if parts is not None:
+        base, adapter = find(parts[0]), Path(parts[1])
+        if not (adapter / ADAPTER).is_file():
+            raise UsageError(
+                f"There is no adapter in '{adapter}', as it holds no {ADAPTER}; `nbsr finetune` makes one."
+            )
+        return Path(f"{base}+{adapter}")
     place, shipped = Path(name_or_dir), SHIPPED / str(name_or_dir)
     if place.is_dir() and ((place / MODEL).exists() or not (shipped / MODEL).exists()):
         return place
@@ -71,16 +96,26 @@ def load(name_or_dir: str | Path, device: str = "cpu") -> "nbsr.model.Model":
     """A network with its weights, in single precision, ready to answer (in evaluation mode).
 
     Arguments:
-        name_or_dir: one of `list()`, or a directory.
+        name_or_dir: one of `list()`, or a directory; with `+DIR` behind it, the adapter in DIR is added.
         device: "cpu", "cuda", "cuda:1", ...
 
     Raises:
-        UsageError: there is no such network or device, or the directory is damaged, foreign or of a later format.
+        UsageError: there is no such network or device, the directory is damaged, foreign or of a later format, or
+            the adapter is that of another network.
     """
     from nbsr.model import Model, ModelConfig
 
     where = find(name_or_dir)
     target = device_of(device)
+    parts = parted(where)
+    if parts is not None:
+        model = load(parts[0], "cpu")
+        adapter = load_adapter(parts[1])
+        try:
+            adapter.apply(model)
+        except UsageError as slip:
+            raise UsageError(f"'{parts[1]}' cannot be added to '{parts[0]}': {slip.message}") from None
+        return model.to(target).eval()
     config = _read_config(where, ModelConfig)
     import torch
 
@@ -133,6 +168,9 @@ def _read(where: Path, name: str) -> dict[str, Any]:
 
     if not (where / name).is_file():
         hint = ""
+        if name == MODEL and (where / ADAPTER).is_file():
+            base = _read(where, ADAPTER).get("base")
+            hint = f" It holds an adapter; name it with its network, '{base}+{where}'."
         inner = sorted(file.parent.name for file in where.glob(f"*/{MODEL}"))
         if inner and name == MODEL:
             hint = f" Did you mean '{where / ('best' if 'best' in inner else inner[-1])}'?"
@@ -144,14 +182,7 @@ def _read_config(where: Path, kind: type) -> Any:
     from nbsr.config import parse
 
     about = _read(where, MODEL)
-    version = about.get("format")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise UsageError(f"'{where / MODEL}' does not say its format; it was not written by nbsr.")
-    if version > FORMAT:
-        raise UsageError(
-            f"The network in '{where}' has format {version}, written by nbsr {about.get('nbsr', '?')}, and this is "
-            f"nbsr {__version__}, which reads up to {FORMAT}; install a newer nbsr."
-        )
+    _check_format(where, MODEL, about, "network")
     config = parse(kind, about.get("model"), "model", f"{where.name}/{MODEL}")
     for name in config.operators:
         if name not in OPERATORS:
@@ -159,6 +190,17 @@ def _read_config(where: Path, kind: type) -> Any:
                 f"The network in '{where}' writes the operator '{name}', which is not known here; register it first."
             )
     return config
+
+
+def _check_format(where: Path, name: str, about: dict[str, Any], what: str) -> None:
+    version = about.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UsageError(f"'{where / name}' does not say its format; it was not written by nbsr.")
+    if version > FORMAT:
+        raise UsageError(
+            f"The {what} in '{where}' has format {version}, written by nbsr {about.get('nbsr', '?')}, and this is "
+            f"nbsr {__version__}, which reads up to {FORMAT}; install a newer nbsr."
+        )
 
 
 def _tokens(model: "nbsr.model.Model") -> builtins.list[str]:
@@ -180,12 +222,13 @@ def _check_tokens(where: Path, expected: builtins.list[str]) -> None:
     raise UsageError(f"'{where / TOKENIZER}' does not match the network: {what}; it belongs to another one.")
 
 
-def _read_weights(where: Path) -> Any:
+def _read_weights(where: Path, name: str = WEIGHTS) -> Any:
     import torch
 
-    file = where / WEIGHTS
+    file = where / name
     if not file.is_file():
-        raise UsageError(f"The directory '{where}' is no network: it holds no {WEIGHTS}.")
+        what = "network" if name == WEIGHTS else "adapter"
+        raise UsageError(f"The directory '{where}' is no {what}: it holds no {name}.")
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
@@ -275,6 +318,65 @@ def write(
     write_yaml(about, directory / MODEL)
     write_yaml({"tokens": _tokens(model)}, directory / TOKENIZER)
     torch.save({name: weight.clone() for name, weight in state.items()}, directory / WEIGHTS)
+
+
+def load_adapter(directory: str | Path) -> "nbsr.adapter.Adapter":
+    """The adapter in a directory.
+
+    Raises:
+        UsageError: there is none, or it is damaged or of a later format.
+    """
+    import torch
+
+    from nbsr.adapter import Adapter
+
+    where = Path(directory)
+    about = _read(where, ADAPTER)
+    _check_format(where, ADAPTER, about, "adapter")
+    state, base = _read_weights(where, FACTORS), about.get("fingerprint")
+    if not isinstance(base, str):
+        raise UsageError(f"'{where / ADAPTER}' does not say the fingerprint of its network; it was changed.")
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UsageError(f"'{where / FACTORS}' holds something else than factors by name.")
+    try:
+        return Adapter.from_state(state, base)
+    except UsageError as slip:
+        raise UsageError(f"'{where}' cannot be read: {slip.message}") from None
+
+
+def save_adapter(
+    adapter: "nbsr.adapter.Adapter", directory: str | Path, base: str, description: str = ""
+) -> Path:
+    """Write an adapter; whoever looks sees the old directory or the new one, never a part.
+
+    Arguments:
+        base: name or directory of the network that it was made for; description: one line.
+
+    Raises:
+        UsageError: the directory cannot be written, or holds something else than an adapter.
+    """
+    import torch
+
+    from nbsr.config import write_yaml
+
+    target = Path(directory)
+    if target.is_dir() and not (target / ADAPTER).is_file() and any(target.iterdir()):
+        raise UsageError(f"'{directory}' holds something else than an adapter; give a directory of its own.")
+    about = {
+        "format": FORMAT,
+        "nbsr": __version__,
+        "description": description,
+        "base": base,
+        "fingerprint": adapter.base,
+        "rank": adapter.rank,
+        "parameters": adapter.parameter_count(),
+    }
+    with replacing(target) as draft:
+        write_yaml(about, draft / ADAPTER)
+        torch.save(
+            {name: part.detach().cpu().clone() for name, part in adapter.state().items()}, draft / FACTORS
+        )
+    return target
 
 
 @contextlib.contextmanager

@@ -41,9 +41,15 @@ ALLOWED = {
         "operators", "expression", "evaluate", "trace",
     },
     "model": {"expression", "generate.base"},
+    "rollout": {"expression", "model"},
+    "adapter": {"model"},
     "config": {"operators", "expression", "prior", "model"},
-    "models": {"operators", "config", "model"},
-    "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "result.plot"},
+    "models": {"operators", "config", "model", "adapter"},
+    "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "rollout", "result.plot"},
+    "reinforcement": {
+        "operators", "expression", "evaluate", "table", "refine", "model", "models", "adapter", "rollout",
+        "result.plot",
+    },
     # the door of a run to its live picture
     "training.plot": {"training", "result.plot", "notebook.losses"},
     "result": {
@@ -189,7 +195,7 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
 
 
 PACKAGES = ("benchmark", "course", "engine", "evaluate", "expression", "generate", "judgement", "nbody", "notebook",
-            "prior", "refine", "result", "simplify", "table", "training")  # fmt: skip
+            "prior", "refine", "reinforcement", "result", "simplify", "table", "training")  # fmt: skip
 
 
 @pytest.mark.parametrize("package", PACKAGES)

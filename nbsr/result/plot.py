@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import sys
 from struct import unpack
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from nbsr.result.core import Candidate, Result
 
 PLOTTED_ROWS = 1000
+
+
+def in_notebook() -> bool:
+    """Whether a kernel's front end shows what is displayed; looks only, imports nothing."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
 class Plot:

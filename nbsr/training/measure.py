@@ -15,6 +15,7 @@ from nbsr.expression import PAD, Vocabulary
 from nbsr.model import Model
 from nbsr.prior import Instances
 from nbsr.refine import refine
+from nbsr.rollout import draw, named
 from nbsr.training.batches import Batch, batch_of, rows_of, trimmed
 
 __all__ = ["Learner", "at_rest", "decode", "fitted", "proposals", "solved", "validate"]
@@ -83,44 +84,7 @@ def decode(
 
     Only tokens that leave room to complete the law, and only columns that are there, are let through.
     """
-    vocabulary, longest, device = model.vocabulary, model.config.max_length, model.device
-    arity = torch.from_numpy(vocabulary.arity.astype(np.int64)).to(device)
-    memory = model.encode(batch.prepared)
-    legal = torch.ones(len(memory), vocabulary.size, dtype=torch.bool, device=device)
-    legal[:, PAD] = False
-    legal[:, vocabulary.first_variable :] = batch.prepared.columns
-    legal = legal.repeat_interleave(samples, 0)
-    cross = [
-        (keys.repeat_interleave(samples, 0), values.repeat_interleave(samples, 0))
-        for keys, values in model.cross(memory)
-    ]
-    count = len(legal)
-    greedy = torch.arange(count, device=device) % samples == 0
-    x = model.begin_embedding(batch.told.repeat_interleave(samples))
-    tokens = torch.full((count, longest), PAD, dtype=torch.int64, device=device)
-    missing = torch.ones(count, dtype=torch.int64, device=device)  # operands that a law still lacks
-    past = None
-    for place in range(longest):
-        hidden, past = model.decode(x, cross, past, place)
-        fits = missing[:, None] - 1 + arity < longest - place
-        logits = model.policy(hidden[:, -1]).float().masked_fill(~(legal & fits), -torch.inf)
-        drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
-        chosen = torch.where(missing > 0, torch.where(greedy, logits.argmax(-1), drawn), PAD)
-        missing = torch.where(missing > 0, missing - 1 + arity[chosen], 0)
-        tokens[:, place] = chosen
-        if not missing.any():
-            break
-        x = model.tokens(chosen)[:, None]
-    return tokens.view(-1, samples, longest)
-
-
-def named(
-    tokens: Int[Tensor, "b samples l"], order: Int[Tensor, "b d"], first_variable: int
-) -> Int[np.ndarray, "b samples l"]:
-    """Laws in the network's tokens, whose columns are places, as laws of the tables' own columns."""
-    index = tokens - first_variable
-    column = order[:, None].expand(-1, tokens.shape[1], -1).gather(2, index.clamp(min=0))
-    return torch.where(index >= 0, first_variable + column, tokens).cpu().numpy()
+    return draw(model, batch.prepared, batch.told, samples, generator, greedy_first=True).tokens
 
 
 def proposals(

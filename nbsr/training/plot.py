@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import time
 import typing
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbsr.result.plot import Plot
+from nbsr.result.plot import Plot, in_notebook
 from nbsr.training.log import Row, line_of
 
 if TYPE_CHECKING:
@@ -32,13 +31,6 @@ class LossPlot(Plot):
 
     def __repr__(self) -> str:
         return self.line
-
-
-def in_notebook() -> bool:
-    """Whether a kernel's front end shows what is displayed; looks only, imports nothing."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
 
 
 class Picture:
