@@ -31,6 +31,7 @@ _EXTRA_BENCHES = (
     "templates",
     "blackbox",
     "coverage",
+    "forces",
 )
 
 
@@ -104,6 +105,12 @@ def _parser() -> _Parser:
     bench.add_argument(
         "--part",
         help="measured, groups, templates, robust, blackbox: tuning or report (measured: both; else report)",
+    )
+    bench.add_argument(
+        "--bias",
+        default="bottleneck",
+        metavar="NAME,NAME",
+        help="forces: of the graph networks: none, l1, bottleneck, kl",
     )
     bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
     bench.add_argument(
@@ -283,6 +290,13 @@ def _measure(options: argparse.Namespace) -> None:
         coverage.run(
             replace(_searches(options), rows=options.rows), seeds, only, lambda line: print(line, flush=True)
         )
+    elif options.suite == "forces":
+        from nbsr.benchmark import forces
+        from nbsr.refine import warm
+
+        warm(background=False)
+        only, biases = ([word for word in text.split(",") if word] for text in (options.only, options.bias))
+        forces.run(seconds or 20.0, options.seed, biases, only, report=lambda line: print(line, flush=True))
     elif options.suite == "robust":
         from nbsr.benchmark import robust
 

@@ -1,10 +1,19 @@
 """Force laws out of simulated bodies: simulations, graph networks, and what their messages say.
 
-moving = nbsr.nbody.simulate("spring")
-moving.positions, moving.accelerations, moving.true_messages()
+moving = nbsr.nbody.simulate("spring", simulations=5000, steps=20)
+trained = nbsr.nbody.train_graph_network(moving, "bottleneck")
+trained.r2(nbsr.nbody.simulate("spring", simulations=300, seed=1))  # how far messages are forces
+print(nbsr.nbody.recover(trained, moving))                          # the equations of motion
 """
 
+from nbsr.nbody.graph import BIASES, GraphNetwork, HamiltonianNetwork
 from nbsr.nbody.laws import LAWS, Law
+from nbsr.nbody.measure import Graphs, Messages, graphs, leading
+from nbsr.nbody.recover import ForceLaw, recover
 from nbsr.nbody.simulate import Simulation, simulate
+from nbsr.nbody.training import Progress, TrainedNetwork, train_graph_network
 
-__all__ = ["LAWS", "Law", "Simulation", "simulate"]
+__all__ = [
+    "BIASES", "LAWS", "ForceLaw", "GraphNetwork", "Graphs", "HamiltonianNetwork", "Law", "Messages", "Progress",
+    "Simulation", "TrainedNetwork", "graphs", "leading", "recover", "simulate", "train_graph_network",
+]  # fmt: skip

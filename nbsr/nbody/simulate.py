@@ -14,6 +14,7 @@ __all__ = ["Simulation", "simulate"]
 
 TOLERANCE = 1e-9  # of a step, absolute and relative
 _LEAST = 1e-7  # of dt; a shorter step is taken whatever its error, as at a force that jumps
+_HEAVIEST = 2.0  # logarithm of a mass
 _MOST_NUMBERS = 2e8  # of positions in one simulation
 
 # Dormand and Prince, "A family of embedded Runge-Kutta formulae" (1980): rows of the tableau, and what the fifth order
@@ -98,7 +99,8 @@ def simulate(
     """Let systems of bodies move under a law of force.
 
     Each system begins anew: positions and velocities are drawn from a normal distribution, masses from a log-normal
-    one, all of scale 1; charges are 1 or -1.  Steps are as short as the closest encounter of a system asks for
+    one, all of scale 1, and masses between exp(-2) and exp(2), or else one giant would hold most of the variance of
+    all forces; charges are 1 or -1.  Steps are as short as the closest encounter of a system asks for
     (Dormand and Prince's method, each system at its own pace), so that energies are kept to about 1e-6.
 
     Arguments:
@@ -124,7 +126,7 @@ def simulate(
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     start = normal(simulations, bodies, 2 * dimension)
-    masses = normal(simulations, bodies).exp()
+    masses = normal(simulations, bodies).clamp(-_HEAVIEST, _HEAVIEST).exp()
     charges = torch.where(normal(simulations, bodies) < 0, -1.0, 1.0).double()
 
     def rate(state: Tensor, systems: Tensor) -> Tensor:
