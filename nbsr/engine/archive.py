@@ -10,6 +10,7 @@ from nbsr.generate.base import Origin
 __all__ = ["Archive", "Record"]
 
 _KEPT = 25_000  # distinct candidates that are remembered
+_SOUND = 3  # likely laws of one complexity: what the constants cost is told only when a law is judged
 
 
 @dataclass
@@ -39,9 +40,9 @@ class Archive:
     forgotten: int = 0
     barred: int = 0  # of those, the ones that broke a rule
     earlier: int = 0  # numbers that laws had in the search that goes on and that are free no more
-    sound: dict[int, Record] = field(
+    sound: dict[int, list[Record]] = field(
         default_factory=dict
-    )  # the likeliest of each complexity without a severe fault
+    )  # the likeliest few of each complexity without a severe fault, the likeliest first
     threshold: dict[int, float] = field(
         default_factory=dict
     )  # FVU from which on a record may be one of these
@@ -110,12 +111,12 @@ class Archive:
     def _in_use(self, record: Record) -> bool:
         """Whether it may be picked now."""
         complexity = record.complexity
-        return self.best.get(complexity) is record or self.sound.get(complexity) is record
+        return self.best.get(complexity) is record or any(r is record for r in self.sound.get(complexity, ()))
 
     def _forget(self) -> None:
         pinned = [r for r in self.records.values() if r.order in self.pinned]
         kept = sorted(self.records.values(), key=lambda r: r.fvu)[:_KEPT]
-        keep = [*kept, *self.best.values(), *self.sound.values(), *pinned]
+        keep = [*kept, *self.best.values(), *self.likely(), *pinned]
         before = len(self.records)
         self.records = {r.tokens: r for r in keep}
         self.forgotten += before - len(self.records)
@@ -160,11 +161,33 @@ class Archive:
         self.barred += gone
         return gone
 
+    def likely(self) -> list[Record]:
+        """Those of all complexities that are likely."""
+        return [record for records in self.sound.values() for record in records]
+
+    def keep(self, record: Record, worth: Callable[[Record], float]) -> float:
+        """One of the likeliest of its complexity is this; answers what another has to be worth less than to be one.
+
+        worth: minus the logarithm of a probability. Of laws that are worth the same, which are spellings of one form,
+            the first is kept.
+        """
+        value, complexity = worth(record), record.complexity
+        others = [r for r in self.sound.get(complexity, []) if r.tokens != record.tokens]
+        if not any(math.isclose(value, worth(r), rel_tol=1e-9, abs_tol=1e-9) for r in others):
+            self.sound[complexity] = sorted([*others, record], key=worth)[:_SOUND]
+            self.version += 1
+        return self.bound(complexity, worth)
+
+    def bound(self, complexity: int, worth: Callable[[Record], float]) -> float:
+        """What a law has to be worth less than to be one of the likely ones of this complexity."""
+        records = self.sound.get(complexity, [])
+        return worth(records[-1]) if len(records) == _SOUND else math.inf
+
     def contenders(self) -> list[Record]:
         """The front, and what is likelier than its laws though less accurate, shortest first."""
         front = self.front()
         known = {id(r) for r in front}
-        likely = (self.records.get(r.tokens, r) for r in self.sound.values())
+        likely = (self.records.get(r.tokens, r) for r in self.likely())
         others = [r for r in likely if id(r) not in known]
         return sorted([*front, *others], key=lambda r: (r.complexity, r.fvu))
 

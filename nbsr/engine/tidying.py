@@ -30,8 +30,8 @@ Key = tuple[tuple[int, ...], tuple[float, ...], bool]
 class Tidying:
     """Looks after the laws of the archive that may be picked.
 
-    Of each complexity it keeps the likeliest law that does nothing wild between the rows beside the most accurate one;
-    it polishes laws of both kinds, each once; what comes of that goes into the archive.
+    Of each complexity it keeps the likeliest few laws that do nothing wild between the rows beside the most accurate
+    one; it polishes laws of both kinds, each once; what comes of that goes into the archive.
     """
 
     def __init__(self, work: Work, settings: Settings, archive: Archive, clock: Clock):
@@ -39,8 +39,7 @@ class Tidying:
         self.done: set[tuple[int, ...]] = set()
         self._judge: Judge | None = None
         self._known: dict[Key, Verdict] = {}
-        self._worth: dict[tuple[int, ...], float] = {}
-        self._structure: dict[tuple[int, ...], float] = {}
+        self._structure: dict[tuple[tuple[int, ...], bool], float] = {}
         self._batches = 0
         self._looked: tuple[int, int] = (-1, -1)
         self._choice: tuple[list[Record], Choice] = ([], Choice(0, -1, ""))
@@ -113,7 +112,7 @@ class Tidying:
     # -- the likeliest of each complexity
 
     def look(self) -> None:
-        """Look at what came into the archive: of each complexity the likeliest law without a severe fault is kept."""
+        """Look at what came into the archive: of each complexity the likeliest laws without a severe fault are kept."""
         fresh, self.archive.fresh = self.archive.fresh, []
         if not fresh or self.settings.score != "judgement":
             return
@@ -139,7 +138,7 @@ class Tidying:
             tries[complexity] = tries.get(complexity, 0) + 1
             law = self.work.expression(record.tokens, record.constants)
             if not SEVERE.intersection(self.judge.grounds.faults(law)):
-                self._keep(record, value)
+                self._keep(record)
 
     def _promising(self, records: list[Record]) -> list[Record]:
         """Those of one complexity that may be the likeliest, as far as is quickly told; all that textbooks hold."""
@@ -154,25 +153,24 @@ class Tidying:
         told = (r for r in records if r.source == "textbook")
         return list({r.tokens: r for r in (*likely, *near, *told)}.values())
 
-    def _keep(self, record: Record, value: float) -> None:
-        complexity, rows = record.complexity, self.judge.rows
-        self.archive.sound[complexity] = record
-        self._worth[record.tokens] = value
+    def _keep(self, record: Record) -> None:
+        complexity = record.complexity
+        bound = self.archive.keep(record, self._value)
         self.archive.threshold[complexity] = math.exp(
-            min(700.0, 2 / rows * (value - _LEAST_NATS * complexity))
+            min(700.0, 2 / self.judge.rows * (bound - _LEAST_NATS * complexity))
         )
-        self.archive.version += 1
 
     def _bound(self, complexity: int) -> float:
-        holder = self.archive.sound.get(complexity)
-        return math.inf if holder is None else self._value(holder)
+        return self.archive.bound(complexity, self._value)
 
     def _value(self, record: Record) -> float:
-        """Misfit and structure in nats: the part of a description length that is quick to tell."""
-        if record.tokens not in self._structure:
+        """Misfit, structure and about what constants cost: the part of a description length that is quick to tell."""
+        key = record.tokens, record.tidy
+        if key not in self._structure:
             law = self.work.expression(record.tokens, record.constants)
-            self._structure[record.tokens] = structure(law)
-        return self._misfit(record) + self._structure[record.tokens]
+            self._structure[key] = structure(law)
+        digits = self.judge.expected_digits(record.fvu, self.freedom(record))
+        return self._misfit(record) + self._structure[key] + digits
 
     def _misfit(self, record: Record) -> float:
         return self.judge.rows / 2 * math.log(max(record.fvu, EXACT_FVU))

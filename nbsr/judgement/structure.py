@@ -5,6 +5,10 @@ is counted over textbook laws (`nbsr.textbook`); so `exp(-c*t)` costs little, a 
 is a probability for every node given the function that encloses it, smoothed by what nodes are in general; the sum of
 its logarithms is the part of a description length that says which formula it is (Rissanen 1983; for formulas: Guimera
 et al., Science Advances 6, 2020, who counted those of Wikipedia).
+
+A person also reads what the columns are called: what follows a concentration saturates more often than not, what
+follows time decays or grows.  So where a name says what a column measures, textbook laws about that are likelier, by
+Bayes' rule, and those about something else less.
 """
 
 import itertools
@@ -13,12 +17,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, exact_form, subtree_end
 from nbsr.operators import OPERATORS
-from nbsr.simplify import canonical
-from nbsr.textbook import laws
+from nbsr.simplify import canonical, simplify
+from nbsr.textbook import Law, laws, measured
 
 __all__ = ["assembled", "structure"]
 
@@ -38,7 +43,9 @@ _TEXTBOOK = 1.5  # nats for being a textbook's law at all
 _SIMPLER = 0.3  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
 _UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
 _DRESSED = 1.0  # for a factor, and for an offset
+_COINCIDENCE = 2.0  # for a constant of a textbook's law that is a simple number
 _MOST_COLUMNS = 4
+_MISNAMED = 0.2  # of columns whose name says nothing of the law that they follow
 _OWN = 4.0  # nats of an operator that a person has registered
 
 
@@ -51,7 +58,8 @@ def structure(law: Expression, columns: int | None = None) -> float:
     A measured quantity has a unit, which a constant of its law carries; so a law that none scales is less likely.
 
     Arguments:
-        law: an expression; of its constants only counts whether they are whole numbers.
+        law: an expression; of its constants only counts whether they are whole numbers, of its columns what their names
+            say that they measure.
         columns: from how many a column is chosen; by default those of the law's vocabulary.
     """
     made = assembled(law, columns)
@@ -64,10 +72,12 @@ def structure(law: Expression, columns: int | None = None) -> float:
     form = _form(tokens, own)
     if len(used) == 1 and not _scaled(form, tokens, own):
         made += _UNSCALED
-    told = _told(len(used), own.operators).get(form)
-    if told is None:
+    known = _told(len(used), own.operators).get(form)
+    if known is None:
         return made
     price = math.log(max(1, len(law.vocabulary.variables) if columns is None else columns))
+    told = known.nats - _gain(known, tuple(map(measured, used)))
+    told += _COINCIDENCE * max(0, known.constants - sum(exact_form(c) is None for c in law.constants))
     return min(made, told + price * len(used))
 
 
@@ -90,20 +100,34 @@ def _scaled(form: str, tokens: tuple[int, ...], vocabulary: Vocabulary) -> bool:
 
 def _form(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:
     """A key that is equal for laws which differ in their constants alone."""
-    generic = tuple(1.371 + 0.731 * i for i in range(tokens.count(CONST)))
-    return canonical(Expression(tokens, generic, vocabulary))
+    return canonical(_generic(tokens, vocabulary))
+
+
+def _generic(tokens: tuple[int, ...], vocabulary: Vocabulary) -> Expression:
+    """A law with constants that are like no others."""
+    return Expression(tokens, tuple(1.371 + 0.731 * i for i in range(tokens.count(CONST))), vocabulary)
+
+
+class _Told(NamedTuple):
+    """A form that textbooks tell: its cost, and what the columns measure in each of the laws that have it.
+
+    `constants` is how many it takes at least; `laws` has the share of each, and what its columns measure in their
+    order.
+    """
+
+    nats: float
+    constants: int
+    laws: tuple[tuple[float, tuple[str, ...]], ...]
 
 
 @cache
-def _told(columns: int, operators: tuple[str, ...]) -> dict[str, float]:
-    """The forms of all textbook laws of so many columns, and their cost: as they are, with a factor and an offset, or
-    without the offset that they have."""
+def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
+    """The forms of all textbook laws of so many columns: as they are, with a factor and an offset, or without the
+    offset that they have."""
     vocabulary = Vocabulary(tuple(f"v{i}" for i in range(columns)), operators)
-    chosen = [law for law in laws() if len(law.expression.vocabulary.variables) == columns]
-    known: dict[str, float] = {}
-    share = math.log(sum(math.exp(-_SIMPLER * assembled(law.expression)) for law in laws()))
-    times, plus = vocabulary.operator_ids.get("*"), vocabulary.operator_ids.get("+")
-    for law in chosen:
+    known: dict[str, list[tuple[float, tuple[str, ...]]]] = {}
+    constants: dict[str, int] = {}
+    for law in _of(columns):
         own = law.expression.vocabulary
         try:
             plain = law.expression.to(Vocabulary(own.variables, operators))
@@ -112,21 +136,86 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, float]:
         for order in itertools.permutations(range(columns)):
             place = {own.variable(i): vocabulary.variable(k) for i, k in enumerate(order)}
             tokens = tuple(place.get(t, t) for t in plain.tokens)
-            said = _TEXTBOOK + _SIMPLER * assembled(law.expression) + share
-            ways = [
-                (tokens, said),
-                *((rest, said + _DRESSED) for rest in _without_offset(tokens, vocabulary)),
-            ]
-            if times is not None and plus is not None and columns <= 2:
-                scaled = (times, CONST, *tokens)
-                ways += [
-                    (scaled, said + _DRESSED), ((plus, CONST, *tokens), said + _DRESSED),
-                    ((plus, CONST, *scaled), said + 2 * _DRESSED),
-                ]  # fmt: skip
-            for way, price in ways:
-                key = _form(way, vocabulary)
-                known[key] = min(price, known.get(key, math.inf))
-    return known
+            measures = tuple(law.measures[order.index(k)] for k in range(columns))
+            for way, nats in _dressed(tokens, vocabulary):
+                share = _share(law) * math.exp(-nats)
+                form = _form(way, vocabulary)
+                if form not in known:
+                    known[form], constants[form] = [], len(simplify(_generic(way, vocabulary)).constants)
+                known[form].append((share, measures))
+    return {
+        form: _Told(_TEXTBOOK - math.log(max(share for share, _ in told)), constants[form], tuple(told))
+        for form, told in known.items()
+    }
+
+
+def _of(columns: int) -> list[Law]:
+    return [law for law in laws() if len(law.expression.vocabulary.variables) == columns]
+
+
+@cache
+def _shares() -> dict[str, float]:
+    weights = [math.exp(-_SIMPLER * assembled(law.expression)) for law in laws()]
+    return {law.formula: weight / sum(weights) for law, weight in zip(laws(), weights, strict=True)}
+
+
+def _share(law: Law) -> float:
+    """Of textbook laws that are met, how many are this one."""
+    return _shares()[law.formula]
+
+
+def _dressed(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tuple[tuple[int, ...], float]]:
+    """A law as it is, and in other dress with what that costs."""
+    ways = [(tokens, 0.0), *((rest, _DRESSED) for rest in _without_offset(tokens, vocabulary))]
+    times, plus = vocabulary.operator_ids.get("*"), vocabulary.operator_ids.get("+")
+    if times is not None and plus is not None and len(vocabulary.variables) <= 2:
+        scaled = (times, CONST, *tokens)
+        ways += [
+            (scaled, _DRESSED), ((plus, CONST, *tokens), _DRESSED), ((plus, CONST, *scaled), 2 * _DRESSED)
+        ]  # fmt: skip
+    return ways
+
+
+@cache
+def _gain(form: _Told, names: tuple[str, ...]) -> float:
+    """How much likelier a textbook's form becomes, in nats, by what the names of the table's columns say.
+
+    Arguments:
+        form: and the laws that have it.
+        names: what each column measures, "" where its name does not say it.
+    """
+    if not any(names):
+        return 0.0
+    called = sum(share * _called(measures, names) for share, measures in form.laws)
+    return math.log(called / sum(share for share, _ in form.laws) / _usual(names))
+
+
+def _called(measures: tuple[str, ...], names: tuple[str, ...]) -> float:
+    """The probability that the columns of a law are called so, given what they measure ("" where anything)."""
+    chance = 1.0
+    for measure, name in zip(measures, names, strict=True):
+        if name:
+            usual = _frequencies()[name]
+            chance *= _MISNAMED * usual + (1 - _MISNAMED) * (measure == name) if measure else usual
+    return chance
+
+
+@cache
+def _usual(names: tuple[str, ...]) -> float:
+    """The same for any law of so many columns."""
+    chosen = _of(len(names))
+    total = 0.0
+    for law in chosen:
+        orders = list(itertools.permutations(law.measures))
+        total += _share(law) * sum(_called(order, names) for order in orders) / len(orders)
+    return total / sum(map(_share, chosen))
+
+
+@cache
+def _frequencies() -> dict[str, float]:
+    """How often each measure is met in the columns of textbook laws."""
+    met = Counter(measure for law in laws() for measure in law.measures if measure)
+    return {measure: count / met.total() for measure, count in met.items()}
 
 
 def _without_offset(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tuple[int, ...]]:
@@ -134,8 +223,9 @@ def _without_offset(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tup
     if vocabulary.name(tokens[0]) not in ("+", "-"):
         return []
     middle = subtree_end(tokens, 1, vocabulary.arities)
-    parts = tokens[1:middle], tokens[middle:]
-    return [other for part, other in (parts, parts[::-1]) if part == (CONST,) and len(other) > 1]
+    left, right = tokens[1:middle], tokens[middle:]
+    found = [other for part, other in ((left, right), (right, left)) if part == (CONST,) and len(other) > 1]
+    return found + [(tokens[0], *rest, *right) for rest in _without_offset(left, vocabulary)]
 
 
 def _kind(name: str) -> str:

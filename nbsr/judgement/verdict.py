@@ -193,10 +193,14 @@ class Judge:
         As much as the rows tell of them, each relative to its own size; but an offset such as a year costs no more
         than one beside the data would, unless it is so large that the law lives on cancellation.
         """
-        told = free / 2 * math.log(self.rows / max(min(fvu, 1.0), EXACT_FVU)) if free else 0.0
+        told = self.expected_digits(fvu, free)
         if fvu < EXACT_FVU:
             return told
         return known if known <= told else told + max(0.0, known - told - _CANCELLED * free)
+
+    def expected_digits(self, fvu: float, free: int) -> float:
+        """The same where it is not known how well the rows determine the constants."""
+        return free / 2 * math.log(self.rows / max(min(fvu, 1.0), EXACT_FVU)) if free else 0.0
 
     def held_against(self, faults: Sequence[str]) -> float:
         """What faults cost, in nats: on a curve so much that hardly any accuracy makes up for a pole."""

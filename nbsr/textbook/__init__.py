@@ -1,6 +1,8 @@
 """The laws that textbooks of many fields teach: what a formula of science looks like, and what to try first.
 
-`laws.csv` holds them as facts, field, name and formula; `c0`, `c1` ... stand for constants, other names for columns.
+`laws.csv` holds them as facts, field, name and formula; `c0`, `c1` ... stand for constants, other names for columns,
+and `measures` says what these measure, where the law is about that and nothing else.  `words.csv` tells by which names
+people call columns that measure it.
 None of them is a law of the benchmarks that come with nbsr, up to names and constants, but for sums and products that
 belong to nobody, such as a straight line (a test compares them).
 """
@@ -15,27 +17,59 @@ from importlib import resources
 from nbsr.expression import Expression, Vocabulary
 from nbsr.operators import OPERATORS
 
-__all__ = ["Law", "laws"]
+__all__ = ["Law", "laws", "measured"]
+
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a name: soil_temperature, bodyWeight, x1
 
 
 @dataclass(frozen=True)
 class Law:
-    """A textbook law; every constant of its expression is free, but for numbers that belong to the form."""
+    """A textbook law; every constant of its expression is free, but for numbers that belong to the form.
+
+    `measures` has for each of the expression's columns what it measures, "" where that may be anything.
+    """
 
     field: str
     name: str
     formula: str
     expression: Expression
+    measures: tuple[str, ...]
 
 
 @cache
 def laws() -> tuple[Law, ...]:
     """All textbook laws, in the order of the file."""
-    text = resources.files("nbsr.textbook").joinpath("laws.csv").read_text(encoding="utf-8")
-    return tuple(
-        Law(row["field"], row["name"], row["formula"], _read(row["formula"]))
-        for row in csv.DictReader(text.splitlines())
-    )
+    found = []
+    for row in _rows("laws.csv"):
+        expression = _read(row["formula"])
+        told = dict(pair.split("=") for pair in row["measures"].split())
+        measures = tuple(told.get(column, "") for column in expression.vocabulary.variables)
+        found.append(Law(row["field"], row["name"], row["formula"], expression, measures))
+    return tuple(found)
+
+
+def measured(column: str) -> str:
+    """What a column measures by its name, as `Law.measures` has it; "" where the name does not say it.
+
+    The last word of a name that says it counts: a `day_length` is a length.
+    """
+    parts = _PART.findall(column)
+    for part in reversed(parts):
+        word = part if len(part) == 1 else part.lower()
+        found = _words().get(word) or _words().get(word.removesuffix("s"))
+        if found and (len(part) > 1 or len(parts) == 1):
+            return found
+    return ""
+
+
+@cache
+def _words() -> dict[str, str]:
+    return {word: row["measure"] for row in _rows("words.csv") for word in row["words"].split()}
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    text = resources.files("nbsr.textbook").joinpath(file).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 def _read(formula: str) -> Expression:
