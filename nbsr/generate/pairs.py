@@ -29,6 +29,9 @@ _ROWS = 256  # rows that the library is evaluated on; candidates are judged on a
 _BATCH = 64  # proposals handed over at a time
 _FEW = 110  # terms of one dimension, of which all sums of three are looked at
 _PEELS = 2  # that units point at, at most
+_CHEAP = 400  # terms that are looked for beside poles and under them
+_BESIDE, _SHORT = 6, 4  # terms beside a pole that are tried, and their complexity at most
+_HELD = 0.45  # of the variance, by a twentieth of the rows: where there is a pole
 
 
 # What two terms leave unexplained, a number, the view, its best sets of terms.
@@ -112,6 +115,45 @@ class Pairs:
         for bare in bare_views:
             yield from self.joined(*bare, most, denominators, keep)
 
+    def poles(self) -> Iterator[Proposals]:
+        """`a + m/(b*u + c*v + d)`, where a few rows hold the variance: those next to a pole.
+
+        No least squares of the target itself sees what is beside a pole, nor the pole's place.  But the inverse of what
+        is left when the term beside it is taken off is a plain sum.  Which term that is, most rows tell.
+        """
+        if self.dimensions is not None or not _few_hold_all(self.y):
+            return
+        inverse = next(outer for outer in OUTER if outer.name == "1/y")
+        tops: list[Peel] = [(None, np.ones(len(self.y)))]
+        tops += [(phrase, self.X[:, c]) for c, phrase in self.writer.variables if np.all(self.X[:, c] != 0)]
+        for beside in self.most_follow():
+            for peel, values in tops:
+                if self.task.remaining <= 0:
+                    return
+                seen = view(self.y, inverse, peel, values, False, beside=beside)
+                if seen is not None:
+                    H = standardised(self.terms.values[:_CHEAP, seen.rows], seen.weight)
+                    found, _ = self.sums(seen, H, keep=6, most=_CHEAP)
+                    yield from self.propose(found, "poles")
+
+    def most_follow(self) -> list[tuple[Phrase, np.ndarray]]:
+        """Short terms, as they are or with the other sign, that most rows follow, though a few are far off."""
+        off = self.y - np.median(self.y)
+        weight = np.square(1 / (1 + np.square(off / (3 * np.median(np.abs(off)) + 1e-300))))
+        values = self.terms.values[:_CHEAP]
+        alike = standardised(values, weight) @ standardised(self.y[None], weight)[0]
+        found = []
+        for row in np.argsort(-np.abs(alike))[: 4 * _BESIDE]:
+            term, sign = self.term(row), float(np.sign(alike[row]))
+            term = (
+                term
+                if sign > 0
+                else self.writer.first(self.writer.apply("neg", term), self.writer.scaled(term, sign))
+            )
+            if term is not None and term.complexity <= _SHORT:
+                found.append((term, sign * values[row]))
+        return found[:_BESIDE]
+
     def joined(
         self, seen: View, H: np.ndarray, most: int, denominators: int, keep: int
     ) -> Iterator[Proposals]:
@@ -188,10 +230,10 @@ class Pairs:
     def required(self, seen: View, rows: np.ndarray) -> np.ndarray | None:
         """Which terms bring what the user requires; None where nothing is missing without them."""
         constraints = self.task.constraints
-        bare = seen.spell(self.writer, Phrase(self.writer.variables[0][1].tokens, (), 1), self.y)
+        bare = seen.spell(self.writer, Phrase(self.writer.variables[0][1].tokens, (), 1))
         if not constraints.require or (bare is not None and constraints.allows(bare.tokens)):
             return None
-        words = [seen.spell(self.writer, self.term(i), self.y) for i in rows]
+        words = [seen.spell(self.writer, self.term(i)) for i in rows]
         return np.array([word is not None and constraints.allows(word.tokens) for word in words])
 
     def offset(self, seen: View, offset: float) -> float | None:
@@ -210,7 +252,7 @@ class Pairs:
         self, how: str, seen: View, rows: Iterable[int | np.integer], inner: Phrase | None
     ) -> Phrase | None:
         """What these terms make in this view of the target, with a note of where it comes from."""
-        phrase = seen.spell(self.writer, inner, self.y)
+        phrase = seen.spell(self.writer, inner)
         if phrase is None:
             return None
         parts = tuple(term.tokens for i in rows if (term := self.term(i)) is not None)
@@ -232,7 +274,7 @@ class Pairs:
                 continue
             coefficients, unexplained = least_squares(values[chosen][:, :, seen.rows], seen.z, seen.weight)
             predictions = np.einsum("kt,ktn->kn", coefficients[:, :-1], values[chosen]) + coefficients[:, -1:]
-            error = seen.judge(self.y, predictions)
+            error = seen.judge(predictions)
             cost = self.terms.cost[chosen].sum(axis=1)
             rank = np.argsort(np.log10(np.maximum(error, 1e-22)) + 0.05 * cost, kind="stable")[:keep]
             found += [(error[k], self.sum_phrase(seen, chosen[k], coefficients[k])) for k in rank]
@@ -278,7 +320,7 @@ class Pairs:
             chosen = np.asarray(top)
             coefficients, unexplained = least_squares(values[chosen][:, :, seen.rows], seen.z, seen.weight)
             predictions = np.einsum("kt,ktn->kn", coefficients[:, :-1], values[chosen]) + coefficients[:, -1:]
-            error = seen.judge(self.y, predictions)
+            error = seen.judge(predictions)
             rank = np.argsort(error, kind="stable")[:keep]
             yield [(error[k], self.sum_phrase(seen, chosen[k], coefficients[k])) for k in rank]
             sets = [(unexplained[k], top[k]) for k in np.argsort(unexplained, kind="stable")[:width]]
@@ -324,7 +366,7 @@ class Pairs:
                     top = (
                         np.einsum("kt,ktn->kn", coefficients[:, 1:-1], values[chosen]) + coefficients[:, -1:]
                     )
-                    error = seen.judge(self.y, top / (1 - coefficients[:, :1] * times))
+                    error = seen.judge(top / (1 - coefficients[:, :1] * times))
                 for k in np.argsort(error, kind="stable")[:4]:
                     if error[k] < 0.5:
                         found.append((error[k], seen, d, chosen[k], coefficients[k]))
@@ -355,7 +397,7 @@ class Pairs:
             both = (values[pair[:, 0]] * values[pair[:, 1]])[:, None, :]
         both = np.where(np.isfinite(both), both, 0.0)
         coefficients, _ = least_squares(both[:, :, seen.rows], seen.z, seen.weight)
-        error = seen.judge(self.y, coefficients[:, :1] * both[:, 0] + coefficients[:, 1:])
+        error = seen.judge(coefficients[:, :1] * both[:, 0] + coefficients[:, 1:])
         found = []
         for k in np.argsort(error, kind="stable")[:keep]:
             a, b = (self.term(i) for i in pair[k])
@@ -436,10 +478,10 @@ class Pairs:
                     )
                     some = raw[seen.rows]
                     factor = float((seen.weight * some) @ seen.z / ((seen.weight * some) @ some))
-                    error = float(seen.judge(self.y, factor * raw[None])[0])
+                    error = float(seen.judge(factor * raw[None])[0])
                 if np.isfinite(error) and np.isfinite(factor) and error < 0.5:
                     inner = self.writer.scaled(self.writer.product(*used), factor)
-                    found.append((error, seen.spell(self.writer, inner, self.y)))
+                    found.append((error, seen.spell(self.writer, inner)))
         return found
 
     def power_phrase(
@@ -538,6 +580,12 @@ class Pairs:
         return [(self.base.phrases[i], self.base.values[i]) for i in usable[:_PEELS]]
 
 
+def _few_hold_all(y: np.ndarray) -> bool:
+    """Whether a few rows hold most of the variance."""
+    off = np.sort(np.square(y - np.median(y)))[::-1]
+    return len(y) >= 20 and bool(off[: len(y) // 20].sum() > _HELD * off.sum())
+
+
 def merit(found: tuple[float, Phrase]) -> float:
     """Error and length in one number, errors below rounding being equal; lower is better."""
     return math.log10(max(found[0], 1e-22)) + 0.1 * found[1].complexity
@@ -575,3 +623,5 @@ def pairs(task: Task, bricks: Sequence[Phrase] = ()) -> Method:
             yield from run.propose(run.powers(False, keep=40), "powers")
             yield from run.propose(run.powers(True, keep=40), "powers")
         yield from run.screen(most, denominators, weighted)
+        if library == _PLAN[0][0]:
+            yield from run.poles()

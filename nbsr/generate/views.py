@@ -1,4 +1,4 @@
-"""The target as pairs look at it: under an outer function, and divided by a monomial."""
+"""The target as pairs look at it: less a term, divided by a monomial, and under an outer function."""
 
 import math
 from collections.abc import Callable
@@ -57,8 +57,12 @@ DEEP = (
 
 @dataclass(frozen=True)
 class View:
-    """The target as one screening sees it: transformed, peeled, on the rows where that is defined."""
+    """The target as one screening sees it: transformed, peeled, on the rows where that is defined.
 
+    A law is `beside + peel * outer(z)`.
+    """
+
+    y: np.ndarray  # [N] the target less what is beside
     outer: Outer
     peel: Phrase | None
     peel_values: np.ndarray  # [N], 1 without a peel
@@ -66,6 +70,7 @@ class View:
     z: np.ndarray  # [n] transformed target on these rows
     weight: np.ndarray  # [n], mean 1
     mark: float = math.nan  # the dimension of z where units say something, as `Dimensions.mark`
+    beside: Phrase | None = None
 
     @property
     def has_unit(self) -> bool:
@@ -76,8 +81,9 @@ class View:
         """Which of these dimensions may be that of z."""
         return np.isnan(marks) | np.isnan(self.mark) | (np.abs(marks - self.mark) < 1e-7)
 
-    def judge(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def judge(self, z: np.ndarray) -> np.ndarray:
         """FVU in the space of y of predictions `[K, N]` of the transformed target."""
+        y = self.y
         with np.errstate(all="ignore"):
             prediction = self.outer.inverse(z) * self.peel_values
             if self.outer.name in ("y^2", "1/y^2") and np.mean(y / self.peel_values) < 0:
@@ -85,10 +91,14 @@ class View:
             error = np.mean((prediction - y) ** 2, axis=-1) / np.var(y)
         return np.where(np.isfinite(error), error, np.inf)
 
-    def spell(self, writer: Writer, inner: Phrase | None, y: np.ndarray) -> Phrase | None:
-        """The law for y, given the phrase for the transformed target."""
+    def spell(self, writer: Writer, inner: Phrase | None) -> Phrase | None:
+        """The law for the target, given the phrase for the transformed one."""
+        law = self._outside(writer, inner)
+        return law if self.beside is None else writer.apply("+", self.beside, law)
+
+    def _outside(self, writer: Writer, inner: Phrase | None) -> Phrase | None:
         power = {"1/y": -1.0, "y^2": 0.5, "1/y^2": -0.5, "sqrt y": 2.0}.get(self.outer.name)
-        negative = power in (0.5, -0.5) and np.mean(y / self.peel_values) < 0
+        negative = power in (0.5, -0.5) and np.mean(self.y / self.peel_values) < 0
         if self.peel is not None and power is not None:
             law = writer.product((self.peel, 1.0), (inner, power))
         else:
@@ -118,11 +128,14 @@ def view(
     peel_values: np.ndarray,
     weighted: bool,
     mark: float = math.nan,
+    beside: tuple[Phrase, np.ndarray] | None = None,
 ) -> View | None:
     """The transformed target, or None where it is defined on too few rows or shows nothing.
 
-    mark: its dimension.
+    mark: its dimension; beside: a term that is taken off before, and its values.
     """
+    if beside is not None:
+        y = y - beside[1]
     with np.errstate(all="ignore"):
         u = y / peel_values
         if outer.name in ("y^2", "1/y^2") and not (np.all(u >= 0) or np.all(u <= 0)):
@@ -142,4 +155,4 @@ def view(
     weight = weight / weight.mean()
     if np.ptp(z) <= 1e-12 * np.max(np.abs(z)):
         return None
-    return View(outer, peel, peel_values, rows, z, weight, mark)
+    return View(y, outer, peel, peel_values, rows, z, weight, mark, None if beside is None else beside[0])
