@@ -225,6 +225,24 @@ def test_the_panel_judges_rows_as_a_table_does(shell):
     assert panel._columns["kind"].refusal and not panel._columns["kind"].usable
 
 
+def test_text_of_a_few_values_is_an_input_and_no_target(shell):
+    frame = FRAME.assign(sex=["female", "male", None] * 20)
+    shell.user_ns["sexes"] = frame
+    panel = nbsr.workbench(frame)
+    column = panel._columns["sex"]
+    assert column.usable and not column.numeric
+    assert column.facts == "text of 2 values: female, male · 20 missing" and column.histogram()
+    assert "sex" in panel.inputs.value and "sex" not in [name for _, name in panel.target.options]
+    panel = nbsr.workbench(frame, "energy ~ mass + sex")
+    task = read_back(panel.text, {"sexes": frame})
+    table = Table.from_frame(frame, task.formula)
+    assert table.names == ("mass", "sex_male") and len(table) == 40
+    for note in table.notes:
+        assert escaped(note) in panel._verdict.value
+    with pytest.raises(UsageError, match="holds text"):
+        nbsr.workbench(frame, "sex ~ mass")
+
+
 # ---- running
 
 

@@ -94,6 +94,17 @@ class Category:
 
         Raises UsageError for a value that is none of the levels.
         """
+        codes = self.places(values)
+        told = np.array([code for code, name in enumerate(self.names) if name])
+        columns = (codes[:, None] == told).astype(float)
+        columns[np.isnan(codes)] = np.nan
+        return columns
+
+    def places(self, values: "pd.Series") -> Float[np.ndarray, " rows"]:
+        """Of each value of a pandas column its place among the levels, NaN where it is missing.
+
+        Raises UsageError for a value that is none of the levels.
+        """
         missing = values.isna().to_numpy()
         labels = [None if gone else _label(value) for value, gone in zip(values, missing, strict=True)]
         place = {level: code for code, level in enumerate(self.levels)}
@@ -103,11 +114,7 @@ class Category:
                 f"Column {shown(self.column)} holds {list_names(new, 3)}, which the law was not fitted on; its values "
                 f"are {list_names(self.levels, 12)}. Leave such rows out, or search anew with them."
             )
-        codes = np.array([-1 if label is None else place[label] for label in labels], np.int64)
-        told = np.array([code for code, name in enumerate(self.names) if name])
-        columns = (codes[:, None] == told).astype(float)
-        columns[codes < 0] = np.nan
-        return columns
+        return np.array([np.nan if label is None else place[label] for label in labels], float)
 
 
 def _label(value: object) -> str:

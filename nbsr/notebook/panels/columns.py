@@ -1,14 +1,20 @@
 """The columns of a table at a glance: which can take part in a law and why not, their range, and small pictures."""
 
+from collections.abc import Sized
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 from ...errors import UsageError
+from ...table.categories import Category
 from ...table.frame import Frame, read_columns, refuse_repeated
 from ...table.judge import MOSTLY_MISSING
 from .shared import bars, dots, escaped, spoken
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_COLUMNS = 2000  # that a panel shows
 _SAMPLE = 4000  # rows that are kept of each column
@@ -20,14 +26,16 @@ _BINS = 24
 class Column:
     """One column.
 
-    refusal: the sentence that keeps it out of every law; empty where it may take part.
+    refusal: why it holds no numbers, in a sentence; empty where it does.
+    levels: the values of a column of text that a law may be told by columns of 0 and 1.
     missing, infinite: rows without a number; low, high: of the other rows, NaN where there are none.
     distinct: different values, of the sample alone where `more` says that there are further rows.
-    sample: its values in some rows, the same ones for all columns of a table.
+    sample: its values in some rows, the same ones for all columns of a table; of text the places of its values.
     """
 
     name: str
     refusal: str = ""
+    levels: tuple[str, ...] = ()
     rows: int = 0
     missing: int = 0
     infinite: int = 0
@@ -38,9 +46,14 @@ class Column:
     sample: Float[np.ndarray, " rows"] = field(default_factory=lambda: np.empty(0))
 
     @property
+    def numeric(self) -> bool:
+        """Whether it may be a target or weigh the rows."""
+        return not self.refusal and not np.isnan(self.low)
+
+    @property
     def usable(self) -> bool:
         """Whether it may take part in a law."""
-        return not self.refusal and not np.isnan(self.low)
+        return self.numeric or bool(self.levels)
 
     @property
     def sparse(self) -> bool:
@@ -50,6 +63,9 @@ class Column:
     @property
     def facts(self) -> str:
         """Range, distinct values and missing rows, in words."""
+        missing = [f"{self.missing:,} missing"] if self.missing else []
+        if self.levels:
+            return " · ".join([f"text of {len(self.levels)} values: {', '.join(self.levels)}", *missing])
         if self.refusal:
             return self.refusal
         if np.isnan(self.low):
@@ -59,7 +75,7 @@ class Column:
             told = [f"always {spoken(self.low)}"]
         else:
             told.append(f"{'at least ' if self.more else ''}{self.distinct:,} distinct")
-        told += [f"{self.missing:,} missing"] if self.missing else []
+        told += missing
         told += [f"{self.infinite:,} infinite"] if self.infinite else []
         return " · ".join(told)
 
@@ -103,14 +119,15 @@ def _column(frame: Frame, name: str) -> Column:
         refuse_repeated(frame, [name])
     except UsageError as slip:
         return Column(name, slip.message)
-    values, refusals, _ = read_columns(frame.select([name]), [name])
+    selected = frame.select([name])
+    values, refusals, _ = read_columns(selected, [name])
     if name in refusals:
-        return Column(name, refusals[name])
+        return _of_text(name, refusals[name], selected[name], frame)
     column = values[:, 0]
     finite = np.isfinite(column)
     known = column if finite.all() else column[finite]
     missing = int(np.isnan(column).sum())
-    rows = np.unique(np.linspace(0, max(len(column) - 1, 0), min(len(column), _SAMPLE)).astype(int))
+    rows = _sampled(column)
     sample = column[rows]
     return Column(
         name,
@@ -125,10 +142,30 @@ def _column(frame: Frame, name: str) -> Column:
     )
 
 
+def _of_text(name: str, refusal: str, column: "pd.Series", frame: Frame) -> Column:
+    category = Category.read(name, column, frame.labels)
+    if category is None:
+        return Column(name, refusal)
+    rows = _sampled(column)
+    return Column(
+        name,
+        refusal,
+        category.levels,
+        len(column),
+        int(column.isna().sum()),
+        sample=category.places(column)[rows],
+    )
+
+
+def _sampled(column: Sized) -> Integer[np.ndarray, " rows"]:
+    """The rows that are kept of each column."""
+    return np.unique(np.linspace(0, max(len(column) - 1, 0), min(len(column), _SAMPLE)).astype(int))
+
+
 def shown(column: Column, target: Column | None) -> str:
     """A column as HTML beside its name: its histogram, the target over it, and the facts in words."""
     pictures = ""
-    if not column.refusal:
+    if column.usable:
         pictures = column.histogram() + ("" if target is None else column.against(target))
     facts = f"<span>{escaped(column.facts)}</span>"
     return (

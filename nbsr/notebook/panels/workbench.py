@@ -95,7 +95,7 @@ class Workbench(ui.VBox):
         self.job: Job | None = None
         self.text, self.problem = "", ""
         self._columns = {column.name: column for column in looked_at(Frame(frame))}
-        self._usable = [name for name, column in self._columns.items() if column.usable]
+        self._numeric = [name for name, column in self._columns.items() if column.numeric]
         self._refuse_too_few()
         target, transform, inputs = self._begin_with(formula)
         self._judged: tuple[str, str | None, str, str] = (
@@ -105,7 +105,7 @@ class Workbench(ui.VBox):
             "",
         )  # what was judged; verdict, refusal
 
-        columns = [(plain(name), name) for name in self._usable]
+        columns = [(plain(name), name) for name in self._numeric]
         spoken = [(f"{'1/…' if name == 'inv' else name}", name) for name in TRANSFORMS]
         self.target = _dropdown("Explain", columns, target)
         self.transform = _dropdown("taken", [("as it is", ""), *spoken], transform)
@@ -146,11 +146,12 @@ class Workbench(ui.VBox):
         return str(self.target.value)
 
     def _refuse_too_few(self) -> None:
-        if len(self._usable) > 1:
+        usable = [column for column in self._columns.values() if column.usable]
+        if self._numeric and len(usable) > 1:
             return
         refusals = [column.refusal for column in self._columns.values() if column.refusal]
-        if self._usable:
-            there = f"The table has one column of numbers, {list_names(self._usable)}"
+        if self._numeric:
+            there = f"The table has one column of numbers, {list_names(self._numeric)}"
             raise UsageError(
                 f"{there}; a law needs a target and at least one input. {' '.join(refusals[:1])}".rstrip()
             )
@@ -161,8 +162,9 @@ class Workbench(ui.VBox):
     def _begin_with(self, formula: str | None) -> tuple[str, str, list[str]]:
         """Target, transform (empty for none) and inputs at first."""
         if formula is None:
-            target = next((name for name in _TARGETS if name in self._usable), self._usable[-1])
-            return target, "", [n for n in self._usable if n != target and not self._columns[n].sparse]
+            target = next((name for name in _TARGETS if name in self._numeric), self._numeric[-1])
+            columns = self._columns.values()
+            return target, "", [c.name for c in columns if c.usable and c.name != target and not c.sparse]
         parsed = parse_formula(formula, list(self._columns))
         if parsed.group is not None:
             raise UsageError(
@@ -177,9 +179,9 @@ class Workbench(ui.VBox):
             if n not in parsed.by_dot or (self._columns[n].usable and not self._columns[n].sparse)
         ]  # fmt: skip
         for name in (parsed.target, *inputs):
-            if not self._columns[name].usable:
-                refusal = self._columns[name].refusal or f"Column '{name}' holds no value at all."
-                raise UsageError(refusal)
+            column = self._columns[name]
+            if not (column.numeric if name == parsed.target else column.usable):
+                raise UsageError(column.refusal or f"Column '{name}' holds no value at all.")
         if not inputs:
             raise UsageError(f"No column of numbers is left to explain '{parsed.target}'.")
         return parsed.target, parsed.transform or "", inputs
@@ -246,7 +248,7 @@ class Workbench(ui.VBox):
 
     def _written(self) -> Cell:
         columns = self._columns.values()
-        listable = [c.name for c in columns if not c.refusal or "columns called" in c.refusal]
+        listable = [c.name for c in columns if not c.refusal or c.levels or "columns called" in c.refusal]
         certain = [c.name for c in columns if 4 * c.missing > c.rows]
         more = {name: " ".join(str(control.value).split()) for name, control in self.more.items()}
         operators = self.operators.value
