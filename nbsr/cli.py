@@ -31,6 +31,7 @@ _EXTRA_BENCHES = (
     "templates",
     "blackbox",
     "coverage",
+    "rsrm",
     "forces",
 )
 
@@ -98,13 +99,14 @@ def _parser() -> _Parser:
     )
     bench.add_argument("--seed", type=_whole, default=0)
     bench.add_argument(
-        "--seeds", type=_count, default=3, metavar="N", help="ablation, coverage: so many seeds (3)"
+        "--seeds", type=_count, default=3, metavar="N", help="ablation, coverage, rsrm: so many seeds (3)"
     )
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
     bench.add_argument(
         "--part",
-        help="measured, groups, templates, robust, blackbox: tuning or report (measured: both; else report)",
+        help="measured, groups, templates, robust, blackbox: tuning or report (measured: both; else report); "
+        "rsrm: some of its suites, such as nguyen,livermore (all)",
     )
     bench.add_argument(
         "--bias",
@@ -112,7 +114,14 @@ def _parser() -> _Parser:
         metavar="NAME,NAME",
         help="forces: of the graph networks: none, l1, bottleneck, kl",
     )
-    bench.add_argument("--method", default="auto", help="how nbsr searches (auto)")
+    bench.add_argument(
+        "--method",
+        default="auto",
+        help="how nbsr searches (auto); rsrm: several, such as rsrm,rsrm-forms,evolve (rsrm)",
+    )
+    bench.add_argument(
+        "--max-evaluations", type=_count, metavar="N", help="rsrm: most candidates for each problem (2000000)"
+    )
     bench.add_argument(
         "--choices",
         type=_counts,
@@ -315,6 +324,17 @@ def _measure(options: argparse.Namespace) -> None:
         blackbox.run(
             settings, options.peer, options.part, options.every, only, lambda line: print(line, flush=True)
         )
+    elif options.suite == "rsrm":
+        from nbsr.benchmark import rsrm
+        from nbsr.refine import warm
+
+        warm(background=False)
+        methods = "rsrm" if options.method == "auto" else options.method
+        rsrm.run(
+            methods.split(","), [part for part in (options.part or "").split(",") if part],
+            [id for id in options.only.split(",") if id], range(options.seed, options.seed + options.seeds),
+            seconds or 60.0, options.max_evaluations or 2_000_000, lambda line: print(line, flush=True),
+        )  # fmt: skip
     elif options.suite == "ablation":
         from nbsr.benchmark import ablation
         from nbsr.refine import warm

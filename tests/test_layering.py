@@ -29,7 +29,9 @@ ALLOWED = {
     "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
     "generate.base": {"operators", "expression", "trace"},
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
+    "generate.breeding": {"generate.base", "expression"},
     "generate.decode": {"generate.base", "expression"},
+    "generate.forms": {"generate.base", "generate.breeding", "operators", "expression"},
     "generate.screening": set(),
     "generate.views": {"generate.base"},
     # the steps of a method, one at a time
@@ -37,8 +39,8 @@ ALLOWED = {
     "generate.textbook": {"generate.base", "expression", "simplify", "textbook"},
     # the methods: they, alone among the modules of a package, never import each other
     "generate": {
-        "generate.base", "generate.bricks", "generate.decode", "generate.screening", "generate.views",
-        "operators", "expression", "evaluate", "trace",
+        "generate.base", "generate.breeding", "generate.bricks", "generate.decode", "generate.forms",
+        "generate.screening", "generate.views", "operators", "expression", "evaluate", "trace",
     },
     "model": {"expression", "generate.base"},
     "rollout": {"expression", "model"},

@@ -119,8 +119,9 @@ class Problem:
 
 
 @functools.cache
-def _all() -> tuple[Problem, ...]:
-    text = importlib.resources.files("nbsr.benchmark").joinpath("problems.tsv").read_text(encoding="utf-8")
+def read(file: str = "problems.tsv") -> tuple[Problem, ...]:
+    """Every problem of a file beside this module."""
+    text = importlib.resources.files("nbsr.benchmark").joinpath(file).read_text(encoding="utf-8")
     problems = []
     for line in text.splitlines():
         if not line or line.startswith("#"):
@@ -145,14 +146,14 @@ def _units() -> dict[str, str]:
 def suites() -> dict[str, int]:
     """The suites and how many problems each lists."""
     counts: dict[str, int] = {}
-    for problem in _all():
+    for problem in read():
         counts[problem.suite] = counts.get(problem.suite, 0) + 1
     return counts
 
 
 def load_suite(name: str) -> tuple[Problem, ...]:
     """Every problem of a suite, also those that cannot be sampled (see `Problem.defect`)."""
-    found = tuple(problem for problem in _all() if problem.suite == name)
+    found = tuple(problem for problem in read() if problem.suite == name)
     if not found:
         raise UsageError(
             f"There is no suite {name!r}; the suites are {', '.join(suites())}.{did_you_mean(name, suites())}"

@@ -1,7 +1,7 @@
 """Methods made, taken apart and put together; each is a generator, whatever is done with it."""
 
 import itertools
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 
 from nbsr.expression import CONST, PAD, Dimensions, Expression, Vocabulary
@@ -13,6 +13,7 @@ from nbsr.generate.exhaustive import exhaustive
 from nbsr.generate.mcts import mcts
 from nbsr.generate.pairs import pairs
 from nbsr.generate.prior import prior
+from nbsr.generate.rsrm import rsrm
 from nbsr.generate.sample import sample
 from nbsr.generate.spectrum import spectrum
 from nbsr.generate.textbook import textbook
@@ -36,9 +37,9 @@ _PLAIN: dict[str, Callable[[Task], Method]] = {
 }
 
 
-def plain(name: str, task: Task) -> Method:
-    """A method that needs no network."""
-    return _PLAIN[name](task)
+def plain(name: str, task: Task, left_out: Sequence[str] = ()) -> Method:
+    """A method that needs no network, without some of its parts."""
+    return rsrm(task, **dict.fromkeys(left_out, False)) if name == "rsrm" else _PLAIN[name](task)
 
 
 def asking(name: str, task: Task, told: Told, choices: int | None) -> Method:

@@ -278,6 +278,8 @@ class Run:
         if stage != self.stage:
             self.stage = stage
             self.trace.say(self.clock.elapsed, "stage", stage)
+        if batch.said:
+            self.trace.say(self.clock.elapsed, "note", batch.said)
         self._turn = replace(
             self._turn, batches=self._turn.batches + 1, candidates=self._turn.candidates + len(batch)
         )

@@ -46,7 +46,7 @@ QUARRIED = 48  # of those, the best and the likeliest from which bricks are take
 BRICKS = 200
 
 BROAD = ("additive", "evolve")  # methods that can look at very many columns
-HEARING = ("evolve",)  # methods without a network that want to know how their laws fit
+HEARING = ("evolve", "rsrm")  # methods without a network that want to know how their laws fit
 
 LATE = "The network was not ready within half of the seconds, so another run may find other laws. Give more of them."
 UNASKED = "There was no network to ask for laws of a certain complexity."
@@ -97,7 +97,7 @@ class Schedule:
         if start:
             tokens, constants = pack_phrases(start)
             yield Proposals(tokens, constants, "start", restarts=16, steps=60)
-        name = self.settings.method
+        name = self.settings.method_name
         if self.parts is not None:
             yield from self.parts()
         elif name == "auto":
@@ -111,7 +111,8 @@ class Schedule:
 
     def plain(self, name: str, task: Task) -> Method:
         """A method that needs no network; in a search that goes on without what was tried before."""
-        method = plain(name, task if name in BROAD else replace(task, constraints=self.work.closely))
+        task = task if name in BROAD else replace(task, constraints=self.work.closely)
+        method = plain(name, task, self.settings.left_out)
         return method if self.before is None or name in HEARING else untried(method, self.archive.records)
 
     def task(self) -> Task:

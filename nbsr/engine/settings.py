@@ -26,12 +26,14 @@ METHODS = {
     "spectrum": "waves at the peaks of a periodogram, over columns and pairs of them",
     "additive": "sums of a few short terms, term by term, each length of sum by the rows that are left out",
     "evolve": "evolution with every constant refined, one island for each complexity",
+    "rsrm": "tree search that Q-learning narrows, evolution, and forms A + f, A * f, A ** f found on the way",
     "exhaustive": "every distinct expression, shortest first",
     "softmax": "expressions drawn from the network, each only once",
     "beam": "the expressions that the network holds for the likeliest",
     "mcts": "tree search with the network's word and what refinement says of it",
     "prior": "random expressions from the prior, the baseline",
 }
+PARTS = {"rsrm": ("tree", "learning", "evolution", "forms")}  # of a method, to be left out as in "rsrm-forms"
 NEED_NETWORK = ("softmax", "beam", "mcts")  # those that need a network
 NOISES = ("auto", "constant", "relative")  # errors: of one size, or growing with the target
 REFINERS = ("lm", "bfgs", "lbfgsb", "neldermead", "powell", "trf", "dogbox")
@@ -78,7 +80,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         named = (
-            ("method", METHODS),
             ("score", RULES),
             ("noise", NOISES),
             ("loss", LOSSES),
@@ -92,6 +93,7 @@ class Settings:
                     f"There is no {key} {value!r}; choose from {', '.join(choices)}."
                     + did_you_mean(str(value), choices)
                 )
+        self._check_method()
         self._check_limits()
         if self.device == "cuda":
             import torch
@@ -100,6 +102,28 @@ class Settings:
                 raise UsageError("There is no CUDA device here; use device 'auto' or 'cpu'.")
         if self.method in NEED_NETWORK:
             check_network(self.method, self.model)
+
+    def _check_method(self) -> None:
+        if self.method_name not in METHODS:
+            raise UsageError(
+                f"There is no method {self.method_name!r}; choose from {', '.join(METHODS)}."
+                + did_you_mean(self.method_name, METHODS)
+            )
+        parts = PARTS.get(self.method_name, ())
+        for part in self.left_out:
+            if part not in parts:
+                there = f"it has {', '.join(parts)}" if parts else "it has none that can be left out"
+                raise UsageError(f"The method {self.method_name!r} has no part {part!r}; {there}.")
+
+    @property
+    def method_name(self) -> str:
+        """The method, whatever is left out of it."""
+        return str(self.method).partition("-")[0]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The parts of the method that are left out."""
+        return tuple(str(self.method).split("-")[1:])
 
     def _check_limits(self) -> None:
         seconds = self.seconds

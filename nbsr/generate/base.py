@@ -152,6 +152,7 @@ class Proposals:
     restarts: starts that the refiner adds of its own; steps: at most so many steps from each.
     growth: what the method's tree gained since the batch before; nodes: `[K]` its nodes that the expressions are.
     origins: `[K]` where each comes from.
+    said: a sentence for the log, such as what was found out.
     """
 
     tokens: np.ndarray
@@ -163,6 +164,7 @@ class Proposals:
     growth: Growth | None = None
     nodes: Sequence[int] | None = None
     origins: Sequence[Origin | None] | None = None
+    said: str = ""
 
     def __len__(self) -> int:
         return len(self.tokens)
