@@ -1,4 +1,4 @@
-"""The command `nbsr`: benchmarks, training, the course, the state of the installation, notebooks without a screen.
+"""The command `nbsr`: benchmarks, training, fine-tuning, the course, the installation, notebooks without a screen.
 
 A slip of the user ends with one sentence and exit status 2, never with a traceback.
 """
@@ -15,6 +15,7 @@ from nbsr.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from nbsr.benchmark.runner import Settings
+    from nbsr.table import Table
 
 _EXTRA_BENCHES = (
     "evaluator",
@@ -33,6 +34,7 @@ _EXTRA_BENCHES = (
     "coverage",
     "rsrm",
     "forces",
+    "finetune",
 )
 
 
@@ -99,7 +101,11 @@ def _parser() -> _Parser:
     )
     bench.add_argument("--seed", type=_whole, default=0)
     bench.add_argument(
-        "--seeds", type=_count, default=3, metavar="N", help="ablation, coverage, rsrm: so many seeds (3)"
+        "--seeds",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="ablation, coverage, rsrm, finetune: so many seeds (3)",
     )
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
@@ -155,6 +161,28 @@ def _parser() -> _Parser:
     train.add_argument("--processes", type=_count, default=1, help="on this machine (1)")
     train.add_argument("--threads", type=_count, help="of torch in each process (the configuration's)")
 
+    tune = commands.add_parser(
+        "finetune", help="teach a network a field by the reward of its laws for tables"
+    )
+    tune.add_argument(
+        "tables", nargs="+", type=Path, metavar="F.csv", help="tables of the field, a file each"
+    )
+    tune.add_argument(
+        "--formula",
+        metavar="'Y ~ A + B'",
+        help="target and inputs of every table (the last column ~ the others)",
+    )
+    tune.add_argument("--out", type=Path, required=True, metavar="DIR", help="the adapter goes here")
+    tune.add_argument("--validation", nargs="+", type=Path, default=None, metavar="F.csv",
+                      help="tables by which the adapter is chosen (rows put apart of the others)")  # fmt: skip
+    tune.add_argument(
+        "--model", default="base", metavar="NAME", help="the network: a name or a directory (base)"
+    )
+    tune.add_argument("--steps", type=_count, help="at most so many (40)")
+    tune.add_argument("--seconds", type=_positive, help="end after so many")
+    tune.add_argument("--seed", type=_whole, default=0)
+    tune.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+
     commands.add_parser("doctor", help="print versions, cores, device and the state of the compiled kernels")
     commands.add_parser("warm", help="compile the kernels now, so that the first search need not wait")
     laws = commands.add_parser("laws", help="run a notebook in a kernel and print the laws that it finds")
@@ -172,8 +200,8 @@ def _parser() -> _Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns the exit status."""
-    commands = {"bench": _bench, "train": _train, "doctor": _doctor, "warm": _warm, "laws": _laws,
-                "course": _course}  # fmt: skip
+    commands = {"bench": _bench, "train": _train, "finetune": _finetune, "doctor": _doctor, "warm": _warm,
+                "laws": _laws, "course": _course}  # fmt: skip
     try:
         options = _parser().parse_args(arguments)
         commands[options.command](options)
@@ -316,6 +344,15 @@ def _measure(options: argparse.Namespace) -> None:
             only,
             lambda line: print(line, flush=True),
         )
+    elif options.suite == "finetune":
+        from nbsr.benchmark import finetune
+        from nbsr.refine import warm
+
+        warm(background=False)
+        domains = [id for id in options.only.split(",") if id] or finetune.DOMAINS
+        seeds = range(options.seed, options.seed + options.seeds)
+        choices, model = max(options.choices, default=64), options.model or "base"
+        finetune.run(seeds, domains, choices, model=model, report=lambda line: print(line, flush=True))
     elif options.suite == "blackbox":
         from nbsr.benchmark import blackbox
 
@@ -376,6 +413,43 @@ def _train(options: argparse.Namespace) -> None:
         held_out=benchmark_held_out(config.tokenizer.vocabulary),
     )
     print(report)
+
+
+def _finetune(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from nbsr.refine import warm
+    from nbsr.reinforcement import Tuning, finetune
+
+    tables = [_table_in(file, options.formula) for file in options.tables]
+    judging = options.validation and [_table_in(file, options.formula) for file in options.validation]
+    tuning = Tuning() if options.steps is None else replace(Tuning(), steps=options.steps)
+    warm(background=False)
+    tuned = finetune(
+        options.model, tables, validation=judging, tuning=tuning, seconds=options.seconds, out=options.out,
+        device=options.device, seed=options.seed,
+    )  # fmt: skip
+    print(tuned)
+    print(tuned.table.round(3).to_string(index=False))
+    print(tuned.says.round(3).to_string(index=False))
+    print(f"use it as: --model {tuned.name}")
+
+
+def _table_in(file: Path, formula: str | None) -> "Table":
+    """The table in a file of comma-separated values; without a formula the last column is the target."""
+    import pandas as pd
+
+    from nbsr.table import Table
+
+    try:
+        frame = pd.read_csv(file)
+    except OSError as failure:
+        raise UsageError(f"'{file}' cannot be read: {failure.strerror or failure}.") from None
+    except ValueError as failure:  # pandas' parsers have their own kinds of it
+        raise UsageError(f"'{file}' is no table of comma-separated values: {failure}.") from None
+    if formula is None:
+        formula = f"`{frame.columns[-1]}` ~ ."
+    return Table.from_frame(frame, formula)
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -19,12 +19,16 @@ from IPython.utils.capture import capture_output
 import nbsr
 from nbsr import models
 from nbsr.adapter import Adapter, fingerprint, targets
+from nbsr.benchmark import finetune as bench
+from nbsr.benchmark.domains import COLUMNS, laws_of, parts_of, table_of
+from nbsr.cli import main
 from nbsr.config import load_config
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs
 from nbsr.evaluate import evaluate as evaluated
 from nbsr.expression import PAD, Vocabulary, is_complete
 from nbsr.model import Model
+from nbsr.prior import HeldOut
 from nbsr.reinforcement import FineTuning, Tuning, finetune, log_linear
 from nbsr.reinforcement.contexts import bootstrap, prepared, sources
 from nbsr.reinforcement.objective import advantages, objective
@@ -475,3 +479,100 @@ def test_the_lines_of_a_run(network):
     row = dict.fromkeys(("step", "seconds", "reward", "top", "valid", "kl", "entropy", "loss"), 1.0)
     assert "validation" not in line_of(row | {"validation": math.nan})
     Picture().end()
+
+
+# -- the command and the bench
+
+
+@pytest.fixture
+def files(tmp_path):
+    places = []
+    for k, law in enumerate((lambda x, z: x * z, lambda x, z: x * z + x)):
+        found = table(law, seed=k)
+        place = tmp_path / f"table{k}.csv"
+        lines = [f"{x!r},{z!r},{y!r}" for (x, z), y in zip(found.X.tolist(), found.y.tolist())]
+        place.write_text("\n".join(["x,z,rate", *lines]))
+        places.append(str(place))
+    return places
+
+
+def test_the_command_leaves_an_adapter_and_says_how_to_use_it(network, files, tmp_path, capsys):
+    base, out = models.save(network, tmp_path / "base"), tmp_path / "tuned"
+    asked = [
+        "finetune",
+        *files,
+        "--out",
+        str(out),
+        "--model",
+        str(base),
+        "--steps",
+        "2",
+        "--validation",
+        files[0],
+    ]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert f"use it as: --model {base}+{out}" in said and "FineTuning(" in said and "probability" in said
+    models.load(f"{base}+{out}")
+    assert main([*asked, "--formula", "rate ~ x"]) == 0
+
+
+def test_slips_of_the_command_are_told_in_a_sentence(files, tmp_path, capsys):
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    for file, extra, said in (
+        ("nowhere.csv", [], "cannot be read"), (str(empty), [], "no table of comma-separated values"),
+        (files[0], ["--model", "nowhere"], "There is no network"), (files[0], ["--formula", "rate ~ q"], "'q'"),
+    ):  # fmt: skip
+        assert main(["finetune", file, "--out", str(tmp_path / "out"), *extra]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("nbsr: ") and said in error and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_law_of_a_field_is_in_two_parts():
+    domain = "oscillations"
+    parts = parts_of(domain)
+    assert sum(map(len, parts)) == len(set(laws_of(domain))) and len(parts[2]) >= 12
+    columns = Vocabulary(tuple(COLUMNS[domain]))
+    held_out = HeldOut.of([_numbered(law).to(columns) for law in parts[2]], columns)
+    assert not held_out.among([_numbered(law).to(columns) for part in parts[:2] for law in part]).any()
+    law = parts[2][0]
+    found, truth = table_of(law, 3, 50)
+    np.testing.assert_allclose(truth.predict(found.X), found.y)
+    noisy, again = table_of(law, 3, 50, noise=0.1)
+    assert again == truth and 0.05 < np.std(noisy.y - found.y) / np.std(found.y) < 0.2
+
+
+def _numbered(law):
+    form = law.form
+    return form.with_constants([1.3 + 0.37 * k if c != c else c for k, c in enumerate(form.constants)])
+
+
+def test_a_field_that_is_not_there():
+    with pytest.raises(UsageError, match="There is no field 'kinetic'.*Did you mean 'kinetics'"):
+        laws_of("kinetic")
+
+
+def test_the_bench_says_what_was_found_before_and_after(network, tmp_path):
+    base = models.save(Model(replace(SHAPE, variables=5)), tmp_path / "base")
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            bench, "general_cases", lambda network, count: bench.held_out_cases("kinetics", 5, 0.0)[:2]
+        )
+        patch.setattr(bench, "held_out_cases", _few(bench.held_out_cases))
+        answer = bench.run((0,), ["kinetics"], 4, 2, str(base), replace(SMALL, steps=1), lines.append)
+    assert answer == lines[-3:] and "before" in answer[1] and "after" in answer[2]
+    assert answer[1].count("%") == 3 and "FineTuning(" in lines[1]
+
+
+def _few(cases):
+    return lambda domain, seed, noise: cases(domain, seed, noise)[:3]
+
+
+def test_a_case_is_found_by_a_network_that_says_its_law(network):
+    X = np.random.default_rng(0).uniform(1, 2, (400, 2))
+    sum_, wild = X.sum(axis=1), np.sin(40 * X[:, 0]) / X[:, 1]
+    cases = [bench.Case(X[:100], y[:100], X[100:], y[100:], 0.0) for y in (sum_, wild)]
+    assert bench.found(network, cases, 64) == 0.5
