@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what editors and type checkers see
     from nbsr import course, datasets, models, nbody, operators
+    from nbsr.cluster import Results, regress_many
     from nbsr.config import load_config
     from nbsr.engine import METHODS, Control, regress, search
     from nbsr.errors import UsageError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
 _HOMES = {
     "regress": "engine",
     "search": "engine",
+    "regress_many": "cluster",
+    "Results": "cluster",
     "Control": "engine",
     "METHODS": "engine",
     "SymbolicRegressor": "estimator",

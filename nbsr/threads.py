@@ -2,6 +2,7 @@
 
 import _imp
 import contextlib
+import contextvars
 import functools
 import math
 import os
@@ -11,16 +12,28 @@ from pathlib import Path, PurePosixPath
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+_most: contextvars.ContextVar[float] = contextvars.ContextVar("most threads of a kernel", default=math.inf)
 
 
 def cores() -> int:
-    """The cores that this process may keep busy, by its affinity and by the quotas of the control groups around it.
+    """The cores that this thread may keep busy: those of the process, by its affinity and by the quotas of the control
+    groups around it, unless `at_most` grants fewer.
 
     A container is commonly given a quota of time instead of cores: it sees every core of the machine, and is held
     for most of the time when it uses them all.
     """
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(seen, quota(_OWN_GROUPS, _CGROUPS))))
+    return max(1, math.ceil(min(seen, _most.get(), quota(_OWN_GROUPS, _CGROUPS))))
+
+
+@contextlib.contextmanager
+def at_most(threads: int) -> Iterator[None]:
+    """What this thread computes is spread over so many threads at most, where others beside it keep the rest busy."""
+    before = _most.set(threads)
+    try:
+        yield
+    finally:
+        _most.reset(before)
 
 
 @functools.cache

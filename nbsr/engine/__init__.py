@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEVICES", "METHODS", "NEED_NETWORK", "NOISES", "REFINERS", "Answer", "Control", "Pending", "check_network",
-    "opened", "regress", "search",
+    "opened", "regress", "search", "table_of",
 ]  # fmt: skip
 
 
@@ -159,24 +159,35 @@ def regress(
     An interrupt (Ctrl-C) ends the search and answers what was found.
     """
     began = time.monotonic()
-    if isinstance(data, Table):
-        if units is not None or strict_units:
-            raise UsageError("A Table has its units already; give them to Table.from_frame.")
-        table = data.with_constants(constants)
-    elif isinstance(formula, str):
-        table = Table.from_frame(
-            data, formula, weights=weights, units=units, strict_units=strict_units, constants=constants
-        )
-    elif formula is not None:
-        table = Table.from_arrays(
-            data, formula, weights=weights, units=units, strict_units=strict_units, constants=constants
-        )
-    else:
-        raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
+    table = table_of(data, formula, weights, units, strict_units, constants)
     control = settings.pop("control", None) or Control()
     last = _last_of(search(table, control=control, began=began, **settings), control)
     assert last.result is not None
     return last.result
+
+
+def table_of(
+    data: "pd.DataFrame | pl.DataFrame | Table | ArrayLike",
+    formula: "str | ArrayLike | None",
+    weights: "str | ArrayLike | None" = None,
+    units: "Mapping[str, str] | str | None" = None,
+    strict_units: bool = False,
+    constants: "Mapping[str, object] | Iterable[str] | str | None" = None,
+) -> Table:
+    """What `regress` was given, as the table that it means."""
+    if isinstance(data, Table):
+        if units is not None or strict_units:
+            raise UsageError("A Table has its units already; give them to Table.from_frame.")
+        return data.with_constants(constants)
+    if isinstance(formula, str):
+        return Table.from_frame(
+            data, formula, weights=weights, units=units, strict_units=strict_units, constants=constants
+        )
+    if formula is not None:
+        return Table.from_arrays(
+            data, formula, weights=weights, units=units, strict_units=strict_units, constants=constants
+        )
+    raise UsageError("There is no formula; say what to explain, as in regress(df, 'y ~ x1 + x2').")
 
 
 def _last_of(snapshots: Iterator[Snapshot], control: Control) -> Snapshot:

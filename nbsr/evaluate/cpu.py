@@ -186,7 +186,7 @@ class _Batch:
             for first, last in pairwise(rows)
         ]
         if threads == cores():
-            list(_pool(os.getpid()).map(work, *zip(*jobs)))
+            list(_pool(os.getpid(), threads).map(work, *zip(*jobs)))
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(work, *zip(*jobs)))
@@ -205,6 +205,6 @@ def _checked(programs: Programs, constants: np.ndarray, X: np.ndarray) -> np.nda
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     # by process, because threads do not survive a fork
-    return ThreadPoolExecutor(cores(), thread_name_prefix="nbsr-evaluate")
+    return ThreadPoolExecutor(threads, thread_name_prefix="nbsr-evaluate")
