@@ -36,6 +36,14 @@ TABLES = {f"s{k}": sample(k) for k in range(1, 5)}
 WHOLE = pd.concat([frame.assign(sample=name) for name, frame in TABLES.items()], ignore_index=True)
 
 
+@pytest.fixture
+def interruptible():
+    """An interrupt is heard, also where the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def client():
     with (
@@ -94,7 +102,7 @@ def test_a_worker_that_dies_loses_nothing(client, plain):
     assert all(seen(laws[name]) == seen(plain[name.partition("-")[0]]) for name in tables)
 
 
-def test_an_interrupt_keeps_what_was_found(client):
+def test_an_interrupt_keeps_what_was_found(client, interruptible):
     told = []
 
     def interrupt(progress: Progress) -> None:
@@ -112,7 +120,7 @@ def test_an_interrupt_keeps_what_was_found(client):
     assert not any(client.run(lambda: dict(desk._desks)).values())
 
 
-def test_this_process_is_interrupted_too():
+def test_this_process_is_interrupted_too(interruptible):
     def interrupt(progress: Progress) -> None:
         if any(sight.law for _, sight in progress.now):
             signal.raise_signal(signal.SIGINT)
@@ -242,3 +250,32 @@ def test_the_workers_of_its_own_are_gone_with_it():
     while any(psutil.pid_exists(pid) for pid in during) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(psutil.pid_exists(pid) for pid in during)
+
+
+def test_a_cell_finds_a_law_for_each_table(shell):
+    shell.run_line_magic("load_ext", "nbsr")
+    shell.user_ns["df"] = WHOLE
+    line = "df --by sample --method exhaustive --model none --max-evaluations 60 --seconds 60 -o laws"
+    with at_most(1):
+        laws = shell.run_cell_magic("regress", line, "y ~ x\nmax_complexity: 6")
+    assert isinstance(laws, nbsr.Results) and list(laws) == list(TABLES) and shell.user_ns["laws"] is laws
+    assert laws["s1"].settings["max_complexity"] == 6 and laws["s1"].settings["seconds"] == 60
+    assert laws.by == "sample"
+
+
+def test_a_cell_that_is_interrupted_keeps_its_laws(shell, interruptible):
+    shell.run_line_magic("load_ext", "nbsr")
+    shell.user_ns["df"] = WHOLE
+    line = "df --by sample --method evolve --model none --max-evaluations 1e9 --seconds 600 -o laws"
+    timer = threading.Thread(target=interrupted_once_there_is_a_law)
+    with at_most(1), pytest.raises(KeyboardInterrupt, match="What was found is kept in laws and _."):
+        timer.start()
+        shell.run_cell_magic("regress", line, "y ~ x")
+    timer.join()
+    assert list(shell.user_ns["laws"]) == ["s1"] and len(shell.user_ns["laws"].failures) == 3
+
+
+def interrupted_once_there_is_a_law() -> None:
+    while not any(sight.law for job in list(desk._desks) for sight in desk.sights(job)):
+        time.sleep(0.01)
+    signal.raise_signal(signal.SIGINT)

@@ -59,6 +59,8 @@ def _on_line(line: str, scope: Scope, values: Callable[[str], Iterable[str]], ve
     if verbs and words and words[0] in STEERED_BY_TEXT and "~" not in line:
         return _parts(line, _columns("", "", scope) or _all_columns(scope))
     option, equals, value = current.partition("=")
+    if option == "--by" and equals or words and words[-1] == "--by":
+        return _formula(value if equals else current, _columns(line, "", scope))
     if equals and option in OPTIONS:
         return _offer(value, _results(scope) if option == "--resume" else values(option), "value")
     if words and words[-1] in OPTIONS and OPTIONS[words[-1]].value:

@@ -98,6 +98,7 @@ OPTIONS: dict[str, Option] = {
         Option(
             "--resume", "NAME", "go on from a result of the same table: its name, or the file it is saved in"
         ),
+        Option("--by", "COLUMN", "a law of its own for each value of this column, several at a time"),
         Option("--top", "N", "how many laws to show (10)"),
         Option("--out", "NAME", "bind the result to this name", short="-o"),
         Option("--background", None, "return at once; the search goes on, and the view with it"),

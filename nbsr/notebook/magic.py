@@ -109,7 +109,7 @@ class RegressMagics(Magics):
             return self._verb(command)
         body = parse_body(cell) if cell is not None else Body(silent=silent)
         task = read(command, body, Scope(self.shell.user_global_ns, local_ns))
-        return self._run(task)
+        return self._run(task) if task.by is None else self._run_many(task)
 
     # --- a run
 
@@ -142,6 +142,25 @@ class RegressMagics(Magics):
         if job.interrupted:
             raise RunInterrupted(_farewell(job))
         return None if task.silent else value
+
+    def _run_many(self, task: Task) -> Any:
+        """A law for each table; the cell shows how far it is, and an interrupt keeps what was found."""
+        from ..cluster import regress_many
+
+        try:
+            laws = regress_many(
+                task.data, task.formula, by=task.by, weights=task.weights, units=task.units,
+                constants=task.constants, **task.settings,
+            )  # fmt: skip
+        except UsageError as slip:
+            raise task.located(slip) from None
+        if task.name:
+            self.shell.user_ns[task.name] = laws
+        if laws.ended == "interrupted":
+            self.shell.displayhook.update_user_ns(laws)
+            where = f"{task.name} and _" if task.name else "_"
+            raise RunInterrupted(f"{laws.ending} What was found is kept in {where}.")
+        return None if task.silent else laws
 
     def _follow(self, job: Job, view: live.View | None, interrupts: Interrupts) -> None:
         """Wait for the search and keep its picture fresh; an interrupt stops it and loses nothing.

@@ -235,6 +235,7 @@ class Task:
     weights: Any = None
     units: Any = None  # a text, or a dict from column to unit
     constants: Any = None  # known ones: a text, or a dict from name to value
+    by: str | None = None  # the column that names the tables, where each is to have a law of its own
     test: Any = None  # a share in (0, 1), or rows
     compare: tuple[Any, ...] = ()  # Results and formula texts
     top: int = 10
@@ -298,6 +299,7 @@ def read(command: Command, body: Body, scope: Scope) -> Task:
         weights=_weights(body, scope),
         units=_units(body, scope),
         constants=_constants(body, scope),
+        by=_by(command, body, data, scope),
         test=_test(body, scope),
         compare=_compare(body, scope),
         top=10 if top is None else _read_integer("--top", 1, 1000)(interpolate(top, scope), top),
@@ -472,6 +474,25 @@ def _units(body: Body, scope: Scope) -> Any:
 def _constants(body: Body, scope: Scope) -> Any:
     phrase = body.entries.get("constants", (None,))[0]
     return None if phrase is None else interpolate(phrase, scope)
+
+
+def _by(command: Command, body: Body, data: Any, scope: Scope) -> str | None:
+    """The column by which the data are split."""
+    phrase = command.options.get("--by")
+    if phrase is None:
+        return None
+    single = [command.options[name] for name in ("--resume", "--background") if name in command.options]
+    single += [body.entries[key][0] for key in ("test", "compare") if key in body.entries]
+    if single:
+        raise single[0].error("This is for one search, and --by makes one for each table.")
+    value = _unquoted(str(interpolate(phrase, scope)).strip())
+    column = value[1:-1] if len(value) > 1 and value[0] == value[-1] == "`" else value
+    if not is_frame(data):
+        raise phrase.error(f"--by splits a DataFrame, not a {type(data).__name__}.")
+    columns = list(map(str, data.columns))
+    if column not in columns:
+        raise phrase.error(f"There is no column {short(column)!r}.{did_you_mean(column, columns)}")
+    return column
 
 
 def _test(body: Body, scope: Scope) -> Any:
