@@ -47,7 +47,9 @@ def interruptible():
 @pytest.fixture(scope="module")
 def client():
     with (
-        LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, memory_limit=None) as cluster,
+        LocalCluster(
+            n_workers=3, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=None
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client

@@ -74,8 +74,8 @@ ALLOWED = {
     # the stages call what a program would call for each of them
     "notebook.panels.stages": {"notebook.panels", "model", "models", "network", "generate", "refine", "score", "result",
                                "simplify", "table", "expression"},
-    "notebook": {"cluster", "engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
-                 "expression", "operators", "evaluate", "datasets", "losses", "trace"},
+    "notebook": {"engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
+                 "expression", "operators", "evaluate", "datasets", "losses", "trace", "cluster"},
     # bodies and networks know nothing of symbols; what recovers a law from messages searches
     "nbody": {"nbody", "result.plot"},
     "nbody.recover": {"nbody", "engine", "expression", "result"},

@@ -7,7 +7,8 @@ thread or more; what it searches is computed in one thread, so that cores are no
 tables      many tables from what the person gave, by name
 desk        a worker's side: the searches that run there, to be looked at and stopped
 crew        the workers: those of a client, or some of its own on this machine
-many        the tables handed out, and what comes back
+spread      searches handed out, and what comes back
+many        a law for each table
 progress    what there is to see meanwhile
 results     what comes of it
 """

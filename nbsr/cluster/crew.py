@@ -41,8 +41,7 @@ def local(workers: int) -> "Iterator[Client]":
     """
     from distributed import Client, LocalCluster
 
-    quiet = {"dashboard_address": None, "silence_logs": 50}
-    with LocalCluster(n_workers=0, **quiet) as cluster:
+    with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
         address = cast(LocalCluster, cluster).scheduler_address
         command = [
             sys.executable, "-m", "dask", "worker", address, "--nworkers", str(workers),
