@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from nbsr import course, datasets, models, nbody, operators
     from nbsr.cluster import Results, regress_many
     from nbsr.config import load_config
+    from nbsr.distillation import Distillation, distill
     from nbsr.engine import METHODS, Control, regress, search
     from nbsr.errors import UsageError
     from nbsr.estimator import SymbolicRegressor
@@ -39,6 +40,8 @@ _HOMES = {
     "Control": "engine",
     "METHODS": "engine",
     "SymbolicRegressor": "estimator",
+    "distill": "distillation",
+    "Distillation": "distillation",
     "Table": "table",
     "Result": "result",
     "Candidate": "result",

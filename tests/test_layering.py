@@ -79,6 +79,7 @@ ALLOWED = {
     # bodies and networks know nothing of symbols; what recovers a law from messages searches
     "nbody": {"nbody", "result.plot"},
     "nbody.recover": {"nbody", "engine", "expression", "result"},
+    "distillation": {"distillation", "engine", "expression", "judgement", "result", "score", "table"},
     "course": {"engine", "expression", "datasets", "result"},
     "benchmark": EVERYTHING,
     "cli": EVERYTHING,
@@ -200,8 +201,9 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
     return {module for module in graph if module in reached(module)}
 
 
-PACKAGES = ("benchmark", "cluster", "course", "engine", "evaluate", "expression", "generate", "judgement", "nbody",
-            "notebook", "prior", "refine", "reinforcement", "result", "simplify", "table", "training")  # fmt: skip
+PACKAGES = ("benchmark", "cluster", "course", "distillation", "engine", "evaluate", "expression", "generate",
+            "judgement", "nbody", "notebook", "prior", "refine", "reinforcement", "result", "simplify", "table",
+            "training")  # fmt: skip
 
 
 @pytest.mark.parametrize("package", PACKAGES)
