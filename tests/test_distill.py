@@ -14,8 +14,7 @@ from nbsr.distillation.record import record
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
 
-
-BUDGET = {"seconds": None, "max_evaluations": 600}  # not of time: the same on every machine
+BUDGET = {"seconds": None, "max_evaluations": 300}  # not of time: the same on every machine
 
 
 @pytest.fixture(autouse=True)
