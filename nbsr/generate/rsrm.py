@@ -312,7 +312,7 @@ class TreeAgent:
 
     def settle(self) -> None:
         """Go on to the token below which the best law was seen."""
-        open_ = self.state.mask()[0, self.actions]
+        open_ = self.state.mask()[0, self.actions] & ~self._closed(np.array([self.place]))[0]
         best = np.where(open_, self.values.best[self.place], -np.inf)
         action = int(best.argmax())
         if best[action] <= 0:  # nothing was found below here
