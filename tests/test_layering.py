@@ -77,7 +77,7 @@ ALLOWED = {
     "notebook": {"engine", "models", "network", "refine", "estimator", "result", "table", "score", "simplify",
                  "expression", "operators", "evaluate", "datasets", "losses", "trace", "cluster"},
     # bodies and networks know nothing of symbols; what recovers a law from messages searches
-    "nbody": {"nbody", "result.plot"},
+    "nbody": {"nbody", "training.plot"},
     "nbody.recover": {"nbody", "engine", "expression", "result"},
     "distillation": {"distillation", "engine", "expression", "judgement", "result", "score", "table"},
     "course": {"engine", "expression", "datasets", "result"},

@@ -36,6 +36,7 @@ ROWS = 400
 GRAPHS = 400  # on which laws are fitted once more
 _LAWS = 30  # so many of them
 _NODE = 0.2  # decades of error that a law has to gain for each node more
+_MENDED = 5  # laws that are also tried with a factor, and with a softened distance
 _EXACT = 1e-14  # an FVU below this says nothing more
 
 
@@ -211,15 +212,25 @@ def _weights(pairs: _Pairs) -> Float[np.ndarray, "graphs bodies 1"]:
 
 def _decided(search: Result, pairs: _Pairs, drag: float) -> tuple[Expression, float, float]:
     """Of the laws of a search the one by which bodies accelerate: its constants fitted, the drag, and the FVU."""
-    best, lowest = None, math.inf
-    for law in _shortlist(search):
-        fitted, held, fvu = _fitted(law, pairs, drag)
-        price = math.log10(max(fvu, _EXACT)) + _NODE * law.complexity
-        if price < lowest:
-            best, lowest = (fitted, held, fvu), price
-    if best is None:
+    fitted = [_fitted(law, pairs, drag) for law in _shortlist(search)]
+    fitted = sorted((fit for fit in fitted if math.isfinite(fit[2])), key=_price)
+    if not fitted:
         raise UsageError("No law was found that has a value for each pair; give the search more seconds.")
-    return best
+    mended = [_fitted(law, pairs, drag) for pull, _, _ in fitted[:_MENDED] for law in _variants(pull)]
+    return min([*fitted, *mended], key=_price)
+
+
+def _price(fit: tuple[Expression, float, float]) -> float:
+    pull, _, fvu = fit
+    return math.log10(max(fvu, _EXACT)) + _NODE * pull.complexity if math.isfinite(fvu) else math.inf
+
+
+def _variants(pull: Expression) -> list[Expression]:
+    """A law with a factor, and with its distance softened: a network says little of what happens very near."""
+    vocabulary = pull.vocabulary
+    softened = pull.substitute({"r": Expression.parse("r + 0.001", vocabulary)})
+    factor = Expression.constant(1.001, vocabulary)  # neither is a number that stays what it is
+    return [softened, *(Expression.apply("*", factor, law) for law in (pull, softened))]
 
 
 def _shortlist(search: Result) -> list[Expression]:
@@ -242,9 +253,10 @@ def _fitted(law: Expression, pairs: _Pairs, drag: float) -> tuple[Expression, fl
 
     def missed(parameters: np.ndarray) -> np.ndarray:
         forces = pairs.forces(law.with_constants(parameters[:-1].tolist()), float(parameters[-1]))
-        return np.nan_to_num((weights * (forces - pairs.true)).ravel(), nan=1e6, posinf=1e6, neginf=-1e6)
+        return np.nan_to_num((weights * (forces - pairs.true)).ravel(), nan=1e3, posinf=1e3, neginf=-1e3)
 
     start = np.array([*law.constants, drag])
-    solved = least_squares(missed, start, x_scale=np.maximum(np.abs(start), 0.1), max_nfev=60)
+    with np.errstate(all="ignore"):
+        solved = least_squares(missed, start, x_scale=np.maximum(np.abs(start), 0.1), max_nfev=60)
     fitted = law.with_constants(solved.x[:-1].tolist())
     return fitted, float(solved.x[-1]), 2 * float(solved.cost) / spread

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nbsr.errors import UsageError
+from nbsr.nbody.animation import Animation
 from nbsr.nbody.laws import Law, law_of
 
 __all__ = ["Simulation", "simulate"]
@@ -82,6 +83,19 @@ class Simulation:
             self.law, self.dt, self.positions[simulations], self.velocities[simulations],
             self.accelerations[simulations], self.masses[simulations], self.charges[simulations],
         )  # fmt: skip
+
+    def animate(self, system: int = 0) -> Animation:
+        """One of the systems in motion, to be shown in a notebook, where it also plays when that was saved.
+
+        Raises UsageError where there is no such system.
+        """
+        if not 0 <= system < len(self.positions):
+            raise UsageError(f"There is no system {system}; there are {len(self.positions)}, counted from 0.")
+        return Animation(
+            self.positions[system].numpy(),
+            self.masses[system].numpy(),
+            f"{self.bodies} bodies in {self.dimension} dimensions under the law {self.law.name}",
+        )
 
     def _each_frame(self, of_body: Tensor) -> Tensor:
         return of_body[:, None].expand(self.positions.shape[:-1])

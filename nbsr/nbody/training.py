@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from nbsr.errors import UsageError
 from nbsr.nbody.graph import GraphNetwork, HamiltonianNetwork, check_bias
 from nbsr.nbody.measure import Graphs, Messages, graphs, leading
+from nbsr.nbody.pictures import picture
 from nbsr.nbody.simulate import Simulation
 from nbsr.threads import torch_alone
+from nbsr.training.plot import in_notebook
 
 __all__ = ["Progress", "TrainedNetwork", "train_graph_network"]
 
@@ -64,6 +67,15 @@ class TrainedNetwork:
     def __repr__(self) -> str:
         return f"graph network, bias {self.bias}: {self.history[-1]}"
 
+    def svg(self) -> str:
+        """How it learned, and its leading messages against the forces held out, as a picture."""
+        return picture(
+            self.history, self.messages() if isinstance(self.network, GraphNetwork) else None, repr(self)
+        )
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
+
     def messages(self, of: Simulation | Graphs | None = None) -> Messages:
         """The leading messages beside the true forces, in simulations held out or in others.
 
@@ -87,7 +99,7 @@ def train_graph_network(
     seed: int = 0,
     hidden: int = 128,
     messages: int | None = None,
-    report: Callable[[Sequence[Progress]], None] | None = None,
+    report: "Callable[[TrainedNetwork], None] | None" = None,
     reports: int = 10,
 ) -> TrainedNetwork:
     """Teach a graph network the forces in a simulation.
@@ -104,7 +116,7 @@ def train_graph_network(
         seed: of the first weights and of the order of frames.
         hidden: width of the network's hidden layers.
         messages: numbers in a message; by default as many as dimensions with a bottleneck, else 100.
-        report: called with the progress so far, from time to time.
+        report: called with the network so far, from time to time; in a notebook by default its picture is drawn anew.
         reports: how many times.
 
     Raises:
@@ -126,8 +138,28 @@ def train_graph_network(
             else GraphNetwork(simulation.dimension, bias, messages, hidden, unit)
         )
         steps = max(1, round(epochs * len(learned) / BATCH))
-        history = _learn(network, learned, held_out, steps, seconds, report, reports)
-    return TrainedNetwork(network.eval(), bias, tuple(history), held_out)
+        report = _shown() if report is None and in_notebook() else report
+        history: list[Progress] = []
+        for progress in _learn(network, learned, held_out, steps, seconds, reports):
+            history.append(progress)
+            if report is not None:
+                report(TrainedNetwork(network, bias, tuple(history), held_out))
+    return TrainedNetwork(network, bias, tuple(history), held_out)
+
+
+def _shown() -> "Callable[[TrainedNetwork], None]":
+    """Draws a network in the cell that runs, again and again."""
+    from IPython.display import DisplayHandle, display
+
+    handles: list[DisplayHandle] = []
+
+    def draw(trained: TrainedNetwork) -> None:
+        if handles:
+            handles[0].update(trained)
+        else:
+            handles.append(typing.cast(DisplayHandle, display(trained, display_id=True)))
+
+    return draw
 
 
 def _split(simulation: Simulation) -> tuple[Graphs, Graphs]:
@@ -147,25 +179,22 @@ def _learn(
     held_out: Graphs,
     steps: int,
     seconds: float | None,
-    report: Callable[[Sequence[Progress]], None] | None,
     reports: int,
-) -> list[Progress]:
+) -> Iterator[Progress]:
+    """The progress, from time to time; whenever it is told, the network is in the state for use."""
     forces = (learned.forces / network.unit).float()
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-    history: list[Progress] = []
     began, began_wall = time.thread_time(), time.monotonic()
-    step, done = 0, 0.0
+    step, told, done = 0, 0, 0.0
     while done < 1:
         for group in optimizer.param_groups:
             group["lr"] = RATE * one_cycle(done)
-        _lower(network, optimizer, learned.bodies, forces)
+        _lower(network.train(), optimizer, learned.bodies, forces)
         step += 1
         done = step / steps if seconds is None else (time.monotonic() - began_wall) / seconds
-        if done >= 1 or done * reports >= len(history) + 1:
-            history.append(_progress(network, held_out, step, time.thread_time() - began))
-            if report is not None:
-                report(history)
-    return history
+        if done >= 1 or done * reports >= told + 1:
+            told += 1
+            yield _progress(network.eval(), held_out, step, time.thread_time() - began)
 
 
 def _lower(
@@ -201,9 +230,7 @@ def one_cycle(done: float) -> float:
 def _progress(
     network: GraphNetwork | HamiltonianNetwork, held_out: Graphs, step: int, seconds: float
 ) -> Progress:
-    network.eval()
     said = network.forces(held_out.bodies)[0].detach()
     error = (said - held_out.forces / network.unit).abs().mean()
     r2 = leading(network, held_out).r2() if isinstance(network, GraphNetwork) else math.nan
-    network.train()
     return Progress(step, seconds, float(error), r2)
