@@ -33,7 +33,7 @@ from nbsr.nbody import (
 from nbsr.nbody.graph import others
 from nbsr.nbody.laws import SOFTENING
 from nbsr.nbody.measure import linear_r2
-from nbsr.nbody.recover import COLUMNS, along_the_line
+from nbsr.nbody.recovery import COLUMNS, along_the_line
 from nbsr.nbody.training import one_cycle
 
 names = pytest.mark.parametrize("name", LAWS)

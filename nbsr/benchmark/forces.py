@@ -17,7 +17,7 @@ from nbsr.expression import Expression, Vocabulary, pack
 from nbsr.nbody import LAWS, ForceLaw, Simulation, leading, recover, simulate, train_graph_network
 from nbsr.nbody.graph import GraphNetwork, check_bias
 from nbsr.nbody.laws import SOFTENING
-from nbsr.nbody.recover import COLUMNS
+from nbsr.nbody.recovery import COLUMNS
 from nbsr.refine import refine
 
 SIMULATIONS, FRAMES, APART = 5000, 20, 5  # frames are so many dt of the law apart

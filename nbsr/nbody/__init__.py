@@ -9,8 +9,8 @@ print(nbsr.nbody.recover(trained, moving))                          # the equati
 from nbsr.nbody.graph import BIASES, GraphNetwork, HamiltonianNetwork
 from nbsr.nbody.laws import LAWS, Law
 from nbsr.nbody.measure import Graphs, Messages, graphs, leading
-from nbsr.nbody.recover import ForceLaw, recover
-from nbsr.nbody.simulate import Simulation, simulate
+from nbsr.nbody.recovery import ForceLaw, recover
+from nbsr.nbody.simulation import Simulation, simulate
 from nbsr.nbody.training import Progress, TrainedNetwork, train_graph_network
 
 __all__ = [

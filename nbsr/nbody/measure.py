@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nbsr.nbody.graph import GraphNetwork, others
-from nbsr.nbody.simulate import Simulation
+from nbsr.nbody.simulation import Simulation
 
 __all__ = ["Graphs", "Messages", "graphs", "leading", "linear_r2"]
 

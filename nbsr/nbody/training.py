@@ -14,7 +14,7 @@ from nbsr.errors import UsageError
 from nbsr.nbody.graph import GraphNetwork, HamiltonianNetwork, check_bias
 from nbsr.nbody.measure import Graphs, Messages, graphs, leading
 from nbsr.nbody.pictures import picture
-from nbsr.nbody.simulate import Simulation
+from nbsr.nbody.simulation import Simulation
 from nbsr.threads import torch_alone
 from nbsr.training.plot import in_notebook
 

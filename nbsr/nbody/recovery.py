@@ -25,7 +25,7 @@ from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary
 from nbsr.nbody.graph import others
 from nbsr.nbody.measure import Graphs, Messages, graphs
-from nbsr.nbody.simulate import Simulation
+from nbsr.nbody.simulation import Simulation
 from nbsr.nbody.training import TrainedNetwork
 from nbsr.result import Result
 
@@ -35,8 +35,7 @@ COLUMNS = ("r", "m1", "m2", "q1", "q2")  # of the table that is searched: receiv
 ROWS = 400
 GRAPHS = 400  # on which laws are fitted once more
 _LAWS = 30  # so many of them
-_NODE = 0.2  # decades of error that a law has to gain for each node more
-_MENDED = 5  # laws that are also tried with a factor, and with a softened distance
+_NODE = 0.1  # decades of error that a law has to gain for each node more
 _EXACT = 1e-14  # an FVU below this says nothing more
 
 
@@ -216,7 +215,8 @@ def _decided(search: Result, pairs: _Pairs, drag: float) -> tuple[Expression, fl
     fitted = sorted((fit for fit in fitted if math.isfinite(fit[2])), key=_price)
     if not fitted:
         raise UsageError("No law was found that has a value for each pair; give the search more seconds.")
-    mended = [_fitted(law, pairs, drag) for pull, _, _ in fitted[:_MENDED] for law in _variants(pull)]
+    of_length = {pull.complexity: pull for pull, _, _ in reversed(fitted)}  # the best of each
+    mended = [_fitted(law, pairs, drag) for pull in of_length.values() for law in _variants(pull)]
     return min([*fitted, *mended], key=_price)
 
 
