@@ -1,9 +1,11 @@
 """Force laws out of simulated bodies: simulations, graph networks, and what their messages say.
 
-moving = nbsr.nbody.simulate("spring", simulations=5000, steps=20)
-trained = nbsr.nbody.train_graph_network(moving, "bottleneck")
-trained.r2(nbsr.nbody.simulate("spring", simulations=300, seed=1))  # how far messages are forces
-print(nbsr.nbody.recover(trained, moving))                          # the equations of motion
+    moving = nbsr.nbody.simulate("spring", simulations=5000, steps=20)
+    trained = nbsr.nbody.train_graph_network(moving, "bottleneck")
+    trained.r2(nbsr.nbody.simulate("spring", simulations=300, seed=1))  # how far messages are forces
+    print(nbsr.nbody.recover(trained, moving))  # the equations of motion
+
+Laws and simulations know nothing of networks, and networks nothing of symbols; `recovery` brings them together.
 """
 
 from nbsr.nbody.graph import BIASES, GraphNetwork, HamiltonianNetwork

@@ -36,7 +36,7 @@ ROWS = 400
 GRAPHS = 400  # on which laws are fitted once more
 _LAWS = 30  # so many of them
 _NODE = 0.1  # decades of error that a law has to gain for each node more
-_EXACT = 1e-14  # an FVU below this says nothing more
+_EXACT = 1e-10  # an FVU below this says nothing more
 
 
 @dataclass(frozen=True, eq=False)
