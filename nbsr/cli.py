@@ -32,6 +32,7 @@ _EXTRA_BENCHES = (
     "templates",
     "blackbox",
     "coverage",
+    "cluster",
     "rsrm",
     "forces",
     "finetune",
@@ -301,6 +302,10 @@ def _measure(options: argparse.Namespace) -> None:
 
         warm(background=False)
         workbench.run(lambda line: print(line, flush=True))
+    elif options.suite == "cluster":
+        from nbsr.benchmark import cluster
+
+        cluster.run(seconds or 10.0, lambda line: print(line, flush=True))
     elif options.suite == "measured":
         from nbsr.benchmark import measured
 

@@ -104,6 +104,71 @@ def test_a_worker_that_dies_loses_nothing(client, plain):
     assert all(seen(laws[name]) == seen(plain[name.partition("-")[0]]) for name in tables)
 
 
+ISLANDS = {"seconds": None, "max_evaluations": 240, "method": "exhaustive", "model": "none"}
+
+
+@pytest.fixture(scope="module")
+def sea(client):
+    """What three islands find in one table."""
+    return nbsr.regress(TABLES["s1"], "y ~ x", client=client, **ISLANDS)
+
+
+def test_islands_put_together_what_they_find(client, sea):
+    assert sea.ended == "finished" and sea.settings["max_evaluations"] == 240
+    assert sea.settings["method"] == "exhaustive" and sea.settings["seed"] == 0
+    assert any(note == "3 islands searched on 3 workers in 4 rounds." for note in sea.notes)
+    assert len({c.order for c in sea.candidates_seen}) == len(sea.candidates_seen)
+    with threadpool_limits(1):
+        alone = nbsr.regress(TABLES["s1"], "y ~ x", **ISLANDS | {"max_evaluations": 20})
+    # what the first island found in its first round is still there, or something shorter that fits as well
+    for law in alone.front_candidates:
+        assert any(
+            c.fvu <= law.fvu * (1 + 1e-6) and c.complexity <= law.complexity for c in sea.candidates_seen
+        )
+    assert sea.best.nats <= alone.best.nats + 1e-6 and str(sea.best)
+
+
+def test_an_island_that_sinks_takes_nothing_with_it(client, sea):
+    pids = client.run(os.getpid)
+    again = []
+    searching = threading.Thread(
+        target=lambda: again.append(nbsr.regress(TABLES["s1"], "y ~ x", client=client, **ISLANDS))
+    )
+    searching.start()
+    while searching.is_alive() and not any(client.run(lambda: list(desk._desks)).values()):
+        time.sleep(0.01)
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+    searching.join()
+    assert seen(again[0]) == seen(sea) and again[0].picked == sea.picked
+    assert set(client.run(os.getpid).values()) != set(pids.values())
+
+
+def test_a_search_goes_on_from_islands(sea):
+    more = nbsr.regress(TABLES["s1"], "y ~ x", resume=sea, **SHORT)
+    assert len(more.candidates_seen) >= len(sea.candidates_seen)
+    assert more.best.nats <= sea.best.nats + 1e-6
+
+
+def test_an_interrupt_ends_all_islands(client, interruptible):
+    def interrupt() -> None:
+        while not any(client.run(lambda: [desk.sights(job) for job in list(desk._desks)]).values()):
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Thread(target=interrupt)
+    timer.start()
+    result = nbsr.regress(TABLES["s1"], "y ~ x", client=client, **ISLANDS | {"max_evaluations": 10**9})
+    timer.join()
+    assert result.ended == "interrupted" and result.candidates_seen and result.best.fvu < 1
+
+
+def test_a_slip_of_all_islands_is_raised(client):
+    with pytest.raises(UsageError, match="no method 'evolv'"):
+        nbsr.regress(TABLES["s1"], "y ~ x", client=client, method="evolv")
+    with pytest.raises(UsageError, match="takes no control"):
+        nbsr.regress(TABLES["s1"], "y ~ x", client=client, control=nbsr.Control())
+
+
 def test_an_interrupt_keeps_what_was_found(client, interruptible):
     told = []
 

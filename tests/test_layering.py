@@ -64,7 +64,9 @@ ALLOWED = {
     },
     "datasets": {"table"},
     "network": {"expression", "generate.base", "model", "models"},
+    # `cluster` is the door of regress to its workers
     "engine": {
+        "cluster",
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
         "judgement", "losses", "models", "network", "trace",
     },

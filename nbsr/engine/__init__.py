@@ -49,6 +49,7 @@ from nbsr.threads import free_imports
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    from distributed import Client
     from numpy.typing import ArrayLike
 
 __all__ = [
@@ -141,6 +142,7 @@ def regress(
     units: "Mapping[str, str] | str | None" = None,
     strict_units: bool = False,
     constants: "Mapping[str, object] | Iterable[str] | str | None" = None,
+    client: "Client | None" = None,
     **settings,
 ) -> Result:
     """Find the law behind a table and answer the `Result`.
@@ -154,12 +156,18 @@ def regress(
     constants: known ones that a law may hold by name, as it may hold pi: "c = 299792458 m/s, G, hbar", or a dict from
         name to number, or to number and unit; for a name alone CODATA's value is taken.  Frames to predict need not
         have them.
+    client: a `dask.distributed.Client`, to search on all threads of its workers at once: islands of other seeds, and of
+        `auto` of other methods, go on from all that was found every few seconds.
     settings: those of `search`.
 
     An interrupt (Ctrl-C) ends the search and answers what was found.
     """
     began = time.monotonic()
     table = table_of(data, formula, weights, units, strict_units, constants)
+    if client is not None:
+        from nbsr.cluster.islands import regress_on
+
+        return regress_on(client, table, settings, began)
     control = settings.pop("control", None) or Control()
     last = _last_of(search(table, control=control, began=began, **settings), control)
     assert last.result is not None
