@@ -27,6 +27,7 @@ def test_settings_act_at_once_and_stay(server: Server, page: Page):
         if server.app == "lab":
             page.evaluate("() => window.jupyterapp.commands.execute('settingeditor:open', { query: 'nbsr' })")
             editor = page.locator(".jp-SettingsPanel")
+            expect(editor.get_by_role("checkbox", name="Words")).to_be_checked()
             for title in ("Colours", "Slips"):
                 editor.get_by_role("checkbox", name=title).uncheck()
             editor.locator("input[id$=_seconds]").fill("7")
