@@ -326,3 +326,16 @@ def test_an_interrupt_that_left_all_imports_locked_stops_no_search():
         assert kernel.value("law.best.fvu < 0.5, law.notes, 'torch' in sys.modules") == "True () True"
     finally:
         kernel.close()
+
+
+def test_a_graph_network_is_drawn_while_it_learns(kernel):
+    answer = kernel.run(
+        "import nbsr\n"
+        "moving = nbsr.nbody.simulate('spring', simulations=60, steps=3)\n"
+        "trained = nbsr.nbody.train_graph_network(moving, epochs=4, hidden=8, reports=5)"
+    )
+    assert answer.ok
+    (shown,) = answer.shown()
+    assert len(answer.updates) == 4  # beside the first picture
+    assert shown["image/svg+xml"] == answer.updates[-1][1]["image/svg+xml"] != ""
+    assert "R2 of messages" in shown["text/plain"]
