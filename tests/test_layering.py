@@ -80,7 +80,7 @@ ALLOWED = {
                  "expression", "operators", "evaluate", "datasets", "losses", "trace", "cluster"},
     # bodies and networks know nothing of symbols; what recovers a law from messages searches
     "nbody": {"nbody", "training.plot"},
-    "nbody.recovery": {"nbody", "engine", "expression", "result"},
+    "nbody.recovery": {"nbody", "engine", "expression", "result", "simplify"},
     "distillation": {"distillation", "engine", "expression", "judgement", "result", "score", "table"},
     "course": {"engine", "expression", "datasets", "result"},
     "benchmark": EVERYTHING,

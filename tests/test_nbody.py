@@ -33,7 +33,7 @@ from nbsr.nbody import (
 from nbsr.nbody.graph import others
 from nbsr.nbody.laws import SOFTENING
 from nbsr.nbody.measure import linear_r2
-from nbsr.nbody.recovery import COLUMNS, along_the_line
+from nbsr.nbody.recovery import COLUMNS, _without_a_constant, along_the_line
 from nbsr.nbody.training import one_cycle
 
 names = pytest.mark.parametrize("name", LAWS)
@@ -462,6 +462,13 @@ def test_slips_in_training_are_said(arguments, says):
 def test_a_single_simulation_is_too_few():
     with pytest.raises(UsageError, match="hardly a frame to learn from"):
         train_graph_network(simulate("spring", simulations=1, steps=2))
+
+
+def test_a_constant_that_does_nothing_goes():
+    law = Expression.parse("-1.1/((r + 0.01)**2*q1*q2 - 5.6e-10)", Vocabulary(COLUMNS))
+    shorter = _without_a_constant(law)
+    assert any(each.complexity < law.complexity and has_form("charge", each) for each in shorter)
+    assert not _without_a_constant(Expression.parse("m1*m2/r", Vocabulary(COLUMNS)))
 
 
 # -- the bench

@@ -28,6 +28,7 @@ from nbsr.nbody.measure import Graphs, Messages, graphs
 from nbsr.nbody.simulation import Simulation
 from nbsr.nbody.training import TrainedNetwork
 from nbsr.result import Result
+from nbsr.simplify import simplify
 
 __all__ = ["COLUMNS", "ForceLaw", "recover"]
 
@@ -217,7 +218,8 @@ def _decided(search: Result, pairs: _Pairs, drag: float) -> tuple[Expression, fl
         raise UsageError("No law was found that has a value for each pair; give the search more seconds.")
     of_length = {pull.complexity: pull for pull, _, _ in reversed(fitted)}  # the best of each
     mended = [_fitted(law, pairs, drag) for pull in of_length.values() for law in _variants(pull)]
-    return min([*fitted, *mended], key=_price)
+    best = min([*fitted, *mended], key=_price)
+    return min([best, *(_fitted(law, pairs, best[1]) for law in _without_a_constant(best[0]))], key=_price)
 
 
 def _price(fit: tuple[Expression, float, float]) -> float:
@@ -231,6 +233,15 @@ def _variants(pull: Expression) -> list[Expression]:
     softened = pull.substitute({"r": Expression.parse("r + 0.001", vocabulary)})
     factor = Expression.constant(1.001, vocabulary)  # neither is a number that stays what it is
     return [softened, *(Expression.apply("*", factor, law) for law in (pull, softened))]
+
+
+def _without_a_constant(pull: Expression) -> list[Expression]:
+    """A law with one of its constants 0, which may have been all that it was fitted to."""
+    laws = []
+    for place in range(len(pull.constants)):
+        constants = [0.0 if k == place else value for k, value in enumerate(pull.constants)]
+        laws.append(simplify(pull.with_constants(constants)))
+    return [law for law in laws if law.variables]
 
 
 def _shortlist(search: Result) -> list[Expression]:
