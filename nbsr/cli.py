@@ -423,13 +423,11 @@ def _train(options: argparse.Namespace) -> None:
 def _finetune(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from nbsr.refine import warm
     from nbsr.reinforcement import Tuning, finetune
 
     tables = [_table_in(file, options.formula) for file in options.tables]
     judging = options.validation and [_table_in(file, options.formula) for file in options.validation]
     tuning = Tuning() if options.steps is None else replace(Tuning(), steps=options.steps)
-    warm(background=False)
     tuned = finetune(
         options.model, tables, validation=judging, tuning=tuning, seconds=options.seconds, out=options.out,
         device=options.device, seed=options.seed,

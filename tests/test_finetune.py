@@ -29,10 +29,10 @@ from nbsr.evaluate import evaluate as evaluated
 from nbsr.expression import PAD, Vocabulary, is_complete
 from nbsr.model import Model
 from nbsr.prior import HeldOut
-from nbsr.reinforcement import FineTuning, Tuning, finetune, log_linear
+from nbsr.reinforcement import FineTuning, Tuning, finetune, log_linear, report
 from nbsr.reinforcement.contexts import bootstrap, prepared, sources
 from nbsr.reinforcement.objective import advantages, objective
-from nbsr.reinforcement.report import Picture, line_of
+from nbsr.reinforcement.report import line_of
 from nbsr.reinforcement.reward import errors_of
 from nbsr.rollout import draw, legal_tokens
 from nbsr.table import Table
@@ -478,7 +478,17 @@ def test_the_lines_of_a_run(network):
     assert len(lines) == 3 and all("reward" in line and "validation" in line for line in lines)
     row = dict.fromkeys(("step", "seconds", "reward", "top", "valid", "kl", "entropy", "loss"), 1.0)
     assert "validation" not in line_of(row | {"validation": math.nan})
-    Picture().end()
+
+
+def test_the_picture_is_drawn_anew_and_stays(network, shell, monkeypatch):
+    monkeypatch.setattr(report, "EVERY", 0.0)
+    monkeypatch.setattr(report, "in_notebook", lambda: True)
+    with capture_output() as captured:
+        finetune(network, table(), tuning=SMALL)
+    first, *others = captured.outputs
+    assert not captured.stdout and not first.update and len(others) == SMALL.steps + 1
+    assert all(one.update and "image/svg+xml" in one.data for one in others)
+    assert others[-1].data["text/plain"].startswith("step 3 ")
 
 
 # -- the command and the bench

@@ -33,6 +33,10 @@ class Source:
     learned: Int[np.ndarray, " some"]
     apart: Int[np.ndarray, " others"]
 
+    @property
+    def name(self) -> str:
+        return f"{self.target} ~ {' + '.join(self.names)}"
+
 
 @dataclass(frozen=True)
 class Context:

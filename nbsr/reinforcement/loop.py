@@ -22,6 +22,7 @@ from nbsr.adapter import Adapter
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, PAD, Expression, Vocabulary
 from nbsr.model import Model
+from nbsr.refine import warm
 from nbsr.reinforcement.contexts import Context, Source, bootstrap, prepared, sources
 from nbsr.reinforcement.objective import Terms, Tuning, advantages, objective
 from nbsr.reinforcement.report import FineTuning, Picture, Row, Said
@@ -85,12 +86,14 @@ def finetune(
     if out is not None and Path(out).is_dir():
         _refuse_foreign(Path(out))
     picture = Picture() if callback is None else None
-    with torch_alone():
-        run = _Run(network, learned, judging, tuning, seed, reward or log_linear())
-        tuned = _go(run, name, seconds, None if out is None else Path(out), callback or picture)
-    if picture is not None:
-        picture.end()
-    return tuned
+    warm(background=False)  # thousands of refinements wait for the compiled kernels
+    try:
+        with torch_alone():
+            run = _Run(network, learned, judging, tuning, seed, reward or log_linear())
+            return _go(run, name, seconds, None if out is None else Path(out), callback or picture)
+    finally:
+        if picture is not None:
+            picture.end()
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -296,9 +299,7 @@ class _Run:
             each = rewards[where.ravel()]
             valid = float(np.isfinite(errors)[where.ravel()].mean())
             tops.append(_top(each[None], self.tuning.share))
-            said.append(
-                Said(context.source.target, valid, float(each.mean()), float(each.max()), tuple(told))
-            )
+            said.append(Said(context.source.name, valid, float(each.mean()), float(each.max()), tuple(told)))
         return _Measured(float(np.mean(tops)), tuple(said))
 
 
