@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 from threadpoolctl import threadpool_limits
 
 import nbsr
-from nbsr.cluster import crew, desk
+from nbsr.cluster import crew, desk, islands
 from nbsr.cluster.progress import Progress
 from nbsr.cluster.tables import named_tables
 from nbsr.errors import UsageError
@@ -160,6 +160,11 @@ def test_an_interrupt_ends_all_islands(client, interruptible):
     result = nbsr.regress(TABLES["s1"], "y ~ x", client=client, **ISLANDS | {"max_evaluations": 10**9})
     timer.join()
     assert result.ended == "interrupted" and result.candidates_seen and result.best.fvu < 1
+
+
+@pytest.mark.parametrize(("left", "length"), [(0.2, 0.2), (5.0, 5.0), (9.0, 4.5), (54.0, 54 / 14)])
+def test_rounds_of_islands_are_of_a_few_seconds(left, length):
+    assert islands._round_of(left) == length
 
 
 def test_a_slip_of_all_islands_is_raised(client):

@@ -18,9 +18,9 @@ from nbsr.cluster.progress import Screen
 from nbsr.cluster.results import Kept
 from nbsr.cluster.spread import followed, home
 
-TABLES, WORKERS, CANDIDATES = 16, 4, 600
+TABLES, WORKERS, CANDIDATES = 8, 4, 600
 SIZES = (1, 4, 16, 64, 250, 1000)  # workers that are reckoned with
-_DUMMIES = 1000
+_DUMMIES = 300
 
 
 def run(seconds: float = 10.0, report: Callable[[str], None] = print) -> float:
@@ -46,9 +46,7 @@ def run(seconds: float = 10.0, report: Callable[[str], None] = print) -> float:
         alone = _spent() - began
     with crew.local(WORKERS) as client:
         crew.checked(client)
-        asked = [
-            Asked("warm", k, table(TABLES), "y ~ a + b", {}, settings, home()) for k in range(2 * WORKERS)
-        ]
+        asked = [Asked("warm", k, table(TABLES), "y ~ a + b", {}, settings, home()) for k in range(WORKERS)]
         followed(client, asked, Screen(False), 0.0)
         before, here, clock = sum(crew.everywhere(client, _spent).values()), _spent(), time.monotonic()
         asked = [Asked("many", k, frame, "y ~ a + b", {}, settings, home()) for k, frame in enumerate(frames)]

@@ -22,6 +22,11 @@ T = TypeVar("T")
 
 HOW_TO_INSTALL = 'pip install "nbsr[dask]"'
 _LARGE = "1 GiB"  # of a table; Dask warns of what it takes for a slip
+_ENVIRONMENT = {  # of the workers: linear algebra in one thread, and no look at their stacks a hundred times a second
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
 _PATIENCE = 60  # seconds that workers may take to come
 
 
@@ -49,7 +54,7 @@ def local(workers: int) -> "Iterator[Client]":
         ]  # fmt: skip
         crew = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True, env=os.environ | _ENVIRONMENT,
         )  # fmt: skip
         try:
             with Client(address, set_as_default=False) as client:

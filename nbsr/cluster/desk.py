@@ -12,14 +12,17 @@ import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from nbsr.cluster.results import Kept
 from nbsr.engine import Control, search, table_of
 from nbsr.errors import UsageError
 from nbsr.refine import warm
 from nbsr.result import Result, Snapshot
+from nbsr.table import Table
 from nbsr.threads import at_most
 
-__all__ = ["Asked", "Sight", "Told", "explain", "forget", "sights", "stop"]
+__all__ = ["Asked", "Sight", "Told", "explain", "forget", "ready", "sights", "stop"]
 
 UNTRIED = "It was not searched: all was interrupted before its turn."
 
@@ -113,13 +116,22 @@ def _searched(asked: Asked, control: Control, desk: _Desk) -> Result:
     if asked.home != f"{socket.gethostname()} {os.getpid()}":
         _alone()
     table = table_of(asked.data, asked.formula, **asked.given)  # pyright: ignore[reportArgumentType]
-    warm(background=False)  # its time is for searching
+    ready()
     last: Snapshot | None = None
     with at_most(asked.threads or 10**6):
         for last in search(table, control=control, **asked.settings):  # pyright: ignore[reportArgumentType]
             desk.seen[asked.name] = last
     assert last is not None and last.result is not None
     return last.result
+
+
+@functools.cache
+def ready() -> None:
+    """Have all loaded in this process that a search needs, so that its seconds are for searching."""
+    warm(background=False)
+    tiny = Table.from_arrays(np.arange(1.0, 9.0)[:, None], np.arange(2.0, 10.0))
+    for _ in search(tiny, method="exhaustive", seconds=None, max_evaluations=1, model="none"):
+        pass
 
 
 @functools.cache

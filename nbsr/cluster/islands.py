@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nbsr.cluster import crew
+from nbsr.cluster import crew, desk
 from nbsr.cluster.desk import Asked
 from nbsr.cluster.progress import Screen
 from nbsr.cluster.spread import followed, home
@@ -30,6 +30,7 @@ __all__ = ["merged", "regress_on"]
 _METHODS = ("auto", "evolve", "auto", "mcts")  # of the islands of `auto`, in turn
 _ROUNDS = 4  # of a budget of evaluations
 _ROUND = 4.0  # seconds between exchanges, where there is time for several
+_LEAST = 0.5  # seconds that are worth another round
 _END = 0.1  # share of the seconds to put the last result together
 _OWN = ("seconds", "max_evaluations", "method")  # settings that each round has of its own
 _RESUMED = "The search goes on from"  # begins the note of a search that goes on; here it is no news
@@ -51,6 +52,7 @@ def regress_on(client: "Client", table: Table, settings: Mapping[str, object], b
             "A search on several workers takes no control; an interrupt ends it and keeps its laws."
         )
     crew.checked(client)
+    began += _made_ready(client)
     islands = sum(crew.threads_of(client).values())
     known = None if settings.get("resume") is None else opened(settings["resume"])
     settings = {key: value for key, value in settings.items() if key not in ("control", "resume")}
@@ -65,9 +67,7 @@ def regress_on(client: "Client", table: Table, settings: Mapping[str, object], b
         job = uuid.uuid4().hex
         asked = [Asked(job, island, table, None, {}, part, home()) for island, part in enumerate(parts)]
         told, how = followed(client, asked, Screen(False), began)
-        outcomes = [
-            told[one.name] for one in asked
-        ]  # not as they came: what is found must not depend on that
+        outcomes = [told[one.name] for one in asked]  # in an order that does not depend on who was first
         found = [one.kept.opened() for one in outcomes if one.kept is not None]
         failures = list(dict.fromkeys(one.failure for one in outcomes if one.kept is None))
         if not found and known is None and how == "finished":
@@ -81,6 +81,24 @@ def regress_on(client: "Client", table: Table, settings: Mapping[str, object], b
     return _closed(known, table, settings, ended, [told, *dict.fromkeys(notes)], began)
 
 
+def _made_ready(client: "Client") -> float:
+    """Have all processes load what a search needs, which is no part of the seconds; how long that took."""
+    began = time.monotonic()
+    loading = [
+        client.submit(
+            desk.ready,
+            key=f"nbsr-ready-{uuid.uuid4().hex}",
+            workers=[worker],
+            allow_other_workers=True,
+            pure=False,
+        )
+        for worker in crew.threads_of(client)
+    ]
+    desk.ready()  # here, too, where the laws are put together
+    client.gather(loading)
+    return time.monotonic() - began
+
+
 def _left(until: float, rounds: int, share: int | None) -> float:
     """Seconds of the next round; none where all rounds of a budget of evaluations are over."""
     if share is not None and rounds >= _ROUNDS:
@@ -88,8 +106,12 @@ def _left(until: float, rounds: int, share: int | None) -> float:
     left = until - time.monotonic()
     if share is not None or math.isinf(left):
         return max(left, 0.0)
-    length = min(_ROUND, max(1.0, left / 2))
-    return left if left < 1.5 * length else length
+    return _round_of(left) if rounds == 0 or left > _LEAST else 0.0
+
+
+def _round_of(left: float) -> float:
+    """Seconds of one round, where all that is left is to be cut into rounds of about `_ROUND`."""
+    return left / max(1, round(left / _ROUND))
 
 
 def _parts(
