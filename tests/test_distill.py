@@ -9,12 +9,16 @@ import torch
 from torch import nn
 
 import nbsr
+from nbsr.distillation import messages
+from nbsr.distillation.choice import Pick, tied
+from nbsr.distillation.formulas import Features
 from nbsr.distillation.inputs import call_of
 from nbsr.distillation.record import record
 from nbsr.errors import UsageError
-from nbsr.expression import Expression
+from nbsr.expression import Expression, Vocabulary
+from nbsr.result import Candidate
 
-BUDGET = {"seconds": None, "max_evaluations": 300}  # not of time: the same on every machine
+BUDGET = {"seconds": None, "max_evaluations": 100}  # not of time: the same on every machine
 
 
 @pytest.fixture(autouse=True)
@@ -200,3 +204,114 @@ def test_a_frame_gives_the_names_and_comes_in_the_precision_of_the_module():
     frame = pd.DataFrame({"a": [1, 2], "the width": [0.5, 1.5]})
     (told,), names = call_of(frame, nn.Linear(2, 1))
     assert told.dtype == torch.float32 and names == ("a", "the width")
+
+
+# -- messages
+
+
+def pair_force(e: torch.Tensor) -> torch.Tensor:
+    """Of springs of length 1: of the other's place [.., 2] and stiffness."""
+    distance = e[..., :2].norm(dim=-1, keepdim=True)
+    return e[..., 2:] * e[..., :2] * (1 - 1 / distance)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_mixed_forces_are_told_apart(seed):
+    rng = np.random.default_rng(seed)
+    e = np.column_stack([rng.normal(size=(900, 2)), rng.uniform(0.5, 2, 900)])
+    e = e[np.hypot(e[:, 0], e[:, 1]) > 0.3]
+    force = pair_force(torch.tensor(e)).numpy()
+    mixed = force @ np.linalg.qr(rng.normal(size=(8, 2)))[0].T @ np.diag(rng.uniform(0.5, 2, 8))
+    mixed = mixed + 0.01 * mixed.std(0) * rng.standard_normal(mixed.shape)
+    told = np.column_stack([e, np.hypot(e[:, 0], e[:, 1])])
+    best = messages.mixtures(told, mixed, 2, seed)[0]
+    share = np.abs(np.corrcoef((mixed @ best.take).T, force.T)[:2, 2:])
+    assert (share.max(1) > 0.995).all() and set(share.argmax(1)) == {0, 1}, (best.kind, share)
+    np.testing.assert_allclose(best.base + mixed @ best.take @ best.give, mixed, atol=0.1 * mixed.std())
+
+
+def test_one_message_of_three_columns_needs_no_mixture():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1))
+    mixture = messages.mixtures(x, np.column_stack([x, 2 * x, 1 - x]), 1, 0)[0]
+    assert mixture.kind == "columns" and mixture.columns == (1,)
+    np.testing.assert_allclose(mixture.give, [[0.5, 1, -0.5]], atol=1e-9)
+    np.testing.assert_allclose(mixture.base, [0, 0, 1], atol=1e-9)
+
+
+class Stretch(nn.Module):
+    """Three messages that say one thing, each a little wrong in its own smooth way."""
+
+    def forward(self, ends, stiffness):
+        said = (ends[..., 1:] - ends[..., :1]).abs() * stiffness
+        return said * torch.tensor([1.0, -0.5, 0.1]) + 0.002 * torch.sin(3 * ends.sum(-1, keepdim=True))
+
+
+class Springs(nn.Module):
+    """The sum of what three springs say, through a message module."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ModuleDict({"stretch": Stretch()})
+
+    def forward(self, ends, stiffness):
+        return self.inner["stretch"](ends, stiffness=stiffness).sum(1) @ torch.tensor([1.0, -1.0, 1.0])
+
+
+def test_a_message_is_distilled_through_features_and_put_back():
+    generator = torch.Generator().manual_seed(0)
+    ends, stiffness = torch.randn(200, 3, 2, generator=generator), torch.rand(200, 3, 1, generator=generator)
+    module = Springs()
+    truth = 1.6 * (stiffness[..., 0] * (ends[..., 1] - ends[..., 0]).abs()).sum(1)
+    found = nbsr.distill(
+        module, (ends, stiffness), "inner.stretch", targets=truth, columns=["a", "b", "k"],
+        features={"d": "abs(b - a)", "k": "k"}, method="pairs", **BUDGET,
+    )  # fmt: skip
+    (name,) = found.laws
+    assert name == "stretch_0" and found.laws[name].matches(
+        Expression.parse("d*k", found.laws[name].vocabulary)
+    ), str(found)
+    assert "d = abs(" in found.equations and "stretch_1 = " in found.equations
+    assert found.latex().count("&=") == 4 and "<math" in found._repr_html_()
+    whole = found.module()
+    torch.testing.assert_close(whole(ends, stiffness), truth, rtol=0.01, atol=0.02)
+    assert found.compare(inside=((ends, stiffness), truth)).loc["inside", "formula_fvu"] < 1e-3
+    assert isinstance(module.inner["stretch"], Stretch), "the network itself is as it was"
+
+
+def test_features_are_made_of_each_other_as_of_what_is_told():
+    made = Features.read(["a", "b"], {"d": "b - a", "r": "abs(d)"})
+    assert made.names == ("d", "r") and made.of["r"] == {"a", "b"}
+    np.testing.assert_array_equal(made(np.array([[3.0, 1.0]])), [[-2.0, 2.0]])
+
+
+# -- which law
+
+
+def picks(*lengths: int) -> list[Pick]:
+    law = Expression.parse("x", Vocabulary(("x",)))
+    return [
+        Pick(Candidate(law, (), 0.1, n, 0.0, "given", 0.0, k), 0.1, float(k), "")
+        for k, n in enumerate(lengths)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("errors", "network", "expected"),
+    [
+        ([0.5, 0.1, 0.1], 0.1, 5),  # as good as the longest: the shorter
+        ([0.5, 0.15, 0.1], 0.01, 9),  # the longest predicts better
+        ([0.5, 0.15, 0.1], 0.2, 5),  # the network itself does not
+        ([0.5, 0.45, 0.1], 0.6, 9),  # a bad network excuses no bad law
+        ([math.nan, 0.1, math.inf], 0.1, 5),
+    ],
+)
+def test_laws_within_the_error_of_the_network_are_ties(errors, network, expected):
+    rows = np.outer(errors, np.ones(50))
+    assert tied(picks(3, 5, 9), rows, np.full(50, network)).candidate.complexity == expected
+
+
+def test_a_difference_that_chance_explains_is_none():
+    rng = np.random.default_rng(0)
+    rows = np.stack([0.1 + rng.exponential(0.1, 30), 0.09 + rng.exponential(0.1, 30)])
+    assert tied(picks(3, 9), rows, np.zeros(30)).candidate.complexity == 3

@@ -4,7 +4,7 @@ A network's answers have no noise, so every wiggle of theirs can be fitted, and 
 its model error is smooth: a thousand rows of it say hardly more than a few dozen would. Two rules:
 
 * where the true targets are known, each law of the front is put in the network, and those that predict the targets as
-  well as the best of them does are ties: the shortest of them is the law;
+  well as the best of them does, or as the network itself, are ties: the shortest of them is the law;
 * else laws are judged by their description length (`nbsr.judgement`) on rows that were not searched on, as if these
   were only `SPEAKING_ROWS`: a term has to remove a good part of all that is left.
 """
@@ -22,6 +22,7 @@ from nbsr.result import Candidate, Result, spoken_fvu
 
 SPEAKING_ROWS = 40  # that the smooth error of a network counts for
 _AS_GOOD = 1.05  # times the error of the best that a tie may have
+_AT_MOST = 2.0  # times the error of the best that a tie may have where the network itself is no better
 _DEVIATIONS = 2.0  # that a difference of errors has to be from none
 
 
@@ -91,9 +92,8 @@ def tied(
     with np.errstate(invalid="ignore"):
         further = errors - errors[best]
         doubt = further.std(1) / np.sqrt(errors.shape[1])
-    as_good = np.isfinite(mean) & (
-        mean <= np.maximum(_AS_GOOD * mean[best], mean[best] + _DEVIATIONS * doubt)
-    )
+    limit = max(_AS_GOOD * mean[best], min(float(network.mean()), _AT_MOST * mean[best]))
+    as_good = np.isfinite(mean) & (mean <= np.maximum(limit, mean[best] + _DEVIATIONS * doubt))
     ties = sorted(
         np.flatnonzero(as_good).tolist(), key=lambda i: (picks[i].candidate.complexity, picks[i].nats)
     )

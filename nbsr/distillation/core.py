@@ -328,7 +328,7 @@ def _simplest(
         for k in range(count):
             y = Y @ mixture.take[:, k]
             result = regress(table_of(X[~held], y[~held], names, "component_"), **short)
-            total += judged(result, names, X[held], y[held])[0].nats
+            total += judged(result, names, X[held], y[held])[0].nats if result.candidates_seen else math.inf
         nats.append(total)
     return found[int(np.argmin(nats))]
 

@@ -121,9 +121,9 @@ def tuned(
     targets: torch.Tensor,
     held: Mapping[str, Sequence[Sequence[bool]]],
 ) -> dict[str, list[list[float]]]:
-    """Constants of the formulas under which the whole is closest to the targets, by L-BFGS in double precision.
+    """Constants of the formulas under which the whole is closest to the targets, by L-BFGS.
 
-    All else stays as it is. Each constant is sought as a multiple of what it was.
+    All else stays as it is, its precision too. Each constant is sought as a multiple of what it was.
 
     Arguments:
         hybrid: a module with `Formulas` in it; it is not changed.
@@ -131,9 +131,7 @@ def tuned(
 
     Returns the constants of each part's laws.
     """
-    whole = copy.deepcopy(hybrid).double().requires_grad_(False)
-    inputs = tuple(v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for v in inputs)
-    targets = targets.double()
+    whole = copy.deepcopy(hybrid).requires_grad_(False)
     places = {m.name: n for n, m in whole.named_modules() if isinstance(m, Formulas)}
     start: dict[str, torch.Tensor] = {}
     free: dict[str, torch.Tensor] = {}
@@ -163,7 +161,7 @@ def tuned(
     if moves:
         before = float(loss().detach())
         search = torch.optim.LBFGS(
-            list(moves.values()), max_iter=_STEPS, tolerance_grad=1e-10, tolerance_change=1e-14,
+            list(moves.values()), max_iter=_STEPS, tolerance_grad=1e-9, tolerance_change=1e-14,
             line_search_fn="strong_wolfe",
         )  # fmt: skip
         search.step(step)

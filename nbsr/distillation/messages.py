@@ -27,7 +27,9 @@ _NATS_PER_TERM = 4.0
 _SPEAKING = 15.0  # half of the rows that a smooth error counts for
 _WILD = 25.0  # deviations: a brick that goes farther is one with a pole in the data
 _FLOOR = 1e-6
-_ALIKE = 0.95  # cosine from which on two directions are one
+_ANGLES = 60
+_MOST_TURNED = 4  # components whose bricks are looked at: the choices of rows grow fast
+_ALIKE = 0.9  # cosine from which on two directions are one
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def mixtures(
 ) -> list[Mixture]:
     """Mixtures of the leading messages, that of the cheapest laws first.
 
-    inputs: what laws may depend on. The columns themselves come first where no other mixture is cheaper.
+    inputs: what laws may depend on. A single component is a message itself where one says it all.
     """
     rng = np.random.default_rng(seed)
     if len(inputs) > _ROWS:
@@ -110,11 +112,13 @@ def mixtures(
         Z = told @ first.take
         Z = Z - Z.mean(0)
         turns = {"varimax": _varimax(first.give.T), "independent": _independent(outputs @ first.take, seed)}
-        if library.shape[1]:
+        if library.shape[1] and count <= _MOST_TURNED:
             turns["bricks"] = _few_bricks(library, Z)
         found += [
             Mixture.of(kind, first.take @ turn, outputs) for kind, turn in turns.items() if turn is not None
         ]
+    if count == 1:
+        return found
     prices = [sum(price(library, told @ mixture.take[:, k]) for k in range(count)) for mixture in found]
     return [found[i] for i in sorted(range(len(found)), key=lambda i: (round(prices[i], 6), i))]
 
@@ -187,11 +191,12 @@ def _few_bricks(
         left = Z - library[:, chosen] @ weights
         if np.square(left).sum() < _FLOOR * np.square(Z).sum():
             break
-    found = []
-    for rows in itertools.combinations(range(len(chosen)), count - 1):
-        direction = np.linalg.svd(weights[list(rows)])[2][-1]
-        component = Z @ direction
-        found.append((price(library, component), direction))
+    if count == 2:
+        directions = _cheapest_angles(library, Z)
+    else:
+        through = [weights[list(rows)] for rows in itertools.combinations(range(len(chosen)), count - 1)]
+        directions = [np.linalg.svd(rows)[2][-1] for rows in through]
+    found = [(price(library, Z @ direction), direction) for direction in directions]
     found.sort(key=lambda pair: pair[0])
     taken: list[np.ndarray] = []
     for _, direction in found:
@@ -201,6 +206,29 @@ def _few_bricks(
         if len(taken) == count:
             return np.stack(taken, axis=1)
     return None
+
+
+def _cheapest_angles(
+    library: Float[np.ndarray, "rows bricks"], Z: Float[np.ndarray, "rows 2"]
+) -> list[Float[np.ndarray, " 2"]]:
+    """Of two components all directions can be looked at: those that are cheaper than their neighbours."""
+    from scipy.optimize import minimize_scalar
+
+    def direction(angle: float) -> Float[np.ndarray, " 2"]:
+        return np.array([np.cos(angle), np.sin(angle)])
+
+    def cost(angle: float) -> float:
+        return price(library, Z @ direction(angle))
+
+    step = np.pi / _ANGLES
+    costs = np.array([cost(k * step) for k in range(_ANGLES)])
+    lowest = np.flatnonzero((costs <= np.roll(costs, 1)) & (costs <= np.roll(costs, -1)))
+    found = []
+    for k in lowest.tolist():
+        ends = ((k - 1) * step, (k + 1) * step)
+        best = minimize_scalar(cost, bounds=ends, method="bounded", options={"xatol": 1e-3})
+        found.append(direction(float(best.x)))
+    return found
 
 
 def _varimax(
