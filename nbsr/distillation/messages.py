@@ -212,7 +212,7 @@ def _cheapest_angles(
     library: Float[np.ndarray, "rows bricks"], Z: Float[np.ndarray, "rows 2"]
 ) -> list[Float[np.ndarray, " 2"]]:
     """Of two components all directions can be looked at: those that are cheaper than their neighbours."""
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import fminbound
 
     def direction(angle: float) -> Float[np.ndarray, " 2"]:
         return np.array([np.cos(angle), np.sin(angle)])
@@ -225,9 +225,8 @@ def _cheapest_angles(
     lowest = np.flatnonzero((costs <= np.roll(costs, 1)) & (costs <= np.roll(costs, -1)))
     found = []
     for k in lowest.tolist():
-        ends = ((k - 1) * step, (k + 1) * step)
-        best = minimize_scalar(cost, bounds=ends, method="bounded", options={"xatol": 1e-3})
-        found.append(direction(float(best.x)))
+        best = fminbound(cost, (k - 1) * step, (k + 1) * step, xtol=1e-3)
+        found.append(direction(float(np.asarray(best))))
     return found
 
 
