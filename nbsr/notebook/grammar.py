@@ -79,7 +79,7 @@ OPTIONS: dict[str, Option] = {
         Option(
             "--method",
             "NAME",
-            "by: auto, exhaustive, textbook, spectrum, additive, pairs, evolve, rsrm, softmax, beam, mcts, prior",
+            "auto, pairs, textbook, spectrum, additive, evolve, rsrm, exhaustive, softmax, beam, mcts, ...",
         ),
         Option("--model", "NAME", "the network: a name, a directory, or none"),
         Option("--choices", "N", "how many candidates the method may propose, or auto ask the network for"),
