@@ -413,6 +413,6 @@ def test_pairs_build_with_the_bricks_that_they_are_given():
 def test_every_method_has_a_line_of_help():
     from nbsr.notebook.grammar import OPTIONS, help_text
 
-    named = OPTIONS["--method"].help.partition(": ")[2].split(", ")
+    named = OPTIONS["--method"].help.split(", ")
     assert set(named) == set(METHODS)
     assert all(word in help_text() for word in ("--model", "--choices", "complexity: 9"))

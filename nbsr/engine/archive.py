@@ -96,7 +96,7 @@ class Archive:
         if fvu < self.threshold.get(record.complexity, math.inf):
             self.fresh.append(record)
         holder = self.best.get(record.complexity)
-        self.version += tidy
+        self.version += tidy or (known is not None and self._in_use(known))
         if (
             holder is None
             or fvu < holder.fvu
@@ -111,7 +111,8 @@ class Archive:
     def _in_use(self, record: Record) -> bool:
         """Whether it may be picked now."""
         complexity = record.complexity
-        return self.best.get(complexity) is record or any(r is record for r in self.sound.get(complexity, ()))
+        likely = (r.tokens for r in self.sound.get(complexity, ()))
+        return self.best.get(complexity) is record or record.tokens in likely
 
     def _forget(self) -> None:
         pinned = [r for r in self.records.values() if r.order in self.pinned]

@@ -230,9 +230,7 @@ def choose(verdicts: Sequence[Verdict]) -> Choice:
             exact, key=lambda i: (length[i], verdicts[i].constants, verdicts[i].structure, verdicts[i].fvu)
         )
         return Choice(picked, -1, "It is exact on every row, and no shorter law is.")
-    picked = first
-    runner_up = _runner_up(verdicts, order, picked)
-    picked = _shortest_spelling(verdicts, picked)
+    picked, runner_up = _told(verdicts, order)
     return Choice(picked, runner_up, _clause(verdicts[picked], verdicts[runner_up]) if runner_up >= 0 else "")
 
 
@@ -259,6 +257,22 @@ def worth_showing(
             shown.append(i)
             least, fit = float(error[i]), max(float(fvu[i]), ROUNDING_FVU)
     return shown
+
+
+def _told(verdicts: Sequence[Verdict], order: Sequence[int]) -> tuple[int, int]:
+    """The likeliest law in the spelling in which it is told, and the likeliest of another form.
+
+    The spelling is the shortest, and may itself be less likely than a law of another form, which then comes first.
+    """
+    passed: set[str] = set()
+    for first in order:
+        form = canonical(verdicts[first].law)
+        picked = _shortest_spelling(verdicts, first)
+        between = [i for i in order if verdicts[i].nats < verdicts[picked].nats]
+        if all(canonical(verdicts[i].law) in passed | {form} for i in between):
+            return picked, _runner_up(verdicts, order, picked)
+        passed.add(form)
+    return order[0], _runner_up(verdicts, order, order[0])
 
 
 def _shortest_spelling(verdicts: Sequence[Verdict], picked: int) -> int:

@@ -10,6 +10,7 @@ it stood, so that every slip, now or later, is a `UsageError` with a caret under
 """
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -79,7 +80,7 @@ OPTIONS: dict[str, Option] = {
         Option(
             "--method",
             "NAME",
-            "auto, pairs, textbook, spectrum, additive, evolve, rsrm, exhaustive, softmax, beam, mcts, ...",
+            "auto, pairs, textbook, spectrum, additive, evolve, rsrm, exhaustive, softmax, beam, mcts, prior",
         ),
         Option("--model", "NAME", "the network: a name, a directory, or none"),
         Option("--choices", "N", "how many candidates the method may propose, or auto ask the network for"),
@@ -440,6 +441,9 @@ def split_name(formula: Phrase) -> tuple[Phrase | None, Phrase]:
 # --- Help
 
 
+_SCREEN = 120  # characters of a line of help
+
+
 def help_text() -> str:
     """What `%%regress --help` prints."""
     rows = []
@@ -447,7 +451,10 @@ def help_text() -> str:
         names = f"{option.short}, {option.name}" if option.short else f"    {option.name}"
         rows.append((f"{names} {option.value or ''}".rstrip(), option.help))
     width = max(len(left) for left, _ in rows) + 2
-    options = "\n".join(f"  {left:<{width}}{right}" for left, right in rows)
+    below = "\n" + " " * (width + 2)
+    options = "\n".join(
+        f"  {left:<{width}}{below.join(textwrap.wrap(right, _SCREEN - width - 2))}" for left, right in rows
+    )
     keys = "\n".join(
         f"  {key.name + ':':<{width}}{key.help}\n  {'':<{width}}    {key.name}: {key.example}"
         for key in KEYS.values()
