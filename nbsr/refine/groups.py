@@ -182,7 +182,9 @@ def fit_jointly(
     """
     width = constants.shape[2]
     free = free & (np.arange(width) < programs.n_constants[:, None])
-    constants = np.where(shared[:, None, :], np.median(constants, axis=1, keepdims=True), constants)
+    with np.errstate(over="ignore"):  # the mean of the two in the middle; such a law is none anyway
+        middle = np.median(constants, axis=1, keepdims=True)
+    constants = np.where(shared[:, None, :], middle, constants)
     system = _System(programs, problem, free & ~shared, free & shared)
     with np.errstate(all="ignore"):
         here = system.at(constants)
@@ -297,7 +299,8 @@ class _System:
         shared_errors = np.sqrt(noise[:, None] * np.diagonal(inverse, axis1=1, axis2=2))
         shared_errors = np.where(lost_shared, np.inf, shared_errors) * self.shared
         size = np.abs(np.median(constants, axis=1))
-        whole = np.linalg.eigvalsh(A * size[:, :, None] * size[:, None, :]) / noise[:, None, None][:, 0]
+        whole = A * size[:, :, None] * size[:, None, :]
+        whole = np.linalg.eigvalsh(np.where(np.isfinite(whole), whole, 0.0)) / noise[:, None, None][:, 0]
         digits = np.sum(np.log(np.maximum(np.sqrt(np.maximum(whole, 0.0)), 1.0)), axis=1)
         errors, predictive = [], none.copy()
         for g, (U, s, Vt, length) in enumerate(apart):
