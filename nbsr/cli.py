@@ -246,8 +246,7 @@ def _bench(options: argparse.Namespace) -> None:
         units=options.units,
     )
     warm(background=False)
-    only = [id for id in options.only.split(",") if id]
-    how = (options.every, only, options.out, options.jobs, lambda line: print(line, flush=True))
+    how = (options.every, _words(options.only), options.out, options.jobs, _say)
     if options.choices:
         run_choices(settings, options.choices, *how)
     else:
@@ -272,9 +271,18 @@ def _searches(options: argparse.Namespace) -> "Settings":
     )
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
 def _measure(options: argparse.Namespace) -> None:
     """The benches that pose no problem."""
-    seconds = options.seconds
+    seconds, only = options.seconds, _words(options.only)
+    seeds = range(options.seed, options.seed + options.seeds)
     if options.suite == "evaluator":
         from nbsr.benchmark import evaluator
 
@@ -301,71 +309,59 @@ def _measure(options: argparse.Namespace) -> None:
         from nbsr.refine import warm
 
         warm(background=False)
-        workbench.run(lambda line: print(line, flush=True))
+        workbench.run(_say)
     elif options.suite == "cluster":
         from nbsr.benchmark import cluster
 
-        cluster.run(seconds or 10.0, lambda line: print(line, flush=True))
+        cluster.run(seconds or 10.0, _say)
     elif options.suite == "measured":
         from nbsr.benchmark import measured
 
-        only = [id for id in options.only.split(",") if id]
         measured.run(
             _searches(options), options.part, options.every, only, options.jobs,
-            lambda line: print(line, flush=True),
+            _say,
         )  # fmt: skip
     elif options.suite == "groups":
         from nbsr.benchmark import groups
 
-        only = [id for id in options.only.split(",") if id]
-        groups.run(_searches(options), options.part, only, lambda line: print(line, flush=True))
+        groups.run(_searches(options), options.part, only, _say)
     elif options.suite == "templates":
         from nbsr.benchmark import templates
 
-        only = [id for id in options.only.split(",") if id]
-        templates.run(_searches(options), options.part, only, lambda line: print(line, flush=True))
+        templates.run(_searches(options), options.part, only, _say)
     elif options.suite == "coverage":
         from nbsr.benchmark import coverage
 
-        only = [id for id in options.only.split(",") if id]
-        seeds = range(options.seed, options.seed + options.seeds)
-        coverage.run(
-            replace(_searches(options), rows=options.rows), seeds, only, lambda line: print(line, flush=True)
-        )
+        coverage.run(replace(_searches(options), rows=options.rows), seeds, only, _say)
     elif options.suite == "forces":
         from nbsr.benchmark import forces
         from nbsr.refine import warm
 
         warm(background=False)
-        only, biases = ([word for word in text.split(",") if word] for text in (options.only, options.bias))
-        forces.run(seconds or 20.0, options.seed, biases, only, report=lambda line: print(line, flush=True))
+        biases = _words(options.bias)
+        forces.run(seconds or 20.0, options.seed, biases, only, report=_say)
     elif options.suite == "robust":
         from nbsr.benchmark import robust
 
-        only = [id for id in options.only.split(",") if id]
         robust.run(
             replace(_searches(options), rows=options.rows),
             options.part,
             only,
-            lambda line: print(line, flush=True),
+            _say,
         )
     elif options.suite == "finetune":
         from nbsr.benchmark import finetune
         from nbsr.refine import warm
 
         warm(background=False)
-        domains = [id for id in options.only.split(",") if id] or finetune.DOMAINS
-        seeds = range(options.seed, options.seed + options.seeds)
+        domains = only or finetune.DOMAINS
         choices, model = max(options.choices, default=64), options.model or "base"
-        finetune.run(seeds, domains, choices, model=model, report=lambda line: print(line, flush=True))
+        finetune.run(seeds, domains, choices, model=model, report=_say)
     elif options.suite == "blackbox":
         from nbsr.benchmark import blackbox
 
-        only = [id for id in options.only.split(",") if id]
         settings = replace(_searches(options), method=options.method)
-        blackbox.run(
-            settings, options.peer, options.part, options.every, only, lambda line: print(line, flush=True)
-        )
+        blackbox.run(settings, options.peer, options.part, options.every, only, _say)
     elif options.suite == "rsrm":
         from nbsr.benchmark import rsrm
         from nbsr.refine import warm
@@ -373,21 +369,19 @@ def _measure(options: argparse.Namespace) -> None:
         warm(background=False)
         methods = "rsrm" if options.method == "auto" else options.method
         rsrm.run(
-            methods.split(","), [part for part in (options.part or "").split(",") if part],
-            [id for id in options.only.split(",") if id], range(options.seed, options.seed + options.seeds),
-            seconds or 60.0, options.max_evaluations or 2_000_000, lambda line: print(line, flush=True),
+            methods.split(","), _words(options.part or ""),
+            only, seeds,
+            seconds or 60.0, options.max_evaluations or 2_000_000, _say,
         )  # fmt: skip
     elif options.suite == "ablation":
         from nbsr.benchmark import ablation
         from nbsr.refine import warm
 
         warm(background=False)
-        only = [id for id in options.only.split(",") if id]
         choices, model = max(options.choices, default=256), options.model or "base"
-        seeds = range(options.seed, options.seed + options.seeds)
         ablation.run(
             seconds or 2.0, choices, seeds, options.every, only, model, options.rows,
-            lambda line: print(line, flush=True),
+            _say,
         )  # fmt: skip
     else:
         from nbsr.benchmark.startup import network_memory
