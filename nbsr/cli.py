@@ -86,6 +86,18 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"nbsr {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
+    _bench_options(commands)
+    _train_options(commands)
+    _finetune_options(commands)
+    commands.add_parser("doctor", help="print versions, cores, device and the state of the compiled kernels")
+    commands.add_parser("warm", help="compile the kernels now, so that the first search need not wait")
+    laws = commands.add_parser("laws", help="run a notebook in a kernel and print the laws that it finds")
+    laws.add_argument("notebook", type=Path)
+    _course_options(commands)
+    return parser
+
+
+def _bench_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
     bench = commands.add_parser("bench", help="measure nbsr, or a peer, on problems with a known law")
     bench.add_argument(
         "suite", metavar="SUITE", help=f"fastsrb, feynman, nguyen, jin, ...; or {', '.join(_EXTRA_BENCHES)}"
@@ -148,6 +160,8 @@ def _parser() -> _Parser:
     bench.add_argument("--sequences", type=_count, default=128, help="decode: laws at once (128)")
     bench.add_argument("--tokens", type=_count, default=32, help="decode: tokens of each law (32)")
 
+
+def _train_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
     train = commands.add_parser("train", help="train a network on laws and tables drawn from a prior")
     train.add_argument("config", metavar="CONFIG", help="base, tiny, or the path of a bundle's train.yaml")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and log go here")
@@ -162,6 +176,8 @@ def _parser() -> _Parser:
     train.add_argument("--processes", type=_count, default=1, help="on this machine (1)")
     train.add_argument("--threads", type=_count, help="of torch in each process (the configuration's)")
 
+
+def _finetune_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
     tune = commands.add_parser(
         "finetune", help="teach a network a field by the reward of its laws for tables"
     )
@@ -184,11 +200,8 @@ def _parser() -> _Parser:
     tune.add_argument("--seed", type=_whole, default=0)
     tune.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
 
-    commands.add_parser("doctor", help="print versions, cores, device and the state of the compiled kernels")
-    commands.add_parser("warm", help="compile the kernels now, so that the first search need not wait")
-    laws = commands.add_parser("laws", help="run a notebook in a kernel and print the laws that it finds")
-    laws.add_argument("notebook", type=Path)
 
+def _course_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
     course = commands.add_parser("course", help="the course: copies for students, a page for a teacher")
     courses = course.add_subparsers(dest="course", required=True, metavar="WHAT", parser_class=_Parser)
     copy = courses.add_parser("copy", help="put a fresh copy of the notebooks into a folder")
@@ -196,7 +209,6 @@ def _parser() -> _Parser:
     report = courses.add_parser("report", help="make one page of what students handed in")
     report.add_argument("folder", type=Path, metavar="DIR", help="a folder for each student, or notebooks")
     report.add_argument("--out", type=Path, metavar="F.html", help="the page (DIR/course-report.html)")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
