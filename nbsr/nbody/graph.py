@@ -50,7 +50,30 @@ def check_bias(bias: str) -> None:
         )
 
 
-class GraphNetwork(nn.Module):
+class _OfForces(nn.Module):
+    """A network that says the forces on bodies; the masses make accelerations of them."""
+
+    unit: Tensor
+
+    def __init__(self, dimension: int, unit: float):
+        super().__init__()
+        self.dimension = dimension
+        self.register_buffer("unit", torch.tensor(unit))
+
+    def forward(
+        self, bodies: Float[Tensor, "batch bodies features"]
+    ) -> Float[Tensor, "batch bodies dimension"]:
+        """Accelerations."""
+        return self.unit * self.forces(bodies)[0] / bodies[..., -1:]
+
+    def forces(
+        self, bodies: Float[Tensor, "batch bodies features"]
+    ) -> tuple[Float[Tensor, "batch bodies dimension"], Float[Tensor, "batch bodies"]]:
+        """Forces in units of `unit`, and what a bias counts of each body's messages."""
+        raise NotImplementedError
+
+
+class GraphNetwork(_OfForces):
     """Messages, their sum, and the force that it means for a body.
 
     Arguments:
@@ -61,8 +84,6 @@ class GraphNetwork(nn.Module):
         unit: forces are told in it.
     """
 
-    unit: Tensor
-
     def __init__(
         self,
         dimension: int,
@@ -71,20 +92,13 @@ class GraphNetwork(nn.Module):
         hidden: int = 128,
         unit: float = 1.0,
     ):
-        super().__init__()
+        super().__init__(dimension, unit)
         check_bias(bias)
-        self.dimension, self.bias = dimension, bias
+        self.bias = bias
         self.messages = messages or (dimension if bias == "bottleneck" else MESSAGES)
         random = self.messages if bias == "kl" else 0
         self.message = _OfPair(features(dimension), hidden, 2 * self.messages + 1 + random)
         self.node = _layers(features(dimension) + self.messages, hidden, dimension)
-        self.register_buffer("unit", torch.tensor(unit))
-
-    def forward(
-        self, bodies: Float[Tensor, "batch bodies features"]
-    ) -> Float[Tensor, "batch bodies dimension"]:
-        """Accelerations."""
-        return self.unit * self.forces(bodies)[0] / bodies[..., -1:]
 
     def forces(
         self, bodies: Float[Tensor, "batch bodies features"]
@@ -119,7 +133,7 @@ class GraphNetwork(nn.Module):
         return sent, spread if self.bias == "kl" else None
 
 
-class HamiltonianNetwork(nn.Module):
+class HamiltonianNetwork(_OfForces):
     """Energies of pairs and of bodies; a force is minus the slope of their sum.  It has no messages.
 
     Arguments:
@@ -128,20 +142,10 @@ class HamiltonianNetwork(nn.Module):
         unit: forces are told in it.
     """
 
-    unit: Tensor
-
     def __init__(self, dimension: int, hidden: int = 128, unit: float = 1.0):
-        super().__init__()
-        self.dimension = dimension
+        super().__init__(dimension, unit)
         self.pair = _OfPair(features(dimension), hidden, 3)
         self.own = _layers(features(dimension), hidden, 1)
-        self.register_buffer("unit", torch.tensor(unit))
-
-    def forward(
-        self, bodies: Float[Tensor, "batch bodies features"]
-    ) -> Float[Tensor, "batch bodies dimension"]:
-        """Accelerations."""
-        return self.unit * self.forces(bodies)[0] / bodies[..., -1:]
 
     def forces(
         self, bodies: Float[Tensor, "batch bodies features"]
