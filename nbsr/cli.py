@@ -139,7 +139,7 @@ def _bench_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
         help="how nbsr searches (auto); rsrm: several, such as rsrm,rsrm-forms,evolve (rsrm)",
     )
     bench.add_argument(
-        "--max-evaluations", type=_count, metavar="N", help="rsrm: most candidates for each problem (2000000)"
+        "--max-evaluations", type=_count, metavar="N", help="most candidates for each problem (rsrm: 2000000)"
     )
     bench.add_argument(
         "--choices",
@@ -151,6 +151,12 @@ def _bench_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
     bench.add_argument("--model", metavar="NAME", help="the network: a name, a directory, or none")
     bench.add_argument(
         "--units", action="store_true", help="feynman: tell the units, and that constants are plain numbers"
+    )
+    bench.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="where nbsr computes: auto, cpu, cuda, mps or torch (auto)",
     )
     bench.add_argument("--peer", help="pyoperon or gplearn, in nbsr's place")
     bench.add_argument(
@@ -254,8 +260,10 @@ def _bench(options: argparse.Namespace) -> None:
         rows=options.rows,
         noise=options.noise,
         seed=options.seed,
+        max_evaluations=options.max_evaluations,
         model=options.model,
         units=options.units,
+        device=options.device,
     )
     warm(background=False)
     how = (options.every, _words(options.only), options.out, options.jobs, _say)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbsr import __version__
+from nbsr import __version__, devices
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.operators import OPERATORS
 
@@ -106,7 +106,7 @@ def load(name_or_dir: str | Path, device: str = "cpu") -> "nbsr.model.Model":
     from nbsr.model import Model, ModelConfig
 
     where = find(name_or_dir)
-    target = device_of(device)
+    target = devices.device_of(device)
     parts = parted(where)
     if parts is not None:
         model = load(parts[0], "cpu")
@@ -134,33 +134,6 @@ def read_weights(where: Path, model: "nbsr.model.Model") -> dict[str, Any]:
     """
     _check_tokens(where, _tokens(model))
     return _check_weights(where, _read_weights(where), model.state_dict())
-
-
-def device_of(device: str) -> Any:
-    """The `torch.device`, if this machine has it.
-
-    Raises:
-        UsageError: it has not, or there is no such kind of device.
-    """
-    import torch
-
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise UsageError(f"There is no device '{device}'; give cpu, or cuda for a graphics card.") from None
-    if found.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= count:
-            has = f"has {count} of them" if count else "has no graphics card that torch can use"
-            raise UsageError(f"The device is '{device}', but this machine {has}; give cpu.")
-    elif found.type != "cpu":
-        try:
-            torch.empty(1, device=found).cpu()
-        except (RuntimeError, NotImplementedError, AssertionError):
-            raise UsageError(
-                f"The device is '{device}', which this machine does not have; give cpu."
-            ) from None
-    return found
 
 
 def _read(where: Path, name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from nbsr import models
+from nbsr.devices import out_of_memory
 from nbsr.errors import UsageError
 from nbsr.expression import Vocabulary
 from nbsr.generate.base import NextToken, Step
@@ -77,7 +78,7 @@ class Network:
             model: a name or directory, see `nbsr.models.load`.
             vocabulary: of the search, its variables being the columns of the inputs.
             complexity: of the laws that it is asked for, or None.
-            device: "auto" (an accelerator where there is one), "cpu" or "cuda".
+            device: a word of `nbsr.devices`; "auto" is a graphics card where there is one.
         """
         self._asked = (model, inputs, response, vocabulary, complexity or 0, device)
         self._thread: threading.Thread | None = None
@@ -153,15 +154,6 @@ def explained(failure: BaseException) -> UsageError:
     if isinstance(failure, ImportError):
         return UsageError(f"The network needs torch, which cannot be loaded here ({said}); install it again.")
     return UsageError(f"The network failed ({said}); try another model, or device 'cpu'.")
-
-
-def out_of_memory(failure: BaseException) -> bool:
-    """Whether a failure, of NumPy's or PyTorch's making, says that memory ran out."""
-    said = str(failure).lower()
-    return isinstance(failure, MemoryError) or (
-        isinstance(failure, RuntimeError)
-        and any(words in said for words in ("out of memory", "allocate memory", "not enough memory"))
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------

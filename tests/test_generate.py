@@ -16,7 +16,7 @@ from nbsr.generate.evolve import evolve
 from nbsr.generate.exhaustive import exhaustive
 from nbsr.generate.pairs import Pairs, pairs, simple_exponents
 from nbsr.generate.prior import TreePrior, prior
-from nbsr.generate.screening import best_products, best_sums, least_squares, standardised
+from nbsr.generate.screening import Blocks, least_squares, standardised
 from nbsr.refine import Problem, refine
 from nbsr.score import fvu
 
@@ -74,7 +74,7 @@ def test_best_sums_finds_the_pair_that_least_squares_over_all_pairs_finds(seed):
     every = np.array(list(itertools.combinations(range(40), 2)))
     _, unexplained = least_squares(H[every], z, weight)
     unit = standardised(H, weight)
-    found = best_sums(unit, standardised(z[None], weight)[0], 10)
+    found = Blocks().best_sums(unit, standardised(z[None], weight)[0], 10)
     pairs_found = [tuple(sorted(p)) for p in found if p[0] != p[1]]
     assert pairs_found[:5] == [tuple(every[k]) for k in np.argsort(unexplained)[:5]]
 
@@ -84,7 +84,7 @@ def test_required_rows_are_in_every_pair():
     H = standardised(rng.standard_normal((30, 40)), np.ones(40))
     must = np.zeros(30, bool)
     must[[3, 11]] = True
-    for i, j in best_sums(H, H[20], 20, must)[:20]:
+    for i, j in Blocks().best_sums(H, H[20], 20, must)[:20]:
         assert must[i] or must[j]
 
 
@@ -96,7 +96,7 @@ def test_best_products_finds_the_product_that_brute_force_finds(seed):
     z = 3 * A[4] * A[19] - 1 + 0.01 * rng.standard_normal(60)
     every = np.array(list(itertools.combinations_with_replacement(range(25), 2)))
     _, unexplained = least_squares((A[every[:, 0]] * A[every[:, 1]])[:, None], z, weight)
-    assert tuple(best_products(A, z, weight, 10)[0]) == tuple(every[np.argmin(unexplained)])
+    assert tuple(Blocks().best_products(A, z, weight, 10)[0]) == tuple(every[np.argmin(unexplained)])
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.floats(-200, 200))

@@ -8,13 +8,14 @@ import pytest
 ROOT = Path(__file__).parent.parent / "nbsr"
 
 EVERYTHING = {"everything"}
-# A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors` and `threads` may be
-# imported by all. A package stands for every module in it, and they may import each other, except where a module
+# A module of nbsr -> the modules of nbsr that it may import, also inside a function. `errors`, `threads` and `devices`
+# may be imported by all. A package stands for every module in it, and they may import each other, except where a module
 # has a row of its own.
 ALLOWED = {
     "__init__": set(),
     "errors": set(),
     "threads": set(),
+    "devices": set(),
     "operators": set(),
     "trace": set(),
     "expression": {"expression", "operators"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "textbook": {"expression", "operators"},
     "judgement": {"operators", "expression", "simplify", "score", "textbook"},
     "refine": {"operators", "expression", "evaluate", "table", "generate.base"},
-    "generate.base": {"operators", "expression", "trace"},
+    "generate.base": {"operators", "expression", "trace", "generate.screening"},
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
     "generate.breeding": {"generate.base", "expression"},
     "generate.decode": {"generate.base", "expression"},
@@ -42,6 +43,8 @@ ALLOWED = {
         "generate.base", "generate.breeding", "generate.bricks", "generate.decode", "generate.forms",
         "generate.screening", "generate.views", "operators", "expression", "evaluate", "trace",
     },
+    # what computes batches, on the processor or elsewhere
+    "backend": {"evaluate", "refine", "generate.screening"},
     "model": {"expression", "generate.base"},
     "rollout": {"expression", "model"},
     "adapter": {"model"},
@@ -68,7 +71,7 @@ ALLOWED = {
     "engine": {
         "cluster",
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
-        "judgement", "losses", "models", "network", "trace",
+        "judgement", "losses", "models", "network", "trace", "backend",
     },
     # many searches, on many workers
     "cluster": {"engine", "expression", "operators", "refine", "result", "table"},
@@ -151,7 +154,9 @@ def backward(module: str, targets: set[str]) -> set[str]:
     if allowed is EVERYTHING:
         return set()
     own = {row(module)} - {"generate"}
-    return {t for t in targets - {"errors", "threads", module} if not {*upward(t)} & (allowed | own)}
+    return {
+        t for t in targets - {"errors", "threads", "devices", module} if not {*upward(t)} & (allowed | own)
+    }
 
 
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -203,7 +208,7 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
     return {module for module in graph if module in reached(module)}
 
 
-PACKAGES = ("benchmark", "cluster", "course", "distillation", "engine", "evaluate", "expression", "generate",
+PACKAGES = ("backend", "benchmark", "cluster", "course", "distillation", "engine", "evaluate", "expression", "generate",
             "judgement", "nbody", "notebook", "prior", "refine", "reinforcement", "result", "simplify", "table",
             "training")  # fmt: skip
 

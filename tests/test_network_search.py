@@ -231,7 +231,7 @@ def test_a_method_that_needs_a_network_says_what_to_do(damaged, none_shipped):
         ({"model": "none"}, "model 'none' leaves it out"),
         ({"model": "no such network"}, "no such network"),
         ({"model": damaged}, "damaged"),
-        ({"model": damaged, "device": "cuda"}, "CUDA"),
+        ({"model": damaged, "device": "cuda"}, "graphics card"),
     ]:
         if "device" in settings and torch.cuda.is_available():
             continue

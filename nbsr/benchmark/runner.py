@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nbsr import devices
 from nbsr.benchmark.judge import judge
 from nbsr.benchmark.memory import peak_megabytes, reset_peak
 from nbsr.benchmark.problems import Problem, load_suite
@@ -37,6 +38,7 @@ class Settings:
     model: str | None = None
     choices: int | None = None
     units: bool = False  # whether the units of columns and target are told, and constants are plain numbers
+    device: str = "auto"  # where nbsr computes
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def solve_with_nbsr(X: np.ndarray, y: np.ndarray, settings: Settings, units: Map
         max_evaluations=settings.max_evaluations,
         model=settings.model,
         choices=settings.choices,
+        device=settings.device,
     )
     law = result.best.expression
     return law, str(law), law.predict
@@ -189,10 +192,11 @@ def run_suite(
 
 
 def check(settings: Settings) -> None:
-    """Raises UsageError for a model that is not there, which a search would do without."""
+    """Raises UsageError for a model that is not there, which a search would do without, and for such a device."""
     from nbsr.engine import NEED_NETWORK, check_network
     from nbsr.models import find
 
+    devices.check(settings.device)
     if settings.method in NEED_NETWORK:
         check_network(settings.method, settings.model)
     elif settings.model not in (None, "none"):
@@ -259,7 +263,7 @@ def summary(settings: Settings, outcomes: list[Outcome]) -> str:
     if not outcomes:
         return f"{title}: no problems"
     recovered, symbolic, median = _counted(outcomes)
-    title += " with units" * settings.units
+    title += " with units" * settings.units + f" on {settings.device}" * (settings.device != "auto")
     return f"{title}: recovered {recovered} symbolic {symbolic} median {median:.1f}s"
 
 

@@ -32,7 +32,6 @@ from nbsr.engine.control import Answer, Control, Pending
 from nbsr.engine.resume import Before, opened
 from nbsr.engine.run import Run
 from nbsr.engine.settings import (
-    DEVICES,
     METHODS,
     NEED_NETWORK,
     NOISES,
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "DEVICES", "METHODS", "NEED_NETWORK", "NOISES", "REFINERS", "Answer", "Control", "Pending", "check_network",
+    "METHODS", "NEED_NETWORK", "NOISES", "REFINERS", "Answer", "Control", "Pending", "check_network",
     "opened", "regress", "search", "table_of",
 ]  # fmt: skip
 
@@ -110,7 +109,10 @@ def search(
         errors count by the loss, over what the target counts.  With these, noise "auto" is "constant".
     score: how the one law is picked from the front: "judgement", "evidence", "parsimony", "mdl" or "pareto".
     refiner: how constants are fitted: "lm" (batched, the default) or one of SciPy's by name.
-    device: "auto", "cpu" or "cuda".
+    device: where all of the search computes, the network included: "cpu" is the compiled kernels, "cuda", "cuda:1" and
+        "mps" an accelerator, "torch" the accelerator's code on the processor; "auto" gives large batches to an
+        accelerator, where there is one.  Sums of terms beyond two, groups of rows and the laws inside of a template are
+        fitted by the processor in any case.
     model: the network: a name (see `nbsr.models.list`), a directory, "none" to search without one, or None for the
         one that comes with nbsr.
     choices: most candidates that the method may propose, or None; of `auto`, those that it asks the network for.

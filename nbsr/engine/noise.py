@@ -154,7 +154,7 @@ class Noise:
             problem = Problem.of(rows.inputs, target)
             fits = refine(
                 tokens, problem, work.vocabulary,
-                starts=starts, restarts=0, max_steps=_STEPS, covariance=False,
+                starts=starts, restarts=0, max_steps=_STEPS, covariance=False, climber=work.backend,
             )  # fmt: skip
         count, best = len(target), None
         for k, law in enumerate(laws):

@@ -18,7 +18,7 @@ from nbsr.engine.groups import GroupedWork
 from nbsr.engine.settings import Settings
 from nbsr.engine.work import Work
 from nbsr.errors import UsageError
-from nbsr.evaluate import compile_programs, evaluate
+from nbsr.evaluate import compile_programs
 from nbsr.expression import Expression, GroupedLaw, pack
 from nbsr.generate.base import Origin
 from nbsr.result import Result
@@ -146,7 +146,8 @@ def measured(records: Sequence[Record], work: Work) -> list[Record]:
         some = records[start : start + _AT_ONCE]
         tokens, constants = pack([work.expression(r.tokens, r.constants) for r in some])
         with np.errstate(all="ignore"):
-            values = evaluate(compile_programs(tokens, work.vocabulary), constants, rows.inputs)
+            programs = compile_programs(tokens, work.vocabulary)
+            values = work.backend.evaluate(programs, constants, rows.inputs)
             values = values / rows.target_scale
         error: Float[np.ndarray, " laws"] = np.asarray(fvu(*rows.compared(values)))
         out += [replace(r, fvu=float(e)) for r, e in zip(some, error, strict=True) if math.isfinite(e)]

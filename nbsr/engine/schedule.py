@@ -122,7 +122,7 @@ class Schedule:
             inputs=rows.inputs, response=rows.response, weights=self.work.weights, vocabulary=self.work.vocabulary,
             constraints=self.work.constraints, seed=self.seed,
             ends=self.work.ends, best=self.best, steering=self.steering, trees=self.trees,
-            left=lambda: self.clock.remaining - self.clock.wrap_up,
+            left=lambda: self.clock.remaining - self.clock.wrap_up, screen=self.work.backend,
         )  # fmt: skip
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nbsr import models
+from nbsr import devices, models
 from nbsr.errors import UsageError, did_you_mean
 from nbsr.expression import Constraints, Dimensions, Vocabulary
 from nbsr.judgement import RULES
@@ -37,7 +37,6 @@ PARTS = {"rsrm": ("tree", "learning", "evolution", "forms")}  # of a method, to 
 NEED_NETWORK = ("softmax", "beam", "mcts")  # those that need a network
 NOISES = ("auto", "constant", "relative")  # errors: of one size, or growing with the target
 REFINERS = ("lm", "bfgs", "lbfgsb", "neldermead", "powell", "trf", "dogbox")
-DEVICES = ("auto", "cpu", "cuda")
 
 # Without a wish, the operators that measured laws are made of; every other one has to be asked for.
 _USUAL = (
@@ -84,7 +83,6 @@ class Settings:
             ("noise", NOISES),
             ("loss", LOSSES),
             ("refiner", REFINERS),
-            ("device", DEVICES),
         )
         for key, choices in named:
             value = getattr(self, key)
@@ -95,11 +93,7 @@ class Settings:
                 )
         self._check_method()
         self._check_limits()
-        if self.device == "cuda":
-            import torch
-
-            if not torch.cuda.is_available():
-                raise UsageError("There is no CUDA device here; use device 'auto' or 'cpu'.")
+        devices.check(self.device)
         if self.method in NEED_NETWORK:
             check_network(self.method, self.model)
 

@@ -9,7 +9,7 @@ from nbsr.engine.archive import Archive, Record
 from nbsr.engine.clock import Clock
 from nbsr.engine.settings import Settings
 from nbsr.engine.work import Work
-from nbsr.evaluate import compile_programs, evaluate
+from nbsr.evaluate import compile_programs
 from nbsr.expression import exact_form, pack
 from nbsr.judgement import SEVERE, Choice, Judge, Verdict, assembled, choose, describe, lawless, structure
 from nbsr.score import EXACT_FVU, pick
@@ -183,8 +183,8 @@ class Tidying:
         tokens, constants = pack([self.work.expression(r.tokens, r.constants) for r in records])
         programs = compile_programs(tokens, self.work.vocabulary)
         with np.errstate(all="ignore"):
-            rows = evaluate(programs, constants, grounds.X)
-            within = evaluate(programs, constants, grounds.points)
+            rows = self.work.backend.evaluate(programs, constants, grounds.X)
+            within = self.work.backend.evaluate(programs, constants, grounds.points)
             return (~grounds.suspicious(rows, within)).tolist()
 
     # -- polishing

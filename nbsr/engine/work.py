@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from nbsr import losses
+from nbsr.backend import backend_of
 from nbsr.engine.archive import Record
 from nbsr.engine.settings import Settings
 from nbsr.engine.units import dimensions_of
 from nbsr.errors import UsageError
-from nbsr.evaluate import compile_programs, evaluate
+from nbsr.evaluate import compile_programs
 from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, exact_form, pack
 from nbsr.refine import Fits, Problem, refine
 from nbsr.result.units import units_of
@@ -68,6 +69,7 @@ class Work:
         rows: the rows that it works on, in scaled columns.
         vocabulary, constraints: what a law may be made of.
         dimensions: those of the columns and the target; None where no unit says anything.
+        backend: what computes batches.
         trust: under a robust loss, how much each working row counts for a sum of squares, by what is expected of it so
             far.  Constants are fitted with these weights; the FVU of a law does not depend on them.
     """
@@ -78,6 +80,7 @@ class Work:
         if table.groups is not None and settings.loss != "squares":
             raise UsageError("A robust loss and groups do not go together; leave out one of them.")
         self.table, self.settings = table.with_loss(settings.loss), settings
+        self.backend = backend_of(settings.device)
         seen = self.table.screen(_COLUMNS)
         asked = table.strict_units or table.template is not None
         self.narrow = seen if asked else seen.without_constants()
@@ -215,7 +218,7 @@ class Work:
         fits = refine(
             tokens, self.problem, self.vocabulary, starts=starts, restarts=restarts, max_steps=steps,
             method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, fixed=self.fixed(tokens),
-            covariance=covariance and not self.rows.relative,
+            covariance=covariance and not self.rows.relative, climber=self.backend,
         )  # fmt: skip
         if self.rows.relative:
             fits = self.fit_logarithms(tokens, fits.constants, deadline, covariance)
@@ -227,7 +230,7 @@ class Work:
         found = np.flatnonzero(np.isfinite(fits.fvu))
         for some in np.split(found, range(_AT_ONCE, len(found), _AT_ONCE)):
             programs = compile_programs(fits.tokens[some], self.vocabulary)
-            values = evaluate(programs, np.nan_to_num(fits.constants[some]), self.rows.inputs)
+            values = self.backend.evaluate(programs, np.nan_to_num(fits.constants[some]), self.rows.inputs)
             told = fvu(*self.rows.compared(values / self.rows.target_scale))
             error[some] = np.where(np.isfinite(told), told, np.inf)
         return error
@@ -245,7 +248,7 @@ class Work:
             np.concatenate([log, tokens], axis=1), self._logarithm, self.vocabulary,
             starts=np.nan_to_num(starts, nan=1.0), restarts=0, max_steps=_LOG_STEPS,
             method=self.settings.refiner, seed=self.settings.seed, deadline=deadline, fixed=self.fixed(tokens),
-            covariance=covariance,
+            covariance=covariance, climber=self.backend,
         )  # fmt: skip
         return replace(fits, tokens=tokens)
 
@@ -262,8 +265,9 @@ class Work:
     def notes(self) -> tuple[str, ...]:
         """What the person is to know of how it worked."""
         if len(self.narrow.names) <= _CLOSELY:
-            return ()
+            return self.backend.said
         return (
+            *self.backend.said,
             f"Sums and evolution are of all {len(self.narrow.names)} columns, the other methods look at the "
             f"{_CLOSELY} most relevant ({list_names(self._relevant, 3)}).",
         )

@@ -1,14 +1,21 @@
 """The machine in torch, for an accelerator: all programs of a batch at once.
 
-Instruction t of every program runs at the same time, one torch operation for each distinct operator among them. The
-strings of the operator table are the same as on the processor, and so are the results up to rounding.
+Instructions are sorted by level (how much has to be known before) and operator, over all programs of the batch; those
+of one level and operator are one torch operation.  Columns, constants and the values of instructions are rows of one
+tensor, so that an operand of whatever kind is the number of a row.  The strings of the operator table are the same as
+on the processor, and so are the results up to rounding.
 """
 
+import re
+from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool, Int
 from numpy.typing import DTypeLike
 
+from nbsr.devices import Memory
 from nbsr.evaluate.elementwise import apply, torch_names
 from nbsr.evaluate.program import COPY, LITERAL, Programs
 from nbsr.operators import OPERATORS
@@ -16,154 +23,234 @@ from nbsr.operators import OPERATORS
 if TYPE_CHECKING:
     import torch
 
-_NUMBERS_AT_ONCE = 1 << 26  # values of instructions that are kept in memory at a time
+__all__ = ["Loaded", "Tape", "evaluate_torch", "jacobian_torch", "needs"]
 
 
 def evaluate_torch(
-    programs: Programs, constants: np.ndarray, X: np.ndarray, device="cpu", dtype: DTypeLike = np.float64
+    programs: Programs,
+    constants: np.ndarray,
+    X: np.ndarray,
+    device: "torch.device | str" = "cpu",
+    dtype: DTypeLike = np.float64,
+    memory: Memory | None = None,
 ) -> "torch.Tensor":
-    """Values [K, N] on the device; arguments as in `nbsr.evaluate.evaluate`."""
+    """Values [K, N] on the device; arguments as in `nbsr.evaluate.evaluate`.
+
+    memory: what a part of the batch may take of the device's.
+    """
     import torch
 
-    found = [
-        _Run(part, numbers, X, device, dtype).forward()
-        for part, numbers in _parts(programs, constants, X, arrays=1)
-    ]
-    return torch.cat(found) if found else torch.empty((0, len(X)), dtype=_torch_type(dtype), device=device)
+    tapes = _Tapes(programs, constants, X, device, dtype)
+    out = torch.empty((len(programs), len(X)), dtype=tapes.columns.dtype, device=device)
+    memory = memory or Memory.of(str(device))
+    for part in memory.tiles(needs(programs.length, constants.shape[1], len(X), out.element_size(), False)):
+        tape, theta = tapes.of(part)
+        out[part] = tape.forward(theta, tapes.columns)[tape.last]
+    return out
 
 
 def jacobian_torch(
-    programs: Programs, constants: np.ndarray, X: np.ndarray, device="cpu", dtype: DTypeLike = np.float64
+    programs: Programs,
+    constants: np.ndarray,
+    X: np.ndarray,
+    device: "torch.device | str" = "cpu",
+    dtype: DTypeLike = np.float64,
+    memory: Memory | None = None,
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
     """Values [K, N] and derivatives [K, C, N] by the constants, on the device."""
     import torch
 
-    values, derivatives = [], []
-    for part, numbers in _parts(programs, constants, X, arrays=3):
-        run = _Run(part, numbers, X, device, dtype)
-        values.append(run.forward())
-        derivatives.append(run.reverse())
-    if not values:
-        kind = {"dtype": _torch_type(dtype), "device": device}
-        return torch.empty((0, len(X)), **kind), torch.empty((0, constants.shape[1], len(X)), **kind)
-    return torch.cat(values), torch.cat(derivatives)
+    tapes, width = _Tapes(programs, constants, X, device, dtype), constants.shape[1]
+    out = torch.empty((len(programs), len(X)), dtype=tapes.columns.dtype, device=device)
+    derivatives = out.new_empty((len(programs), width, len(X)))
+    memory = memory or Memory.of(str(device))
+    for part in memory.tiles(needs(programs.length, width, len(X), out.element_size(), True)):
+        tape, theta = tapes.of(part)
+        values = tape.forward(theta, tapes.columns)
+        out[part], derivatives[part] = values[tape.last], tape.reverse(values)
+    return out, derivatives
 
 
-def _parts(programs: Programs, constants: np.ndarray, X: np.ndarray, arrays: int):
-    """The batch in parts that fit into memory."""
-    constants = np.asarray(constants, np.float64)
-    each = max(1, _NUMBERS_AT_ONCE // max(1, arrays * programs.code.shape[1] * len(X)))
-    for first in range(0, len(programs), each):
-        part = slice(first, first + each)
-        yield programs[part], constants[part]
+def needs(
+    length: Int[np.ndarray, " jobs"], width: int, rows: int, size: int, derivatives: bool
+) -> Int[np.ndarray, " jobs"]:
+    """Bytes that each job needs, so many instructions long, with its temporary arrays.
+
+    width: of the constants; size: bytes of a number.
+    """
+    arrays = (6 * length + 5 * width + 4) if derivatives else (4 * length + width + 1)
+    return np.asarray(arrays, np.int64) * (size * max(rows, 1)) + 64 * (length + width)
 
 
-def _torch_type(dtype) -> "torch.dtype":
-    import torch
+class _Tapes:
+    """A batch for which every program runs once."""
 
-    return getattr(torch, np.dtype(dtype).name)
-
-
-class _Run:
-    """One batch on the device: values of all instructions [T, K, N], so that each step reads and writes whole slabs."""
-
-    def __init__(self, programs: Programs, constants: np.ndarray, X: np.ndarray, device, dtype):
+    def __init__(
+        self,
+        programs: Programs,
+        constants: np.ndarray,
+        X: np.ndarray,
+        device: "torch.device | str",
+        dtype: DTypeLike,
+    ):
         import torch
 
-        self.programs, self.device = programs, device
-        kind = {"dtype": _torch_type(dtype), "device": device}
-        self.constants = torch.as_tensor(constants).to(**kind)
+        kind = {"dtype": getattr(torch, np.dtype(dtype).name), "device": device}
+        self.loaded = Loaded(programs, device)
+        self.constants = torch.as_tensor(np.asarray(constants, np.float64)).to(**kind)
         self.columns = torch.as_tensor(np.ascontiguousarray(X.T, np.float64)).to(**kind)
-        self.values = torch.zeros((programs.code.shape[1], len(programs), len(X)), **kind)
 
-    def index(self, numbers: np.ndarray) -> "torch.Tensor":
+    def of(self, part: slice) -> tuple["Tape", "torch.Tensor"]:
         import torch
 
-        return torch.as_tensor(numbers.astype(np.int64), device=self.device)
+        rows = torch.arange(part.start, part.stop, device=self.columns.device)
+        tape = Tape(self.loaded, rows, self.loaded.length[rows], self.constants.shape[1])
+        return tape, self.constants[part]
 
-    def groups(self, t: int):
-        """The programs that have an instruction t, by its opcode: opcode, rows [r], operands [r, 2]."""
-        present = np.flatnonzero(self.programs.length > t)
-        opcodes = self.programs.code[present, t, 0]
-        for opcode in np.unique(opcodes).tolist():
-            rows = present[opcodes == opcode]
-            yield opcode, rows, self.programs.code[rows, t, 1:]
 
-    def fetch(self, rows: np.ndarray, operands: np.ndarray) -> "torch.Tensor":
-        """The operands' values, [r, N]."""
-        n_columns = self.programs.n_columns
-        found = self.values.new_empty((len(rows), self.values.shape[2]))
-        constant, earlier = operands < 0, operands >= n_columns
-        for kind, read in (
-            (constant, lambda k, o: self.constants[k, -1 - o][:, None]),
-            (~constant & ~earlier, lambda k, o: self.columns[o]),
-            (earlier, lambda k, o: self.values[o - n_columns, k]),
-        ):
-            if kind.any():
-                found[self.index(np.flatnonzero(kind))] = read(
-                    self.index(rows[kind]), self.index(operands[kind])
-                ).expand(int(kind.sum()), -1)
-        return found
+class Loaded:
+    """Programs on a device.
 
-    def forward(self) -> "torch.Tensor":
+    Attributes:
+        code [K, T, 3], length [K]: as in `Programs`.
+        numbers [K, T]: the float64 of a LITERAL, else 0.
+        order [K, T]: by which instructions are sorted: level first, then operator.
+        depends [K, T]: whether a value depends on a constant.
+    """
+
+    def __init__(self, programs: Programs, device: "torch.device | str"):
         import torch
 
-        table = list(OPERATORS.values())
-        for t in range(self.values.shape[0]):
-            for opcode, rows, operands in self.groups(t):
-                if opcode == LITERAL:
-                    numbers = np.ascontiguousarray(operands, np.int32).view(np.float64)
-                    value = torch.as_tensor(numbers).to(self.values).expand(-1, self.values.shape[2])
-                else:
-                    a, b = self.fetch(rows, operands[:, 0]), self.fetch(rows, operands[:, 1])
-                    value = a if opcode == COPY else apply(table[opcode].value, torch_names(), a=a, b=b)
-                self.values[t, self.index(rows)] = value
-        last = self.index(self.programs.length - 1)
-        return self.values[last, torch.arange(len(self.programs), device=self.device)]
+        code = np.ascontiguousarray(programs.code, np.int32)
+        level, depends = _levels(programs)
+        literal = code[:, :, 0] == LITERAL
+        numbers = np.where(literal, np.ascontiguousarray(code[:, :, 1:]).view(np.float64)[:, :, 0], 0.0)
+        operands = np.where(literal[:, :, None], 0, code[:, :, 1:])
 
-    def reverse(self) -> "torch.Tensor":
-        """After `forward`: the derivatives by the constants, by reverse accumulation."""
+        def put(array: np.ndarray) -> "torch.Tensor":
+            return torch.as_tensor(array).to(device)
+
+        self.n_columns = programs.n_columns
+        self.operands = put(operands.astype(np.int64))
+        self.literal = put(literal)
+        # what is no number on the host is none on a device without double precision either
+        self.numbers = put(numbers.astype(np.float64 if torch.device(device).type != "mps" else np.float32))
+        self.order = put(level * _KINDS + (code[:, :, 0] - LITERAL))
+        self.depends = put(depends)
+        self.length = put(programs.length.astype(np.int64))
+
+
+_KINDS = 1 << 16  # more than there are operators
+
+
+def _levels(
+    programs: Programs,
+) -> tuple[Int[np.ndarray, "programs steps"], Bool[np.ndarray, "programs steps"]]:
+    """How many instructions have to run one after the other before each, and whether it depends on a constant."""
+    code, everyone = programs.code, np.arange(len(programs))[:, None]
+    level = np.zeros(code.shape[:2], np.int64)
+    depends = np.zeros(code.shape[:2], bool)
+    for t in range(code.shape[1]):
+        operands = code[:, t, 1:]
+        leaf = (code[:, t, 0] == LITERAL)[:, None]
+        inner = (operands >= programs.n_columns) & ~leaf
+        below = np.where(inner, operands - programs.n_columns, 0)
+        level[:, t] = np.where(inner, level[everyone, below] + 1, 0).max(axis=1)
+        depends[:, t] = (((operands < 0) & ~leaf) | (inner & depends[everyone, below])).any(axis=1)
+    return level, depends
+
+
+class Tape:
+    """Jobs laid out to be run together: job j is the first `length[j]` instructions of program `rows[j]`.
+
+    Rows of the tensor of values: columns, then `width` constants of each job, then instructions as they are run.
+    `last` [J] are the rows of the results.
+    """
+
+    def __init__(self, loaded: Loaded, rows: "torch.Tensor", length: "torch.Tensor", width: int):
         import torch
 
-        table = list(OPERATORS.values())
-        n_columns = self.programs.n_columns
-        everyone = torch.arange(len(self.programs), device=self.device)
-        adjoint = torch.zeros_like(self.values)
-        adjoint[self.index(self.programs.length - 1), everyone] = 1.0
-        n_rows = self.values.shape[2]
-        derivatives = self.values.new_zeros((len(self.programs), self.constants.shape[1], n_rows))
-        depends = self._depends()
-        for t in range(self.values.shape[0] - 1, -1, -1):
-            for opcode, rows, operands in self.groups(t):
-                if opcode == LITERAL:
-                    continue
-                partials = ("1.0",) if opcode == COPY else table[opcode].partials
-                for side, text in enumerate(partials):
-                    o = operands[:, side]
-                    wanted = (o < 0) | ((o >= n_columns) & depends[np.maximum(o - n_columns, 0), rows])
-                    if not wanted.any():
-                        continue
-                    k, o, pair = rows[wanted], o[wanted], operands[wanted]
-                    at = self.index(k)
-                    a, b = self.fetch(k, pair[:, 0]), self.fetch(k, pair[:, 1])
-                    partial = apply(text, torch_names(), a=a, b=b, v=self.values[t, at])
-                    share = adjoint[t, at] * partial
-                    constant = o < 0
-                    here, there = self.index(np.flatnonzero(constant)), self.index(np.flatnonzero(~constant))
-                    # programs are distinct here, so no two shares meet in one place
-                    derivatives[self.index(k[constant]), self.index(-1 - o[constant])] += share[here]
-                    adjoint[self.index(o[~constant] - n_columns), self.index(k[~constant])] += share[there]
-        return derivatives
+        steps, device = loaded.order.shape[1], rows.device
+        self.jobs, self.width, self.n_columns = len(rows), width, loaded.n_columns
+        self.first = self.n_columns + self.jobs * width
+        job, step = (torch.arange(steps, device=device) < length[:, None]).nonzero(as_tuple=True)
+        keys, order = torch.sort(loaded.order[rows[job], step], stable=True)
+        job, step = job[order], step[order]
+        program = rows[job]
+        self.count = len(job)
+        place = torch.zeros((self.jobs, steps), dtype=torch.int64, device=device)
+        place[job, step] = torch.arange(self.count, device=device)
+        self.last = self.first + place[torch.arange(self.jobs, device=device), length - 1]
 
-    def _depends(self) -> np.ndarray:
-        """[T, K]: whether an instruction's value depends on a constant."""
-        n_columns = self.programs.n_columns
-        depends = np.zeros(self.values.shape[:2], bool)
-        for t in range(len(depends)):
-            for opcode, rows, operands in self.groups(t):
-                if opcode != LITERAL:
-                    through = (operands >= n_columns) & depends[
-                        np.maximum(operands - n_columns, 0), rows[:, None]
-                    ]
-                    depends[t, rows] = ((operands < 0) | through).any(axis=1)
-        return depends
+        operands = loaded.operands[program, step]
+        constant, inner = operands < 0, operands >= self.n_columns
+        below = torch.where(inner, operands - self.n_columns, 0)
+        number = self.n_columns + job[:, None] * width - 1 - operands
+        instruction = self.first + place[job[:, None], below]
+        operands = torch.where(constant, number, torch.where(inner, instruction, operands))
+        self.operands = [operands[:, side].contiguous() for side in (0, 1)]
+        wanted = constant | (inner & loaded.depends[program[:, None], below])
+        self.wanted = [wanted[:, side].nonzero()[:, 0] for side in (0, 1)]
+        self.numbers = loaded.numbers[program, step]
+
+        kinds, counts = torch.unique_consecutive(keys, return_counts=True)
+        ends = torch.cumsum(counts, 0)
+        inside = [torch.searchsorted(rows, ends).tolist() for rows in self.wanted]
+        edges, opcodes = [0, *ends.tolist()], (kinds % _KINDS + LITERAL).tolist()
+        self.groups = list(zip(opcodes, edges[:-1], edges[1:]))
+        self.sides = list(zip(*(zip([0, *bounds[:-1]], bounds) for bounds in inside)))
+
+    def forward(self, theta: "torch.Tensor", columns: "torch.Tensor") -> "torch.Tensor":
+        """Values of all rows, for constants [J, width] and columns [D, N]."""
+        values = columns.new_empty((self.first + self.count, columns.shape[1]))
+        values[: self.n_columns] = columns
+        values[self.n_columns : self.first] = theta.reshape(-1, 1)
+        table, (left, right) = list(OPERATORS.values()), self.operands
+        for opcode, start, stop in self.groups:
+            here = slice(self.first + start, self.first + stop)
+            if opcode == LITERAL:
+                values[here] = self.numbers[start:stop, None].to(values.dtype)
+                continue
+            a = values.index_select(0, left[start:stop])
+            if opcode == COPY:
+                values[here] = a
+                continue
+            b = values.index_select(0, right[start:stop]) if table[opcode].arity == 2 else a
+            values[here] = apply(table[opcode].value, torch_names(), a=a, b=b)
+        return values
+
+    def reverse(self, values: "torch.Tensor") -> "torch.Tensor":
+        """Derivatives [J, width, N] by the constants, by reverse accumulation over what `forward` gave."""
+        numbers = self.jobs * self.width
+        adjoint = values.new_zeros((numbers + self.count, values.shape[1]))
+        adjoint[self.last - self.n_columns] = 1.0
+        for (opcode, _, _), bounds in zip(reversed(self.groups), reversed(self.sides)):
+            for side, text in _partials(opcode):
+                rows = self.wanted[side][slice(*bounds[side])]
+                if len(rows):
+                    partial = apply(text, torch_names(), **self._known(text, rows, values))
+                    share = adjoint.index_select(0, numbers + rows) * partial
+                    adjoint.index_add_(0, self.operands[side][rows] - self.n_columns, share)
+        return adjoint[:numbers].view(self.jobs, self.width, -1)
+
+    def _known(self, text: str, rows: "torch.Tensor", values: "torch.Tensor") -> dict[str, "torch.Tensor"]:
+        """The operands and the value of some instructions, as far as a partial derivative speaks of them."""
+        where = {
+            "a": lambda: self.operands[0][rows], "b": lambda: self.operands[1][rows],
+            "v": lambda: self.first + rows,
+        }  # fmt: skip
+        return {name: values.index_select(0, where[name]()) for name in _names(text)}
+
+
+@cache
+def _names(text: str) -> tuple[str, ...]:
+    """Which of a, b and v an operator's string speaks of."""
+    return tuple(sorted({"a", "b", "v"} & set(re.findall(r"[A-Za-z_]\w*", text))))
+
+
+def _partials(opcode: int) -> Iterator[tuple[int, str]]:
+    """Side and string of each partial derivative of an operator."""
+    if opcode == COPY:
+        yield 0, "1.0"
+    elif opcode != LITERAL:
+        yield from enumerate(list(OPERATORS.values())[opcode].partials)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from nbsr.expression import CONST, PAD, Constraints, Vocabulary
+from nbsr.generate.screening import Blocks, Screen
 from nbsr.operators import OPERATORS
 from nbsr.trace import Growth
 
@@ -89,6 +90,7 @@ class Task:
     trees: names of the trees by now, so that each has one of its own.
     ends: `[2, D]` smallest and largest value of each column in all rows of the table, of which `inputs` may be a
         sample; None where they are those of `inputs`.
+    screen: what looks through all pairs of a library.
     """
 
     inputs: np.ndarray
@@ -105,6 +107,7 @@ class Task:
     steering: Steering = field(default_factory=Steering)
     trees: list[str] = field(default_factory=list)
     ends: Float[np.ndarray, "two columns"] | None = None
+    screen: Screen = field(default_factory=Blocks)
 
     @property
     def remaining(self) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 from nbsr.expression import CONST
 from nbsr.generate.base import Method, Origin, Phrase, Proposals, Task, Writer, pack_phrases
 from nbsr.generate.bricks import factors, monomials, surprise, terms
-from nbsr.generate.screening import best_products, best_sums, least_squares, standardised
+from nbsr.generate.screening import least_squares, standardised
 from nbsr.generate.views import DEEP, NEEDS, OUTER, Outer, View, mark_of, view
 
 __all__ = ["pairs"]
@@ -265,7 +265,7 @@ class Pairs:
         short = self.shortlist(seen, H, z, most)
         if not len(short):
             return [], []
-        pair = short[best_sums(H[short], z, 600, self.required(seen, short))]
+        pair = short[self.task.screen.best_sums(H[short], z, 600, self.required(seen, short))]
         values = self.terms.values
         found, sets = [], []
         single = pair[:, 0] == pair[:, 1]
@@ -353,7 +353,7 @@ class Pairs:
             size = np.sqrt(left @ left)
             if size < 1e-6:
                 continue
-            pair = short[best_sums(rest, left / size, 24)]
+            pair = short[self.task.screen.best_sums(rest, left / size, 24)]
             single = pair[:, 0] == pair[:, 1]
             for chosen in (pair[single][:, :1], pair[~single]):
                 if len(chosen) == 0:
@@ -390,7 +390,9 @@ class Pairs:
         """`alpha*a*b + gamma` over the terms."""
         values = self.terms.values[:most]
         marks = self.terms.mark[:most]
-        pair = best_products(values[:, seen.rows], seen.z, seen.weight, 400, marks, seen.mark)
+        pair = self.task.screen.best_products(
+            values[:, seen.rows], seen.z, seen.weight, 400, marks, seen.mark
+        )
         if len(pair) == 0:
             return []
         with np.errstate(all="ignore"):
@@ -439,7 +441,7 @@ class Pairs:
             unit = (R / length[:, None]).astype(np.float32)
             norm = np.sqrt(z @ z)
             if norm > 0 and len(unit):
-                for i, j in best_sums(unit, (z / norm).astype(np.float32), 300):
+                for i, j in self.task.screen.best_sums(unit, (z / norm).astype(np.float32), 300):
                     if self.task.remaining <= 0:
                         break
                     chosen = [usable[i]] if i == j else [usable[i], usable[j]]

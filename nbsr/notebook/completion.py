@@ -219,7 +219,8 @@ def values_of(option: str) -> Iterable[str]:
 
         return [*shipped()["name"], "none"]
     if option in ("--method", "--noise", "--device", "--refiner"):
-        from ..engine import DEVICES, METHODS, NOISES, REFINERS
+        from ..devices import DEVICES
+        from ..engine import METHODS, NOISES, REFINERS
 
         return {"--method": METHODS, "--noise": NOISES, "--device": DEVICES, "--refiner": REFINERS}[option]
     return ()

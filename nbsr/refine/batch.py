@@ -16,7 +16,7 @@ from nbsr.errors import UsageError, did_you_mean
 from nbsr.evaluate import BLOCK, Programs, aligned, compile_programs, jacobian
 from nbsr.expression import PAD, Vocabulary
 from nbsr.refine.fits import Fits, Status
-from nbsr.refine.jobs import Batch, Jobs
+from nbsr.refine.jobs import Batch, Climber, Jobs
 from nbsr.refine.problem import EXACT_FVU, Problem, unit_of
 from nbsr.refine.warming import ready
 
@@ -118,7 +118,7 @@ def _race(
             firsts = np.r_[True, racing.owner[1:] != racing.owner[:-1]]
             racing.passes[:] = np.where(firsts, spent[racing.owner], 0)
         finalists = finalists.join(racing)
-    done = batch.advance(finalists, problem, max_steps, TOLERANCE)
+    done = batch.finishing(finalists).advance(finalists, problem, max_steps, TOLERANCE)
     if problem.rows <= SAMPLE:  # then what the race found counts, also where the final was not reached
         done |= np.isfinite(finalists.misfit)
     else:
@@ -166,8 +166,8 @@ def starts_from_inside(
     )  # fmt: skip
     units = np.array([unit_of(row) for row in targets])
     inside = Batch(
-        batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, role, batch.threads,
-        batch.deadline,
+        batch.code[candidates], inner, batch.n_constants[candidates], batch.n_columns, role, batch.climber,
+        batch.threads, batch.deadline,
     )  # fmt: skip
     rows = np.arange(len(candidates))
     jobs = Jobs.begin(rows, theta)
@@ -207,6 +207,7 @@ def refine(
     deadline: float | None = None,
     threads: int | None = None,
     covariance: bool = False,
+    climber: Climber | None = None,
 ) -> Fits:
     """Find the constants of many candidates that fit the data best.
 
@@ -226,6 +227,7 @@ def refine(
         deadline: `time.monotonic()` after which nothing more is begun; what was not reached says so in its status.
         threads: all cores by default; has no influence on the results.
         covariance: whether to return the covariance of the constants.
+        climber: what method "lm" climbs with; the compiled one by default.
 
     Raises:
         UsageError: an unknown method, or arrays that do not fit together.
@@ -255,6 +257,7 @@ def refine(
             deadline,
             threads,
             width,
+            climber,
         )
     else:
         from nbsr.refine.scipy_methods import refine_one_by_one
@@ -327,7 +330,8 @@ def _judge(jobs: Jobs, problem: Problem, reached: np.ndarray, n_constants: np.nd
     return fvu, status
 
 
-def _refine_compiled(programs, keys, problem, starts, restarts, fixed, max_steps, deadline, threads, width):
+def _refine_compiled(programs, keys, problem, starts, restarts, fixed, max_steps, deadline, threads, width,
+                     climber):  # fmt: skip
     """constants, fvu, status, passes: the race, some thousand candidates at a time."""
     n = len(programs)
     constants, fvu = np.full((n, width), np.nan), np.full(n, np.inf)
@@ -336,7 +340,8 @@ def _refine_compiled(programs, keys, problem, starts, restarts, fixed, max_steps
         some = slice(first, min(first + _MANY, n))
         if deadline is not None and time.monotonic() >= deadline:
             break
-        batch = Batch.of(programs[some], width, None if fixed is None else fixed[some], threads, deadline)
+        held = None if fixed is None else fixed[some]
+        batch = Batch.of(programs[some], width, held, threads, deadline, climber)
         winners, reached = _race(
             batch, keys[some], problem, None if starts is None else starts[some], restarts, max_steps
         )

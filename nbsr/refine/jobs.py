@@ -1,11 +1,13 @@
-"""Fits under way: a job is one candidate from one start, and jobs are shared out over threads."""
+"""Fits under way: a job is one candidate from one start, and a climber takes jobs downhill."""
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from nbsr.evaluate import BLOCK, Programs, aligned
 from nbsr.refine.problem import EXACT_FVU, Problem
@@ -66,19 +68,121 @@ class Jobs:
 
 
 @dataclass(frozen=True)
+class Climb:
+    """What jobs fit, and how far they are to climb.
+
+    code, role: instructions and roles of the constants (`structure`) of the programs.
+    length: how many instructions of its program count for a job; target: its row of `targets`.
+    targets: what to fit, in units [M], powers of two; root_weights [M, N] or [M, 0]; spreads [M]: the misfit of the
+        mean, so that misfit / spread = FVU.
+    free_exponents: whether exponents move or stay.
+    max_steps: trial points at most.  A job ends when a step promises to lower its misfit by less than `tolerance` of
+        it, or when it fits to rounding.
+    deadline: `time.monotonic()` after which nothing more is begun, or None.
+    """
+
+    code: Int[np.ndarray, "programs instructions 3"]
+    role: Int[np.ndarray, "programs constants"]
+    length: Int[np.ndarray, " jobs"]
+    target: Int[np.ndarray, " jobs"]
+    columns: Float[np.ndarray, "inputs rows"]
+    targets: Float[np.ndarray, "targets rows"]
+    root_weights: Float[np.ndarray, "targets weighted_rows"]
+    units: Float[np.ndarray, " targets"]
+    spreads: Float[np.ndarray, " targets"]
+    free_exponents: bool
+    max_steps: int
+    tolerance: float
+    threads: int
+    deadline: float | None
+
+    @property
+    def late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+@runtime_checkable
+class Climber(Protocol):
+    """Takes jobs downhill by Levenberg-Marquardt, as `nbsr.refine.climb` does.
+
+    precise: whether it computes in double precision; what ends a race is fitted in double precision in any case.
+    """
+
+    @property
+    def precise(self) -> bool: ...
+
+    def climb(self, climb: Climb, jobs: Jobs) -> Bool[np.ndarray, " jobs"]:
+        """Changes the jobs in place; answers which of them were reached before the deadline."""
+        ...
+
+
+class Cores:
+    """The compiled climber: jobs are shared out over threads."""
+
+    precise = True
+
+    def climb(self, climb: Climb, jobs: Jobs) -> Bool[np.ndarray, " jobs"]:
+        """Steps for all jobs, a part of them and some steps at a time, so that the deadline is looked at."""
+        from nbsr.refine.climb import RUNNING, advance
+
+        depth = climb.code.shape[1]
+        cost = climb.columns.shape[1] * depth  # of one pass
+        steps = min(climb.max_steps, max(1, 20_000_000 // cost))
+
+        def work(first: int, last: int) -> None:
+            part = jobs[first:last]
+            room, adjoint = aligned((depth, BLOCK)), aligned((depth, BLOCK))
+            out = aligned((part.theta.shape[1], BLOCK))
+            for _ in range(0, max(climb.max_steps, 1), max(steps, 1)):
+                advance(
+                    climb.code, climb.length[first:last], climb.columns, climb.targets, climb.root_weights,
+                    climb.units, climb.spreads, part.owner, climb.target[first:last], climb.role,
+                    climb.free_exponents, steps, climb.tolerance, EXACT_FVU, room, adjoint, out,
+                    part.theta, part.damping, part.misfit, part.state, part.passes,
+                )  # fmt: skip
+                if climb.late or (part.state > RUNNING).all():
+                    break
+
+        return _shared(work, climb, len(jobs), max(1, 10_000_000 // (cost * min(steps + 1, 8))))
+
+
+def _shared(work: Callable[[int, int], None], climb: Climb, n: int, grain: int) -> Bool[np.ndarray, " jobs"]:
+    """Call work(first, last) on parts of at most `grain` of range(n), in threads; which parts were reached."""
+    reached = np.zeros(n, bool)
+    parts = max(-(-n // grain), min(n, climb.threads) if n * 4 > grain else 1)
+    edges = [n * i // parts for i in range(parts + 1)]
+
+    def one(first: int, last: int) -> None:
+        if not climb.late:
+            work(first, last)
+            reached[first:last] = True
+
+    if parts == 1 or climb.threads == 1:
+        for first, last in zip(edges[:-1], edges[1:]):
+            one(first, last)
+    else:
+        with ThreadPoolExecutor(climb.threads, thread_name_prefix="nbsr-refine") as pool:
+            list(pool.map(one, edges[:-1], edges[1:]))
+    return reached
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Candidates as the kernels take them."""
+    """Candidates as a climber takes them."""
 
     code: np.ndarray
     length: np.ndarray
     n_constants: np.ndarray
     n_columns: int
     role: np.ndarray  # [K, C]
+    climber: Climber
     threads: int
     deadline: float | None
 
     @classmethod
-    def of(cls, programs: Programs, width: int, fixed, threads, deadline) -> "Batch":
+    def of(
+        cls, programs: Programs, width: int, fixed, threads, deadline, climber: Climber | None = None
+    ) -> "Batch":
         from nbsr.refine.compiled import find_roles
         from nbsr.refine.structure import current_tables
 
@@ -88,11 +192,25 @@ class Batch:
         length = np.ascontiguousarray(programs.length, np.int32)
         n_constants = np.ascontiguousarray(programs.n_constants, np.int32)
         find_roles(code, length, n_constants, programs.n_columns, current_tables()[0], fixed, role)
-        return cls(code, length, n_constants, programs.n_columns, role, threads or cores(), deadline)
+        return cls(
+            code,
+            length,
+            n_constants,
+            programs.n_columns,
+            role,
+            climber or Cores(),
+            threads or cores(),
+            deadline,
+        )
 
-    @property
-    def late(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
+    def finishing(self, jobs: Jobs) -> "Batch":
+        """Those that end a race: in double precision, and then once more for what was too large for single."""
+        from nbsr.refine.climb import FRESH, NOT_FINITE
+
+        if self.climber.precise:
+            return self
+        jobs.state[jobs.state == NOT_FINITE] = FRESH
+        return replace(self, climber=Cores())
 
     def advance(
         self, jobs: Jobs, problem: Problem, max_steps: int, tolerance: float, free_exponents=True
@@ -107,41 +225,8 @@ class Batch:
 
     def advance_on(self, jobs, length, columns, targets, root_weights, units, spreads, target, max_steps, tolerance,
                    free_exponents=True) -> np.ndarray:  # fmt: skip
-        from nbsr.refine.climb import RUNNING, advance
-
-        cost = columns.shape[1] * self.code.shape[1]  # of one pass
-        steps = min(max_steps, max(1, 20_000_000 // cost))
-
-        def work(first: int, last: int) -> None:
-            part = jobs[first:last]
-            room, adjoint = aligned((self.code.shape[1], BLOCK)), aligned((self.code.shape[1], BLOCK))
-            out = aligned((part.theta.shape[1], BLOCK))
-            for _ in range(0, max(max_steps, 1), max(steps, 1)):
-                advance(
-                    self.code, length[first:last], columns, targets, root_weights, units, spreads, part.owner,
-                    target[first:last], self.role, free_exponents, steps, tolerance, EXACT_FVU, room, adjoint, out,
-                    part.theta, part.damping, part.misfit, part.state, part.passes,
-                )  # fmt: skip
-                if self.late or (part.state > RUNNING).all():
-                    break
-
-        return self.share(work, len(jobs), max(1, 10_000_000 // (cost * min(steps + 1, 8))))
-
-    def share(self, work: Callable[[int, int], None], n: int, grain: int) -> np.ndarray:
-        """Call work(first, last) on parts of at most `grain` of range(n), in threads; which parts were reached."""
-        reached = np.zeros(n, bool)
-        parts = max(-(-n // grain), min(n, self.threads) if n * 4 > grain else 1)
-        edges = [n * i // parts for i in range(parts + 1)]
-
-        def one(first: int, last: int) -> None:
-            if not self.late:
-                work(first, last)
-                reached[first:last] = True
-
-        if parts == 1 or self.threads == 1:
-            for first, last in zip(edges[:-1], edges[1:]):
-                one(first, last)
-        else:
-            with ThreadPoolExecutor(self.threads, thread_name_prefix="nbsr-refine") as pool:
-                list(pool.map(one, edges[:-1], edges[1:]))
-        return reached
+        climb = Climb(
+            self.code, self.role, length, target, columns, targets, root_weights, units, spreads, free_exponents,
+            max_steps, tolerance, self.threads, self.deadline,
+        )  # fmt: skip
+        return self.climber.climb(climb, jobs)

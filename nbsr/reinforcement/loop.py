@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.func import functional_call
 
-from nbsr import models
+from nbsr import devices, models
 from nbsr.adapter import Adapter
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, PAD, Expression, Vocabulary
@@ -76,7 +76,7 @@ def finetune(
     if seconds is not None and not seconds > 0:
         raise UsageError(f"'seconds' is {seconds}; give a positive number.")
     if isinstance(model, Model):
-        name, network = "the network", copy.deepcopy(model).to(models.device_of(device)).eval()
+        name, network = "the network", copy.deepcopy(model).to(devices.device_of(device)).eval()
     else:
         name, network = str(model), models.load(model, device)
     given = [tables] if isinstance(tables, Table) else list(tables)

@@ -21,7 +21,7 @@ import torch
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from nbsr import models
+from nbsr import devices, models
 from nbsr.config import Config, TrainConfig, load_config, read_yaml, save_config
 from nbsr.errors import UsageError
 from nbsr.model import Model
@@ -125,7 +125,7 @@ def train(
     nodes, processes = _machines(processes)
     config = replace(config, train=_settings(config, steps, value, nodes * processes))
     if device not in ("auto", "cpu"):
-        models.device_of(device)
+        devices.device_of(device)
     if not resume and checkpoints(out):
         raise UsageError(f"'{out}' holds a run already; resume it, or give another directory.")
     if os.environ.get("RANK", "0") == "0":

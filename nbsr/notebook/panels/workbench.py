@@ -5,8 +5,6 @@ grammar of the magic, and is what Run runs: whoever has clicked once can type th
 """
 
 import contextlib
-import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ import pandas as pd
 from IPython.core.getipython import get_ipython
 
 from ... import models
+from ...devices import accelerator
 from ...engine import METHODS
 from ...engine.settings import NEED_NETWORK, check_network
 from ...errors import UsageError
@@ -442,12 +441,9 @@ def _networks() -> list[tuple[str, str]]:
 
 
 def _devices() -> list[str]:
-    """Where the network can compute; torch is asked only where there are signs of a graphics card."""
-    if "torch" not in sys.modules and shutil.which("nvidia-smi") is None:
-        return ["auto"]
-    import torch
-
-    return ["auto", "cpu", "cuda"] if torch.cuda.is_available() else ["auto"]
+    """Where a search can compute, as far as there is a choice."""
+    found = accelerator()
+    return ["auto"] if found is None else ["auto", "cpu", found]
 
 
 def _further() -> Iterator[tuple[str, ui.Text | ui.Dropdown]]:
