@@ -73,7 +73,9 @@ class Adapter:
     def weights(self, model: Model) -> dict[str, Tensor]:
         """The changed weights by name, differentiable by the factors."""
         own = targets(model)
-        return {name: own[name].detach() + pair.delta for name, pair in self.factors.items()}
+        return {
+            name: own[name].detach() + pair.delta.to(own[name].device) for name, pair in self.factors.items()
+        }
 
     @torch.no_grad()
     def write_into(self, changed: Model, base: Model) -> None:

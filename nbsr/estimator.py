@@ -54,6 +54,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         model=None,
         choices=None,
         complexity=None,
+        finetune=None,
         warm_start=False,
         units=None,
         constants=None,
@@ -77,6 +78,7 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
         self.model = model
         self.choices = choices
         self.complexity = complexity
+        self.finetune = finetune
         self.warm_start = warm_start
         self.units = units
         self.constants = constants
@@ -128,7 +130,8 @@ class SymbolicRegressor(RegressorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         # A budget of time ends the search where the machine's speed has it.
-        tags.non_deterministic = self.max_evaluations is None or self.seconds is not None
+        timed = self.seconds is not None or self.finetune is not None
+        tags.non_deterministic = self.max_evaluations is None or timed
         return tags
 
 

@@ -8,9 +8,10 @@ Whatever goes wrong in it is a `UsageError` of one sentence, so that a search ca
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -19,10 +20,13 @@ from nbsr import models
 from nbsr.devices import out_of_memory
 from nbsr.errors import UsageError
 from nbsr.expression import Vocabulary
-from nbsr.generate.base import NextToken, Step
+from nbsr.generate.base import NextToken, Step, Task
 from nbsr.threads import torch_alone
 
-__all__ = ["NONE", "Network", "Told", "find", "sparing", "summary"]
+if TYPE_CHECKING:
+    from nbsr.reinforcement.within import TableTuning
+
+__all__ = ["NONE", "Network", "Told", "explained", "find", "sparing", "summary"]
 
 DEFAULT = "base"  # the network that is used unless another is named
 NONE = "none"  # named to search without a network
@@ -52,6 +56,7 @@ class Told:
     odds: how likely the law is to hold each operator, by name.
     max_length: most tokens of a law that it knows.
     variables: columns that it can be told; left_out: numbers of those that it was not, the least relevant.
+    tuning: makes ready to tune it on the table of a task, in so many seconds.
     """
 
     next_token: NextToken
@@ -59,6 +64,7 @@ class Told:
     max_length: int
     variables: int
     left_out: tuple[int, ...]
+    tuning: "Callable[[Task, float], TableTuning]"
 
 
 class Network:
@@ -141,7 +147,13 @@ def _told(
     encoding = encode_table(network, inputs, response)
     policy, known = Policy(network, encoding, vocabulary, complexity), network.config
     odds = odds_of_operators(network, encoding)
-    return Told(sparing(policy), odds, known.max_length, known.variables, encoding.left_out)
+
+    def tuning(task: Task, seconds: float) -> "TableTuning":
+        from nbsr.reinforcement.within import TableTuning
+
+        return TableTuning(network, encoding, task, seconds, complexity)
+
+    return Told(sparing(policy), odds, known.max_length, known.variables, encoding.left_out, tuning)
 
 
 def explained(failure: BaseException) -> UsageError:

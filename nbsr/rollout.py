@@ -32,9 +32,13 @@ class Rollouts:
     log_prob: Float[Tensor, "b samples l"]
 
 
-def _sayable(model: Model, columns: Bool[Tensor, "b d"]) -> Bool[Tensor, "b v"]:
+def _sayable(
+    model: Model, columns: Bool[Tensor, "b d"], operators: Bool[Tensor, " v"] | None
+) -> Bool[Tensor, "b v"]:
     """Which tokens make sense for each table at all."""
     sayable = torch.ones(len(columns), model.vocabulary.size, dtype=torch.bool, device=columns.device)
+    if operators is not None:
+        sayable &= operators.to(columns.device)
     sayable[:, PAD] = False
     sayable[:, model.vocabulary.first_variable :] = columns
     return sayable
@@ -52,6 +56,8 @@ def draw(
     generator: torch.Generator,
     greedy_first: bool = False,
     memory: Float[Tensor, "b s d"] | None = None,
+    columns: Bool[Tensor, "b places"] | None = None,
+    operators: Bool[Tensor, " v"] | None = None,
 ) -> Rollouts:
     """Draw complete laws for many tables, all at once, with keys and values kept.
 
@@ -61,12 +67,15 @@ def draw(
         told: complexity of the laws that are asked for, or 0.
         greedy_first: the first law of each table consists of the likeliest tokens instead.
         memory: of the tables, where it is known.
+        columns: places whose columns a law may hold; None: all that are there.
+        operators: `[V]` which tokens beside the columns a law may hold; None: all.
     """
     longest, device = model.config.max_length, model.device
     arity = _arity(model, device)
     if memory is None:
         memory = model.encode(prepared)
-    legal = _sayable(model, prepared.columns).repeat_interleave(samples, 0)
+    columns = prepared.columns if columns is None else columns
+    legal = _sayable(model, columns, operators).repeat_interleave(samples, 0)
     cross = [
         (keys.repeat_interleave(samples, 0), values.repeat_interleave(samples, 0))
         for keys, values in model.cross(memory)
@@ -98,7 +107,10 @@ def draw(
 
 
 def legal_tokens(
-    model: Model, columns: Bool[Tensor, "b d"], tokens: Int[Tensor, "b l"]
+    model: Model,
+    columns: Bool[Tensor, "b d"],
+    tokens: Int[Tensor, "b l"],
+    operators: Bool[Tensor, " v"] | None = None,
 ) -> Bool[Tensor, "b l v"]:
     """Before each token of whole laws, which tokens `draw` would have let through; after their ends, padding alone."""
     arity = _arity(model, tokens.device)
@@ -106,7 +118,7 @@ def legal_tokens(
     missing = 1 + gained.cumsum(1) - gained  # before each token
     left = model.config.max_length - torch.arange(tokens.shape[1], device=tokens.device)
     fits = missing[..., None] - 1 + arity < left[:, None]
-    legal = _sayable(model, columns)[:, None] & fits
+    legal = _sayable(model, columns, operators)[:, None] & fits
     ended = (tokens == PAD)[..., None]
     padding = torch.zeros_like(legal)
     padding[..., PAD] = True

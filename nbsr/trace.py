@@ -9,6 +9,7 @@ ends of the others count for the nearest node above that is kept.
 """
 
 import base64
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ __all__ = [
     "Columns",
     "Entry",
     "Growth",
+    "Learned",
+    "Likely",
+    "Saying",
     "State",
     "Trace",
     "packed",
@@ -38,6 +42,7 @@ MOST_NODES = 20_000
 _ANY = 15_000  # nodes that are kept whatever comes of them
 MOST_ENDS = 200_000
 MOST_ENTRIES = 5_000
+MOST_LESSONS = 20_000
 _GOOD = 0.9  # share of the best reward that makes a way worth keeping
 
 ROOT, REST, NO_NODE = -1, -2, -1  # tokens of a root and of "all other tokens"; no node
@@ -83,6 +88,48 @@ class Growth:
     ends: Sequence[int] = ()
     rewards: Sequence[float] = ()
     words: Sequence[tuple[int, ...]] = ()
+
+
+@dataclass(frozen=True)
+class Likely:
+    """A law that a network holds for likely, constants fitted, with the reward that it got."""
+
+    tokens: tuple[int, ...]
+    constants: tuple[float, ...]
+    probability: float
+    reward: float
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How a lesson of a network went that learns one table while that is searched.
+
+    lesson: its number; 0 is how the network was before.
+    reward: mean of the laws that were drawn; top: of the best share, which alone teach; valid: share of laws that are
+        finite and allowed; kl: distance to the network at the start, by token, NaN where all laws did alike and nothing
+        was learned. All NaN before the first lesson.
+    validation: reward on rows put apart, NaN where it was not measured.
+    says: the likeliest laws, where they were asked for.
+    """
+
+    lesson: int
+    reward: float = math.nan
+    top: float = math.nan
+    valid: float = math.nan
+    kl: float = math.nan
+    validation: float = math.nan
+    says: tuple[Likely, ...] = ()
+
+
+@dataclass(frozen=True)
+class Saying:
+    """A law that the network said with such a probability, before it was tuned or after so many lessons."""
+
+    at: float
+    lesson: int
+    law: str
+    probability: float
+    reward: float
 
 
 class Columns:
@@ -157,6 +204,7 @@ class Cursor(TypedDict):
     ends: int
     marks: int
     log: int
+    lessons: int
 
 
 class Trace:
@@ -170,6 +218,15 @@ class Trace:
         )  # fmt: skip
         self.ends = Columns(node=np.int32, reward=np.float32, law=np.int32, at=np.float32)
         self.marks = Columns(node=np.int32, state=np.uint8, value=np.float32, at=np.float32)
+        self.lessons = Columns(
+            reward=np.float32,
+            top=np.float32,
+            valid=np.float32,
+            kl=np.float32,
+            validation=np.float32,
+            at=np.float32,
+        )
+        self.sayings: list[Saying] = []
         self.log: list[Entry] = []
         self.acts: list[Act] = []
         self.tokens: tuple[tuple[str, int], ...] = ()  # name and arity of each token
@@ -242,6 +299,18 @@ class Trace:
         """The state of these nodes has changed."""
         if len(nodes):
             self.marks.add(node=np.asarray(nodes), state=int(state), value=np.nan, at=at)
+
+    def learn(self, learned: Learned, at: float, spelled: Callable[[Likely], str]) -> None:
+        """Take in how a lesson went, or what is said after the last; `spelled` writes a law as a person reads it."""
+        measured = not (math.isnan(learned.reward) and math.isnan(learned.validation))
+        if measured and len(self.lessons) < MOST_LESSONS:
+            self.lessons.add(
+                reward=learned.reward, top=learned.top, valid=learned.valid, kl=learned.kl,
+                validation=learned.validation, at=at,
+            )  # fmt: skip
+        self.sayings += [
+            Saying(at, learned.lesson, spelled(law), law.probability, law.reward) for law in learned.says
+        ]
 
     def say(self, at: float, kind: str, text: str, law: int = -1, node: int = NO_NODE) -> None:
         """A line for the log."""
@@ -342,8 +411,9 @@ class Trace:
     def cursor(self) -> Cursor:
         """How much there is now."""
         return Cursor(
-            ends=len(self.ends), marks=len(self.marks), nodes=len(self.nodes), log=len(self.log)
-        )  # ends first: their nodes are there then
+            ends=len(self.ends), marks=len(self.marks), nodes=len(self.nodes), log=len(self.log),
+            lessons=len(self.lessons),
+        )  # fmt: skip  # ends first: their nodes are there then
 
     # -- keeping
 
@@ -359,7 +429,15 @@ class Trace:
             "log": [[e.at, e.kind, e.text, e.law, e.node] for e in self.log],
             "acts": [[a.at, a.batches, a.name, dict(a.arguments), a.said] for a in self.acts],
             "uncounted": self.uncounted,
+            **self._learned(),
         }
+
+    def _learned(self) -> dict[str, object]:
+        """The lessons, where there were any."""
+        if not self.sayings and not len(self.lessons):
+            return {}
+        said = [[s.at, s.lesson, s.law, s.probability, s.reward] for s in self.sayings]
+        return {"lessons": _written(self.lessons), "sayings": said}
 
     @classmethod
     def from_json(cls, told: Mapping) -> "Trace":
@@ -369,6 +447,12 @@ class Trace:
         trace.tokens = tuple((str(name), int(arity)) for name, arity in told["tokens"])
         for columns, key in ((trace.nodes, "nodes"), (trace.ends, "ends"), (trace.marks, "marks")):
             _read(columns, told[key])
+        if "lessons" in told:
+            _read(trace.lessons, told["lessons"])
+            trace.sayings = [
+                Saying(float(at), int(lesson), str(law), float(p), float(r))
+                for at, lesson, law, p, r in told["sayings"]
+            ]
         trace._ids = unpacked(told["ids"], np.int32).tolist()
         nodes = len(trace.nodes)
         parent = trace.nodes["parent"]

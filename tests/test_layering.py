@@ -50,10 +50,12 @@ ALLOWED = {
     "adapter": {"model"},
     "config": {"operators", "expression", "prior", "model"},
     "models": {"operators", "config", "model", "adapter"},
+    # which tables can teach a network; it loads no torch, so that a slip is told at once
+    "teachable": {"table"},
     "training": {"operators", "expression", "prior", "model", "config", "models", "refine", "rollout", "result.plot"},
     "reinforcement": {
-        "operators", "expression", "evaluate", "table", "refine", "model", "models", "adapter", "rollout",
-        "result.plot",
+        "operators", "expression", "evaluate", "table", "teachable", "refine", "model", "models", "adapter", "rollout",
+        "result.plot", "generate.base", "trace",
     },
     # the door of a run to its live picture
     "training.plot": {"training", "result.plot", "notebook.losses"},
@@ -66,12 +68,13 @@ ALLOWED = {
         "notebook.sources", "notebook.views", "notebook.page",
     },
     "datasets": {"table"},
-    "network": {"expression", "generate.base", "model", "models"},
+    # the door of a search to its network, and to the lessons of that
+    "network": {"expression", "generate.base", "model", "models", "reinforcement"},
     # `cluster` is the door of regress to its workers
     "engine": {
         "cluster",
         "operators", "expression", "evaluate", "simplify", "table", "score", "refine", "generate", "result",
-        "judgement", "losses", "models", "network", "trace", "backend",
+        "judgement", "losses", "models", "network", "reinforcement", "teachable", "trace", "backend",
     },
     # many searches, on many workers
     "cluster": {"engine", "expression", "operators", "refine", "result", "table"},

@@ -51,6 +51,10 @@ def regress_on(client: "Client", table: Table, settings: Mapping[str, object], b
         raise UsageError(
             "A search on several workers takes no control; an interrupt ends it and keeps its laws."
         )
+    if settings.get("finetune") is not None:
+        raise UsageError(
+            "Islands search by rounds too short to tune a network; leave out finetune or the client."
+        )
     crew.checked(client)
     began += _made_ready(client)
     islands = sum(crew.threads_of(client).values())

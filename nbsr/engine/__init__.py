@@ -80,6 +80,7 @@ def search(
     model: str | Path | None = None,
     choices: int | None = None,
     complexity: int | None = None,
+    finetune: float | None = None,
     resume: Result | str | Path | None = None,
     control: Control | None = None,
     began: float | None = None,
@@ -117,6 +118,9 @@ def search(
         one that comes with nbsr.
     choices: most candidates that the method may propose, or None; of `auto`, those that it asks the network for.
     complexity: the network is asked for laws of about so many nodes; None where that is left to it.
+    finetune: seconds, of those of the search, in which the network is tuned on the table itself before a method asks it
+        for laws: it is rewarded for laws that fit rows which did not fit their constants.  The laws of its lessons are
+        candidates, too, beyond `choices`.  None: it is asked as it is.
     resume: an earlier result of the same table, or the file that it was saved in, to go on from.
     control: to stop, pause and step the search from another thread.
     began: `time.monotonic()` from which the seconds count, now by default.
@@ -130,7 +134,7 @@ def search(
         bounds=texts(bounds, "bounds"), shared=texts(shared, "shared"),
         noise=noise, loss=loss, score=score, parsimony=parsimony,
         refiner=refiner, device=device, model=None if model is None else str(model), choices=choices,
-        complexity=complexity,
+        complexity=complexity, finetune=finetune,
     )  # fmt: skip
     before = None if resume is None else Before(opened(resume))
     return Run(table, settings, control or Control(), began, before).snapshots()

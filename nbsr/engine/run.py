@@ -31,7 +31,8 @@ from nbsr.generate.base import Method, Proposals, Steering, reward
 from nbsr.refine import Fits, Status, ready, warm
 from nbsr.result import Snapshot
 from nbsr.table import Table
-from nbsr.trace import Act, Trace
+from nbsr.teachable import check_teachable
+from nbsr.trace import Act, Learned, Likely, Trace
 
 __all__ = ["Run"]
 
@@ -39,7 +40,8 @@ _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
 _SOON, _LATE = 0.1, 0.5  # seconds between snapshots: when there is something new, and when there is not
 
 _STAGES = {
-    "softmax": "asking the network", "beam": "asking the network", "mcts": "tree search", "prior": "drawing at random",
+    "fine-tuning": "fine-tuning the network", "softmax": "asking the network", "beam": "asking the network",
+    "mcts": "tree search", "prior": "drawing at random",
 }  # fmt: skip
 
 
@@ -88,6 +90,8 @@ class Run:
         check_shared(settings.shared, settings.start, table.groups is not None)
         works, care = _kind(table)
         self.work = works(table, settings)
+        if settings.finetune is not None:
+            check_teachable(table)
         self.archive = Archive(self.work.vocabulary.complexities)
         # a sampled table's front is refitted on more rows
         self.clock = Clock(
@@ -278,11 +282,30 @@ class Run:
         if stage != self.stage:
             self.stage = stage
             self.trace.say(self.clock.elapsed, "stage", stage)
+        if batch.learned is not None:
+            self.learn(batch.learned)
         if batch.said:
-            self.trace.say(self.clock.elapsed, "note", batch.said)
+            kind = "note" if batch.learned is None else "network"
+            self.trace.say(self.clock.elapsed, kind, batch.said)
         self._turn = replace(
             self._turn, batches=self._turn.batches + 1, candidates=self._turn.candidates + len(batch)
         )
+
+    def learn(self, learned: Learned) -> None:
+        """Note how a lesson of the network went, and what it says where that was asked."""
+
+        def spelled(law: Likely) -> str:
+            return self.work.law(law.tokens, law.constants).infix(digits=3)
+
+        self.trace.learn(learned, self.clock.elapsed, spelled)
+        if learned.says:
+            laws = ", ".join(f"{spelled(law)} ({100 * law.probability:.2g} %)" for law in learned.says)
+            when = (
+                "before its lessons"
+                if learned.lesson == 0
+                else f"by what it knew after lesson {learned.lesson}"
+            )
+            self.trace.say(self.clock.elapsed, "network", f"What the network says {when}: {laws}")
 
     def act(self, name: str, arguments: Mapping[str, object]) -> Answer:
         """Do what the person asks for, between two batches."""

@@ -2,8 +2,9 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from nbsr.generate.base import Method, Phrase, Proposals, Steering, Task, pack_p
 from nbsr.generate.bricks import parts_of
 from nbsr.generate.pairs import pairs
 from nbsr.generate.spectrum import peaks_of, spectrum, waves
-from nbsr.network import Network, Told, find
+from nbsr.network import Network, Told, explained, find, sparing
+from nbsr.refine import Fits
+
+if TYPE_CHECKING:
+    from nbsr.reinforcement.within import TableTuning
 
 __all__ = ["Schedule"]
 
@@ -90,6 +95,9 @@ class Schedule:
         self.knows: Told | None = None
         self._network: Network | None = None
         self._sought = False
+        self._tuning: TableTuning | None = None
+        self._taught: Told | None = None  # the network that was tuned
+        self._lost = False  # whether the network failed, which was said
 
     def batches(self) -> Method:
         """The person's own laws, and then those of the method."""
@@ -185,6 +193,8 @@ class Schedule:
             if network is not None and (network.ready or not turn):
                 if not self.came(network, self.spent):
                     return
+                turn.add("lessons", self.forgiving(self.schooled(network, task)))
+                yield from turn("lessons")
                 turn.add("network", self.forgiving(self.listen(network, task)))
                 network = None
             for name, batches in ROUND:
@@ -195,7 +205,7 @@ class Schedule:
 
         Where time is the limit, not for too long.
         """
-        enough = HUNT_SHARE * (self.settings.seconds or math.inf)
+        enough = HUNT_SHARE * ((self.settings.seconds or math.inf) - (self.settings.finetune or 0.0))
         yield from turn("pairs", GLIMPSE)
         yield from turn("textbook")
         listened = False
@@ -229,7 +239,7 @@ class Schedule:
 
     def listen(self, network: Network, task: Task) -> Method:
         """What the network says of the table, pairs that are built of its words and by its odds, and tree search."""
-        told = self.told(network)
+        told = yield from self.schooled(network, task)
         said: list[Said] = []
         drawn = overheard(self.steered("softmax", task, told, self.settings.choices or DRAWN), said)
         turn = Turns(softmax=drawn)
@@ -262,7 +272,7 @@ class Schedule:
         if not came:
             return
         assert network is not None
-        told = self.told(network)
+        told = yield from self.schooled(network, self.task())
         try:
             yield from self.steered(name, self.task(), told, self.settings.choices)
         except UsageError as failure:
@@ -282,6 +292,26 @@ class Schedule:
                 return
             finally:
                 method.close()
+
+    def schooled(self, network: Network, task: Task) -> Generator[Proposals, Fits | None, Told]:
+        """The network that knows the table, tuned on it where that is asked for; its lessons are batches of the search.
+
+        Where a lesson fails, the network goes on as it was; where the methods begin anew, the lessons go on.
+        """
+        told, seconds = self.told(network), self.settings.finetune
+        if seconds is None or self._taught is not None:
+            return self._taught or told
+        try:
+            if self._tuning is None:
+                self._tuning = told.tuning(task, seconds)
+            yield from self._tuning.lessons(task)
+            self._taught = replace(told, next_token=sparing(self._tuning.next_token))
+        except Exception as failure:
+            self.note(
+                f"Fine-tuning ended early, and the network goes on as it was. {explained(failure).message}"
+            )
+            self._taught = told
+        return self._taught
 
     def network(self) -> Network | None:
         """The network on its way, or None where the search does without; sought once."""
@@ -325,7 +355,9 @@ class Schedule:
             self.note(LATE)
 
     def told(self, network: Network) -> Told:
-        """Wait until the network knows the table, and note which columns it was not told."""
+        """Wait until the network knows the table, and note once which columns it was not told."""
+        if self.knows is not None:
+            return self.knows
         told = self.knows = network.answer()
         if told.left_out:
             names = [self.work.vocabulary.variables[column] for column in told.left_out]
@@ -337,7 +369,7 @@ class Schedule:
             )
         return told
 
-    def forgiving(self, method: Method) -> Method:
+    def forgiving(self, method: Generator[Proposals, Fits | None, object]) -> Method:
         """A method that asks the network; it ends with a note where the network fails."""
         try:
             yield from method
@@ -345,5 +377,8 @@ class Schedule:
             self.gone(failure)
 
     def gone(self, failure: UsageError) -> None:
-        """Note that the network failed."""
+        """Note once that the network failed."""
+        if self._lost:
+            return
+        self._lost = True
         self.note(f"The search went on without the network. {failure}")

@@ -76,6 +76,7 @@ class Settings:
     model: str | None
     choices: int | None
     complexity: int | None
+    finetune: float | None = None
 
     def __post_init__(self) -> None:
         named = (
@@ -96,6 +97,28 @@ class Settings:
         devices.check(self.device)
         if self.method in NEED_NETWORK:
             check_network(self.method, self.model)
+        if self.finetune is not None:
+            self._check_finetune(self.finetune)
+
+    def _check_finetune(self, seconds: float) -> None:
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+            raise UsageError(f"'finetune' must be a positive number of seconds, got {seconds!r}.")
+        if self.method not in ("auto", *NEED_NETWORK):
+            raise UsageError(
+                f"The method {self.method!r} asks no network, so there is none to tune; leave out 'finetune', or "
+                f"choose auto, {', '.join(NEED_NETWORK[:-1])} or {NEED_NETWORK[-1]}."
+            )
+        if self.seconds is not None and seconds >= self.seconds:
+            raise UsageError(
+                f"Fine-tuning for {seconds:g} of {self.seconds:g} seconds leaves none for the search; give it fewer, "
+                "or the search more."
+            )
+        if find(self.model) is None:
+            lacks = "none comes with this nbsr" if self.model is None else "model 'none' leaves it out"
+            raise UsageError(
+                f"Fine-tuning needs a network, and {lacks}; give as model the directory of one, or leave it out."
+            )
+        check_network(self.method, self.model)
 
     def _check_method(self) -> None:
         if self.method_name not in METHODS:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Integer
 from nbsr.expression import CONST, PAD, Constraints, Vocabulary
 from nbsr.generate.screening import Blocks, Screen
 from nbsr.operators import OPERATORS
-from nbsr.trace import Growth
+from nbsr.trace import Growth, Learned
 
 if TYPE_CHECKING:
     from nbsr.refine import Fits
@@ -156,6 +156,7 @@ class Proposals:
     growth: what the method's tree gained since the batch before; nodes: `[K]` its nodes that the expressions are.
     origins: `[K]` where each comes from.
     said: a sentence for the log, such as what was found out.
+    learned: how the lesson went in which a network drew them.
     """
 
     tokens: np.ndarray
@@ -168,6 +169,7 @@ class Proposals:
     nodes: Sequence[int] | None = None
     origins: Sequence[Origin | None] | None = None
     said: str = ""
+    learned: Learned | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)

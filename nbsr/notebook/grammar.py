@@ -84,6 +84,9 @@ OPTIONS: dict[str, Option] = {
         ),
         Option("--model", "NAME", "the network: a name, a directory, or none"),
         Option("--choices", "N", "how many candidates the method may propose, or auto ask the network for"),
+        Option(
+            "--finetune", "S", "time, of the search's, to tune the network on this very table: 60, 60s, 1min"
+        ),
         Option("--seed", "N", "seed of everything random (0)"),
         Option("--device", "NAME", "where to compute: auto, cpu, cuda, mps or torch"),
         Option("--noise", "NAME", "errors of one size: constant; growing with the target: relative; or auto"),

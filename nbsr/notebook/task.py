@@ -212,6 +212,7 @@ _SETTINGS: dict[str, Callable[[Any, Phrase], Any]] = {  # options that are keywo
     "--method": _read_word,
     "--model": _read_place,
     "--choices": _read_integer("The number of choices", 1, _MOST),
+    "--finetune": read_seconds,
     "--seed": _read_integer("The seed", 0, _MOST),
     "--device": _read_word,
     "--noise": _read_word,

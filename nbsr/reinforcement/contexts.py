@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from nbsr.errors import UsageError
 from nbsr.model import Model, Prepared
 from nbsr.table import Table
+from nbsr.teachable import check_teachable
 
-__all__ = ["LEAST_ROWS", "Context", "Source", "bootstrap", "prepared", "sources"]
+__all__ = ["Context", "Source", "bootstrap", "parted", "prepared", "sources"]
 
-LEAST_ROWS = 8
 _APART = 0.25  # of the rows, that judge the choice of the adapter
 
 
@@ -74,34 +74,31 @@ def sources(tables: Sequence[Table], model: Model, rng: np.random.Generator) -> 
     found = []
     for place, table in enumerate(tables):
         which = "The table" if len(tables) == 1 else f"Table {place + 1}"
-        rows, columns = table.inputs.shape
-        if rows < LEAST_ROWS:
-            raise UsageError(
-                f"{which} has {rows} rows; fine-tuning needs at least {LEAST_ROWS}: some fit, others judge."
-            )
+        check_teachable(table, which)
+        columns = table.inputs.shape[1]
         if columns > model.config.variables:
             raise UsageError(
                 f"{which} has {columns} columns and the network knows {model.config.variables}; "
                 "give it the most relevant ones."
             )
-        if table.groups is not None or table.template is not None:
-            raise UsageError(
-                f"{which} has groups or a template, by which the network cannot be tuned; leave them out."
-            )
-        spread = float(np.var(table.response))
-        if not 0 < spread < np.inf:
-            raise UsageError(
-                f"The target of {which.lower()} does not vary, so there is no law to be learned from it."
-            )
-        order = rng.permutation(rows)
-        count = max(2, round(_APART * rows))
-        found.append(
-            Source(
-                table.names, table.target, table.inputs, table.response, table.weights, spread,
-                np.sort(order[count:]), np.sort(order[:count]),
-            )
-        )  # fmt: skip
+        found.append(parted(table.names, table.target, table.inputs, table.response, table.weights, rng))
     return found
+
+
+def parted(
+    names: Sequence[str],
+    target: str,
+    X: Float[np.ndarray, "rows columns"],
+    y: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, " rows"] | None,
+    rng: np.random.Generator,
+) -> Source:
+    """A table with a quarter of its rows, by chance, put apart."""
+    order = rng.permutation(len(y))
+    count = max(2, round(_APART * len(y)))
+    return Source(
+        tuple(names), target, X, y, weights, float(np.var(y)), np.sort(order[count:]), np.sort(order[:count])
+    )
 
 
 def bootstrap(source: Source, most: int, rng: np.random.Generator) -> Context:

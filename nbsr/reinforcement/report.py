@@ -39,8 +39,8 @@ class Said:
 class FineTuning:
     """A network that was fine-tuned.
 
-    log: rows by step: reward (mean), top (of the share that counts), valid (share of laws), kl, entropy, loss,
-        validation (NaN where it was not measured).
+    log: rows by step: reward (mean), top (of the share that counts), valid (share of laws), kl, entropy and loss (NaN
+        where all laws did alike and nothing was learned), validation (NaN where it was not measured).
     before, after: what the network says of each table that judges, at the start and with the adapter.
     best: the step that the adapter is from, 0 where none did better than the start.
     ended: "steps", "seconds" or "interrupt".
