@@ -26,6 +26,7 @@ _EXTRA_BENCHES = (
     "network-memory",
     "robust",
     "ablation",
+    "one-table",
     "workbench",
     "measured",
     "groups",
@@ -106,7 +107,7 @@ def _bench_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "--seconds",
         type=_positive,
         help="time for each problem (10; with --choices 60; evaluator: 12; large: 30; decode: 60; "
-        "network-memory: 10; ablation: 2)",
+        "network-memory: 10; ablation: 2; one-table: 45)",
     )
     bench.add_argument("--rows", type=_count, default=200, help="training rows (200)")
     bench.add_argument(
@@ -124,8 +125,8 @@ def _bench_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
     bench.add_argument(
         "--part",
-        help="measured, groups, templates, robust, blackbox: tuning or report (measured: both; else report); "
-        "rsrm: some of its suites, such as nguyen,livermore (all)",
+        help="measured, groups, templates, robust, blackbox, one-table: tuning or report (measured: both; else "
+        "report); rsrm: some of its suites, such as nguyen,livermore (all)",
     )
     bench.add_argument(
         "--bias",
@@ -377,6 +378,22 @@ def _measure(options: argparse.Namespace) -> None:
         domains = only or finetune.DOMAINS
         choices, model = max(options.choices, default=64), options.model or "base"
         finetune.run(seeds, domains, choices, model=model, report=_say)
+    elif options.suite == "one-table":
+        from nbsr.benchmark import one_table
+        from nbsr.refine import warm
+
+        warm(background=False)
+        domains = only or one_table.DOMAINS
+        one_table.run(
+            seconds or 45.0,
+            domains,
+            options.every,
+            options.noise,
+            options.seed,
+            options.part,
+            options.model,
+            _say,
+        )
     elif options.suite == "blackbox":
         from nbsr.benchmark import blackbox
 
