@@ -8,7 +8,7 @@ import base64
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -34,6 +34,7 @@ _NODES = {
 }  # fmt: skip
 _ENDS = {"node": "u4", "reward": "f4", "law": "i4", "at": "f4"}
 _MARKS = {"node": "u4", "state": "u1", "value": "f4", "at": "f4"}
+_LESSONS = {"reward": "f4", "top": "f4", "valid": "f4", "kl": "f4", "validation": "f4", "at": "f4"}
 _DOTS = {"id": "u4", "complexity": "u2", "fvu": "f4", "source": "u1", "born": "f4"}
 _CLOCK = 0.5  # seconds between two packets in which nothing but the clock is new
 
@@ -263,6 +264,7 @@ class _Told:
     ends: int = 0
     marks: int = 0
     log: int = 0
+    lessons: int = 0
     laws: dict[int, object] = field(default_factory=dict)
     dots: int = 0  # place in the feed's list
     once: dict[str, object] = field(default_factory=dict)  # replaced channels as they were told last
@@ -416,11 +418,15 @@ class Feed:
             packet["tokens"] = [{"name": name, "arity": arity} for name, (_, arity) in named]
         for channel, columns, types in (
             ("nodes", trace.nodes, _NODES), ("ends", trace.ends, _ENDS), ("marks", trace.marks, _MARKS),
+            ("lessons", trace.lessons, _LESSONS),
         ):  # fmt: skip
             first, end = getattr(told, channel), cursor[channel]
             if end > first:
                 packet[channel] = _table(columns.since(first, end), types)
                 setattr(told, channel, end)
+        sayings = [asdict(saying) for saying in trace.sayings]
+        if sayings and self._replaced("sayings", sayings):
+            packet["sayings"] = sayings
         entries = trace.log[told.log : cursor["log"]]
         if entries:
             told.log = cursor["log"]

@@ -1,7 +1,7 @@
 /**
  * A search of the past as a workplace: it answers from what was kept, and its clock can be turned.
  *
- * Whatever carries a time shows from that time on: dots, nodes, ends, marks and the log. The front of a moment is
+ * Whatever carries a time shows from that time on: dots, nodes, ends, marks, lessons and the log. The front of a moment is
  * worked out from the dots, since only the last one is kept.
  */
 
@@ -10,7 +10,7 @@ import { decodeRecorded } from "./protocol";
 import { condition } from "./query";
 import { Store } from "./store";
 import type {
-  Acts, Anatomy, Answer, Asks, Column, Dots, Ends, Front, Law, LogEntry, Marks, Nodes, Packet, Recording, Refinement,
+  Acts, Anatomy, Answer, Asks, Column, Dots, Ends, Front, Law, Lessons, LogEntry, Marks, Nodes, Packet, Recording, Refinement,
 } from "./types";
 
 export const VERSION = 1;
@@ -89,6 +89,7 @@ export class Replay extends Workplace {
   private readonly nodes: Timeline<Nodes>;
   private readonly ends: Timeline<Ends>;
   private readonly marks: Timeline<Marks>;
+  private readonly lessons: Timeline<Lessons>;
   private readonly log: LogEntry[];
   private readonly laws: Map<number, Law>;
 
@@ -101,6 +102,7 @@ export class Replay extends Workplace {
     this.nodes = new Timeline(packet.nodes, "born", true);
     this.ends = new Timeline(packet.ends, "at", false);
     this.marks = new Timeline(packet.marks, "at", false);
+    this.lessons = new Timeline(packet.lessons, "at", true);
     this.log = [...(packet.log ?? [])].sort((a, b) => a.at - b.at);
     this.laws = new Map((packet.laws ?? []).map((law) => [law.id, law]));
     const last = this.log[this.log.length - 1]?.at ?? 0;
@@ -129,6 +131,8 @@ export class Replay extends Workplace {
       nodes: part(this.nodes),
       ends: part(this.ends),
       marks: part(this.marks),
+      lessons: part(this.lessons),
+      sayings: this.packet.sayings?.filter(({ at }) => at <= now),
       log,
       front: this.frontAt(now),
     };
@@ -142,6 +146,7 @@ export class Replay extends Workplace {
     if (!this.packet.nodes) delete next.nodes;
     if (!this.packet.ends) delete next.ends;
     if (!this.packet.marks) delete next.marks;
+    if (!this.packet.lessons) delete next.lessons;
     if (!this.packet.dots) delete next.dots;
     this.store.accept(next, back);
   }

@@ -5,7 +5,9 @@
  * than its final size a few times over.
  */
 
-import type { Channel, Column, Data, Dots, Ends, Front, Law, LogEntry, Marks, Nodes, Packet, Run } from "./types";
+import type {
+  Channel, Column, Data, Dots, Ends, Front, Law, Lessons, LogEntry, Marks, Nodes, Packet, Run, Saying,
+} from "./types";
 
 type ArrayType = new (length: number) => Column;
 
@@ -25,6 +27,14 @@ const LAYOUT = {
   },
   ends: { node: Uint32Array, reward: Float32Array, law: Int32Array, at: Float32Array },
   marks: { node: Uint32Array, state: Uint8Array, value: Float32Array, at: Float32Array },
+  lessons: {
+    reward: Float32Array,
+    top: Float32Array,
+    valid: Float32Array,
+    kl: Float32Array,
+    validation: Float32Array,
+    at: Float32Array,
+  },
 };
 
 /** A table that grows at its end. Only the first `length` numbers of each column count. */
@@ -67,7 +77,8 @@ export class Growing<T> {
 }
 
 export const CHANNELS: readonly Channel[] = [
-  "run", "data", "laws", "front", "sources", "trees", "tokens", "dots", "nodes", "ends", "marks", "log", "uncounted",
+  "run", "data", "laws", "front", "sources", "trees", "tokens", "dots", "nodes", "ends", "marks", "lessons", "sayings",
+  "log", "uncounted",
 ];
 
 export class Store {
@@ -83,6 +94,8 @@ export class Store {
   readonly nodes = new Growing<Nodes>(LAYOUT.nodes);
   readonly ends = new Growing<Ends>(LAYOUT.ends);
   readonly marks = new Growing<Marks>(LAYOUT.marks);
+  readonly lessons = new Growing<Lessons>(LAYOUT.lessons);
+  sayings: Saying[] = [];
   log: LogEntry[] = [];
   uncounted = { nodes: 0, dots: 0 };
   /** Goes up whenever the store starts anew from a whole packet: whoever has kept places must forget them then. */
@@ -112,6 +125,8 @@ export class Store {
     if (packet.nodes) this.nodes.append(packet.nodes);
     if (packet.ends) this.ends.append(packet.ends);
     if (packet.marks) this.mark(packet.marks);
+    if (packet.lessons) this.lessons.append(packet.lessons);
+    if (packet.sayings) this.sayings = packet.sayings;
     if (packet.log) this.log = this.log.concat(packet.log);
     this.emit(new Set(whole ? CHANNELS : (Object.keys(packet) as Channel[])));
   }
@@ -137,7 +152,8 @@ export class Store {
     this.front = { laws: [], picked: -1, reason: "" };
     this.laws.clear();
     this.placeOfDot.clear();
-    for (const table of [this.dots, this.nodes, this.ends, this.marks]) table.clear();
+    for (const table of [this.dots, this.nodes, this.ends, this.marks, this.lessons]) table.clear();
+    this.sayings = [];
     this.log = [];
     this.uncounted = { nodes: 0, dots: 0 };
   }

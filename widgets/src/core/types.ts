@@ -146,6 +146,25 @@ export interface Marks {
   at: Column; // f4
 }
 
+/** Appended. The lessons of a network that learns the table while that is searched; the first row is from before them. */
+export interface Lessons {
+  reward: Column; // f4, mean of the laws that were drawn, 0 to 1
+  top: Column; // f4, mean of the best share, which alone teach
+  valid: Column; // f4, share of the laws that are finite and allowed
+  kl: Column; // f4, distance to the network at the start, by token
+  validation: Column; // f4, reward on rows put apart, NaN where it was not measured
+  at: Column; // f4, seconds
+}
+
+/** A law that the network held for likely before its lessons (0) or after so many. */
+export interface Saying {
+  at: number; // seconds
+  lesson: number;
+  law: string;
+  probability: number;
+  reward: number;
+}
+
 /** Appended. */
 export interface LogEntry {
   at: number; // seconds
@@ -167,6 +186,8 @@ export interface Packet {
   nodes?: Nodes;
   ends?: Ends;
   marks?: Marks;
+  lessons?: Lessons;
+  sayings?: Saying[]; // replaced
   log?: LogEntry[];
   uncounted?: { nodes: number; dots: number }; // replaced: how many more there were than are kept
 }

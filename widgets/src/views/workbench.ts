@@ -21,6 +21,7 @@ import { replayBar } from "./replay";
 import { rulesView } from "./rules";
 import { statusView } from "./status";
 import { treeView } from "./tree";
+import { tuningView } from "./tuning";
 
 const TABS: [string, string, MakeView][] = [
   ["tree", "Tree", treeView], ["candidates", "Candidates", candidatesView], ["refinement", "Refinement", refinementView],
@@ -44,12 +45,13 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
   const toast = h("div.nbsr-toast", { role: "status", "aria-live": "polite" });
   const top = h("div.nbsr-top");
   const trio = h("div.nbsr-trio");
+  const lessons = h("div.nbsr-lessons-place");
   const anatomyHost = h("section.nbsr-panel.nbsr-anatomy-panel", { "aria-label": "Anatomy of the law" });
   const tabs = tabStrip();
   const details = detailsOf(workplace);
   // JupyterLab's shortcuts of command mode stay away from what is typed here.
   const root = h("div.nbsr", { role: "region", "aria-label": "Search for a law", "data-lm-suppress-shortcuts": "true" },
-    h("div.nbsr-inner", {}, top, trio, tabs.element, details.element, toast));
+    h("div.nbsr-inner", {}, top, trio, lessons, tabs.element, details.element, toast));
   host.append(root);
 
   const places: Place[] = [];
@@ -91,6 +93,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
   add(fitView, trio);
   trio.append(anatomyHost);
   add(anatomyView, anatomyHost);
+  add(tuningView, lessons);
 
   const made = new Set<string>();
   tabs.onShow = (name) => {

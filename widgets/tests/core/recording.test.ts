@@ -37,6 +37,11 @@ function recorded(): Record<string, unknown> {
     },
     ends: { node: wire("u4", [2, 3]), reward: wire("f4", [0.95, 0.05]), law: wire("i4", [3, 1]), at: wire("f4", [8, 6]) },
     marks: { node: wire("u4", [3]), state: wire("u1", [1]), value: wire("f4", [NaN]), at: wire("f4", [7]) },
+    lessons: {
+      reward: wire("f4", [NaN, 0.25, 0.5]), top: wire("f4", [NaN, 0.5, 0.5]), valid: wire("f4", [NaN, 1, 1]), kl: wire("f4", [NaN, 0, 0.125]),
+      validation: wire("f4", [0.125, NaN, 0.5]), at: wire("f4", [1, 4, 7]),
+    },
+    sayings: [{ at: 1, lesson: 0, law: "x", probability: 0.5, reward: 0 }, { at: 7, lesson: 2, law: "sin(x)", probability: 0.5, reward: 1 }],
     log: [{ at: 0, kind: "stage", text: "pairs" }, { at: 5, kind: "stage", text: "tree search" }],
   };
   const answers = { anatomy: [], refinement: [], copy: [{ law: 3, forms: { latex: "x^2" } }] };
@@ -60,6 +65,18 @@ test("opens at its end", async () => {
   });
   expect(replay.store.run).toMatchObject({ status: "finished", elapsed: 10, live: false });
   expect(replay.live()).toBe(false);
+});
+
+test("lessons and what was said come with their times", async () => {
+  const replay = await openRecording(recorded());
+  const seen = () => [[...replay.store.lessons.filled("kl")], replay.store.sayings.map(({ law }) => law)];
+  expect(seen()).toEqual([[NaN, 0, 0.125], ["x", "sin(x)"]]);
+  replay.seek(5);
+  expect(seen()).toEqual([[NaN, 0], ["x"]]);
+  replay.seek(0.5);
+  expect(seen()).toEqual([[], []]);
+  replay.seek(6.9);
+  expect(seen()).toEqual([[NaN, 0], ["x"]]);
 });
 
 test("shows what was known at a time, whichever way the clock is turned", async () => {

@@ -114,6 +114,39 @@ test("hostile names are text wherever they are shown", async () => {
   end();
 });
 
+test("lessons of a network show themselves with the first, as pictures and as a table", async () => {
+  const { model, tell } = modelOf(kernel);
+  const widget = search();
+  widget.initialize({ model });
+  const end = await open(hosts[0], widget, model);
+  const lessons = (): HTMLElement => hosts[0].querySelector<HTMLElement>("[aria-label^='Rewards by lesson']")!.closest("section")!;
+  expect(lessons().hidden).toBe(true);
+  const column = (...numbers: number[]): Float32Array => Float32Array.from(numbers);
+  const said = (lesson: number, at: number): object => ({ at, lesson, law: HOSTILE, probability: 0.125, reward: 0.5 });
+  tell({ kind: "delta", seq: 1, packet: {
+    lessons: {
+      reward: column(NaN, 0.25, 0.5), top: column(NaN, 0.5, 0.75), valid: column(NaN, 0.9, 1), kl: column(NaN, 0, 0.125),
+      validation: column(0.125, NaN, 0.625), at: column(1, 2, 3),
+    },
+    sayings: [said(0, 1), said(2, 3)],
+  } });
+  await frames();
+  expect(lessons().hidden).toBe(false);
+  expect([...lessons().querySelectorAll(".nbsr-learning-name")].map(({ textContent }) => textContent)).toEqual(["mean", "rows apart", "best share", "distance"]);
+  const rows = (caption: string): string[][] => [...lessons().querySelectorAll("table")]
+    .filter((one) => one.caption!.textContent === caption)
+    .flatMap((one) => [...one.tBodies[0].rows].map(({ cells }) => [...cells].map(({ textContent }) => textContent!)));
+  expect(rows("What the network holds for likely")).toEqual([["before", HOSTILE, "13 %", "0.5"], ["after 2 lessons", HOSTILE, "13 %", "0.5"]]);
+  lessons().querySelector<HTMLElement>("button[aria-pressed]")!.click();
+  expect(rows("Lessons of the network")).toEqual([
+    ["0", "", "", "0.125", "", ""], ["1", "0.25", "0.5", "", "0", "0.9"], ["2", "0.5", "0.75", "0.625", "0.125", "1"],
+  ]);
+  tell({ kind: "whole", seq: 2, packet: whole() });
+  await frames();
+  expect(lessons().hidden).toBe(true);
+  end();
+});
+
 test("buttons act, and what the kernel says of it is spoken", async () => {
   const { model, sent } = modelOf(kernel);
   const widget = search();
