@@ -173,6 +173,16 @@ def test_where_no_lesson_did_better_it_goes_on_as_it_was(network):
     np.testing.assert_allclose(tuning.next_token(nothing, None).logits, plain, atol=1e-5)
 
 
+def test_its_seconds_are_those_of_the_clock_that_it_is_told(network):
+    """A clock that ticks once a lesson gives as many lessons as seconds; one that stands still ends none."""
+    task, ticks = task_of(), itertools.count()
+    tuning = tuning_of(network, task, seconds=5.0)
+    list(tuning.lessons(task, lambda: float(next(ticks))))
+    assert tuning.pupil.lessons == 5 and tuning.spent == 5.0
+    paused = tuning_of(network, task, seconds=1e-9)
+    assert len(list(itertools.islice(paused.lessons(task, lambda: 7.0), 4))) == 4 and paused.spent == 0
+
+
 # -- in a search
 
 

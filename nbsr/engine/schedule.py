@@ -304,7 +304,7 @@ class Schedule:
         try:
             if self._tuning is None:
                 self._tuning = told.tuning(task, seconds)
-            yield from self._tuning.lessons(task)
+            yield from self._tuning.lessons(task, lambda: self.clock.own)
             self._taught = replace(told, next_token=sparing(self._tuning.next_token))
         except Exception as failure:
             self.note(

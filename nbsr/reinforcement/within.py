@@ -12,6 +12,7 @@ arXiv 2505.15572), on learning from subsets of the rows of the very table.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,7 @@ class TableTuning:
         base: the network, which stays as it is.
         encoding: of the table, as `next_token` will see it.
         task: the search, of whose rows and columns it learns.
-        seconds: that its lessons may take together.
+        seconds: that its lessons may take together, with what the search does of their laws.
         complexity: of the laws that are asked for, or 0.
     """
 
@@ -73,8 +74,12 @@ class TableTuning:
         self._over = False
         self._proposed: set[tuple[int, ...]] = set()
 
-    def lessons(self, task: Task) -> Method:
-        """Lesson after lesson, until the seconds are used up; goes on where it was, by the rules of the task."""
+    def lessons(self, task: Task, clock: Callable[[], float] = time.monotonic) -> Method:
+        """Lesson after lesson, until the seconds are used up; goes on where it was, by the rules of the task.
+
+        Arguments:
+            clock: seconds, with all that the search does of a lesson's laws; of a paused search it stands still.
+        """
         rules = self._rules(task)
         if not rules.columns.any():
             return
@@ -86,21 +91,24 @@ class TableTuning:
                 self._before = pupil.examine()
             before = Learned(0, validation=self._before.score, says=self._says(self._before))
             yield replace(nothing, learned=before)
+        begun = clock()
         while self.spent < self.seconds and task.remaining > 0:
-            begun = time.monotonic()
             with torch_alone():
                 lesson = pupil.lesson(self.spent / self.seconds)
                 row = lesson.row
                 learned = Learned(pupil.lessons, row["reward"], row["top"], row["valid"], row["kl"])
-                self.spent += time.monotonic() - begun
-                if pupil.lessons % every == 0 or self.spent >= self.seconds:
-                    begun = time.monotonic()
+                if pupil.lessons % every == 0:
                     learned = replace(learned, validation=pupil.examine().score)
-                    self.spent += time.monotonic() - begun
-            laws = self._new(lesson.laws, rules)
-            yield Proposals(laws, None, SOURCE, restarts=8, steps=30, learned=learned)
+            yield Proposals(
+                self._new(lesson.laws, rules), None, SOURCE, restarts=8, steps=30, learned=learned
+            )
+            now = clock()
+            self.spent, begun = self.spent + now - begun, now
         if self.spent >= self.seconds and not self._over:
             self._over = True
+            if pupil.lessons % every:
+                with torch_alone():
+                    pupil.examine()
             yield replace(nothing, learned=self._after(), said=self.said)
 
     @property
