@@ -1,6 +1,7 @@
 """The course: each checker knows what is right in any form, and names what is wrong; nothing is lost on the way."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -17,10 +18,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom
+from sklearn.linear_model import LinearRegression
 
 import nbsr
 from nbsr.course import check, progress, quiz
-from nbsr.course.chapters import choosing, decoding, detective, enumeration, evolution, find, network, numbers
+from nbsr.course.chapters import (
+    choosing,
+    decoding,
+    detective,
+    distilling,
+    enumeration,
+    evolution,
+    find,
+    network,
+    numbers,
+)
 from nbsr.course.chapters import constants as climbs
 from nbsr.course.chapters import trees as trees_
 from nbsr.course.check import HINT_AT, MIME, sentence
@@ -214,6 +226,22 @@ def drawn(table, share, seed):
 
 def tournament(errors, contest, rng):
     return min(rng.integers(len(errors), size=contest), key=lambda k: errors[k])
+
+
+def forces_by_loops(places):
+    forces = np.zeros((len(places), 2))
+    for i, j in itertools.permutations(range(len(places)), 2):
+        x, y = places[j] - places[i]
+        angle, r = math.atan2(y, x), math.hypot(x, y)
+        forces[i] += 2 * (r - 1) * np.array([math.cos(angle), math.sin(angle)])
+    return forces
+
+
+def worse_by_sorting(distance, error, edge):
+    order = np.argsort(distance)
+    sizes = np.sqrt(error[order] ** 2)
+    inside = np.searchsorted(distance[order], edge, side="right")
+    return sizes[inside:].mean() / sizes[:inside].mean()
 
 
 def steered(*acts: tuple[str, str]) -> nbsr.Result:
@@ -549,6 +577,36 @@ FUNCTIONS: dict[str, tuple[Callable, dict[str, Callable]]] = {
             "more_than": lambda wins, games: binom.sf(wins, games, 0.5),
             "at_most": lambda wins, games: binom.cdf(wins, games, 0.5),
             "one_course": lambda wins, games: 2.0**-games,
+        },
+    ),
+    "14.1": (
+        forces_by_loops,
+        {
+            "push": lambda places: -forces_by_loops(places),
+            "no_length": lambda places: [
+                sum(2 * (np.hypot(*(b - a)) - 1) * (b - a) for b in places) for a in places
+            ],
+            "mean": lambda places: forces_by_loops(places) / (len(places) - 1),
+            "relaxed": lambda places: 2 * (places.sum(0) - len(places) * places),
+            "shape": lambda places: forces_by_loops(places).T[:, :1],
+        },
+    ),
+    "14.2": (
+        lambda forces, message: LinearRegression().fit(forces, message).score(forces, message),
+        {
+            "through_zero": lambda forces, message: distilling._share(forces, message),
+            "unexplained": lambda f, m: 1 - LinearRegression().fit(f, m).score(f, m),
+            "one_component": lambda f, m: np.polyfit(f[:, 0], m, 1)[0] ** 2 * f[:, 0].var() / m.var(),
+            "not_squared": lambda f, m: np.corrcoef(LinearRegression().fit(f, m).predict(f), m)[0, 1],
+        },
+    ),
+    "14.4": (
+        worse_by_sorting,
+        {
+            "upside_down": lambda d, e, edge: abs(e[d <= edge]).mean() / abs(e[d > edge]).mean(),
+            "of_all": lambda d, e, edge: abs(e[d > edge]).mean() / abs(e).mean(),
+            "signs_cancel": lambda d, e, edge: e[d > edge].mean() / e[d <= edge].mean(),
+            "squares": lambda d, e, edge: (e[d > edge] ** 2).mean() / (e[d <= edge] ** 2).mean(),
         },
     ),
 }

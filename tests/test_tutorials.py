@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
 from nbsr.course.chapters import numbers
 from nbsr.course.check import MIME
+from nbsr.expression import Expression, Vocabulary
 
 TUTORIALS = sorted((Path(__file__).parent.parent / "tutorials").glob("*.ipynb"))
 
@@ -263,6 +265,21 @@ def test_the_methods_are_compared(tmp_path):
     fvu = {name.removeprefix("with "): law["fvu"] for name, law in told.items()}
     assert set(fvu) == {"prior", "exhaustive", "evolve", "pairs", "softmax", "beam", "mcts", "auto"}
     assert fvu["auto"] < 1e-20 < 1e-5 < fvu["exhaustive"]
+
+
+def test_a_law_comes_out_of_a_network(tmp_path):
+    notebook, told = execute("14_a_law_out_of_a_network", tmp_path)
+    printed, plots = outputs_of(notebook)
+    assert plots >= 5
+    shares = re.search(r"explained by the best mixture of the force: ([\d.]+)% ([\d.]+)%", printed)
+    assert shares is not None and min(map(float, shares.groups())) > 97
+    (pull,) = re.findall(r"^pull = (.*)\nr = ", printed, re.MULTILINE)
+    pull = Expression.parse(pull, Vocabulary(("r",)))
+    r = np.linspace(0.2, 15, 50)
+    np.testing.assert_allclose(pull.predict(r[:, None]), 2 * (r - 0.99), atol=0.01)
+    assert "r" in told["search"]["names"]
+    errors = dict(re.findall(r"^(network|formula) +\S+ +(\S+)$", printed, re.MULTILINE))
+    assert float(errors["formula"]) < 0.01 < 0.1 < float(errors["network"])
 
 
 # the notebooks that are told from nothing but a table or a tree; what they promise is what their exercises check

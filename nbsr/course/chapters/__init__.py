@@ -8,10 +8,10 @@ from nbsr.course.judge import Exercise
 
 __all__ = ["NOTEBOOKS", "find", "numbers"]
 
-# the notebooks in their order; to come: fine-tuning by reward, and distilling a graph network
+# the notebooks in their order; to come: fine-tuning by reward
 NOTEBOOKS = (
     "first_laws", "noise", "trees", "enumeration", "constants", "evolution", "network", "training", "decoding",
-    "choosing", "project", "detective", "methods",
+    "choosing", "project", "detective", "methods", "distilling",
 )  # fmt: skip
 
 
