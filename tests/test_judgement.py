@@ -12,11 +12,24 @@ from hypothesis import strategies as st
 from nbsr import UsageError, datasets, regress
 from nbsr.benchmark.problems import load_suite, suites
 from nbsr.expression import Expression, Vocabulary
-from nbsr.judgement import FAULTS, RULES, SEVERE, Choice, Grounds, Judge, choose, structure, worth_showing
+from nbsr.judgement import (
+    FAULTS,
+    RULES,
+    SEVERE,
+    Choice,
+    Grounds,
+    Judge,
+    Quantities,
+    choose,
+    structure,
+    worth_showing,
+)  # fmt: skip
 from nbsr.judgement.structure import assembled
 from nbsr.prior import HeldOut
+from nbsr.result.quantities import quantities
 from nbsr.simplify import polish
-from nbsr.textbook import _words, laws, measured
+from nbsr.table import Table
+from nbsr.textbook import _words, laws, measured, units
 
 X = Vocabulary(("x",))
 
@@ -49,15 +62,36 @@ def test_what_a_column_measures_is_read_off_its_name():
     said = {
         "t": "time", "T": "temperature", "age": "time", "years": "time", "time_h": "time",
         "soilTemperature": "temperature", "dose mg": "dose", "bodyWeight": "mass", "day_length": "length",
-        "Concentration": "concentration", "T1": "temperature",
-        "x": "", "x1": "", "theta0": "", "log_calcium": "", "stimulus": "",
+        "Concentration": "concentration", "T1": "temperature", "velocity": "rate speed",
+        "x": "", "x1": "", "theta0": "", "log_calcium": "", "stimulus": "", "log_concentration": "", "lnMass": "",
     }  # fmt: skip
-    assert {name: measured(name) for name in said} == said
+    assert {name: " ".join(measured(name)) for name in said} == said
+
+
+@pytest.mark.parametrize(
+    ("names", "units", "said"),
+    [
+        (("x", "y"), {"x": "h", "y": "mmol/L"}, [("time",), ("concentration",)]),
+        (("x", "y"), {"x": "degC", "y": "kPa"}, [("temperature",), ("pressure",)]),
+        (("x", "y"), {"x": "g/L", "y": "m/s"}, [("concentration", "density"), ("speed",)]),
+        (("depth", "pressure"), {"depth": "s", "pressure": "m"}, [("length",), ("pressure",)]),
+        (("x", "y"), {"x": "1"}, [(), ()]),
+        (("x", "log(mass)"), {}, [(), ()]),
+        (("x", "mass"), {}, [(), ("mass",)]),
+    ],
+)
+def test_what_is_measured_is_read_off_names_and_then_units(names, units, said):
+    column, target = names
+    plain = "mass" if "(" in target else target
+    frame = pd.DataFrame({column: [1.0, 2.0, 3.0, 4.0], plain: [2.0, 3.0, 5.0, 7.0]})
+    known = quantities(Table.from_frame(frame, f"{target} ~ {column}", units=units or None))
+    assert [known.columns[column], known.target] == said
 
 
 def test_a_name_says_only_what_textbooks_measure():
-    known = {measure for entry in laws() for measure in entry.measures}
-    assert set(_words().values()) == known - {""}
+    known = {measure for entry in laws() for measure in (*entry.measures, *entry.value)}
+    assert {measure for several in _words().values() for measure in several} == known - {""}
+    assert {measure for _, measure in units()} <= known
     assert all(len(entry.measures) == len(entry.expression.vocabulary.variables) for entry in laws())
 
 
@@ -114,6 +148,22 @@ def test_laws_about_what_a_column_measures_are_likelier(name, about_it, about_ot
         return structure(law(re.sub(r"\bx\b", column, text), Vocabulary((column,))))
 
     gain = [cost(text, "x") - cost(text, name) for text in (about_it, about_others)]
+    assert gain[0] > gain[1] + 1
+    assert gain[0] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("target", "about_it", "about_others"),
+    [
+        ("rate", "2.31847*x/(1.71134 + x)", "2.31847*exp(-1.71134*x)"),
+        ("mass", "3.1174/(1 + exp(2.31847 - 1.71134*x))", "2.31847*exp(-1.71134*x)"),
+        ("light", "2.31847/x**2", "2.31847*x/(1.71134 + x)"),
+        ("temperature", "3.1174 + 2.31847*exp(-1.71134*x)", "2.31847*x**1.71134"),
+    ],
+)
+def test_laws_of_what_the_target_measures_are_likelier(target, about_it, about_others):
+    about = Quantities(target=measured(target))
+    gain = [structure(law(text)) - structure(law(text), about=about) for text in (about_it, about_others)]
     assert gain[0] > gain[1] + 1
     assert gain[0] > 0.5
 

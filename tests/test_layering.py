@@ -61,6 +61,7 @@ ALLOWED = {
     "training.plot": {"training", "result.plot", "notebook.losses"},
     "result": {
         "operators", "expression", "evaluate", "simplify", "losses", "refine", "score", "judgement", "table", "trace",
+        "textbook",
     },
     # the doors of a result to its views, explore() and to_html(), and to a search that goes on
     "result.core": {

@@ -23,7 +23,7 @@ from nbsr.expression import CONST, Expression, GroupedLaw, Vocabulary, exact_for
 from nbsr.judgement import Grounds, Judge, Precision, Verdict
 from nbsr.refine import Fits, GroupedProblem, JointFits, fit_jointly, refine_groups
 from nbsr.score import ROWS_CAP
-from nbsr.simplify import FREE_PRICE, canonical, simple_numbers, simplify, variants, written
+from nbsr.simplify import FREE_PRICE, canonical, exponents, readings, simplify, variants, written
 from nbsr.table import Groups, Table
 
 __all__ = ["GroupedTidying", "GroupedWork", "check_shared"]
@@ -36,6 +36,7 @@ _MOST_VARIANTS = 80  # of a law that are fitted in one look
 _FEW_ROWS = 6  # of a group, from which on nobody misses longer laws
 _CLOSELY = 6  # of them that are judged closely
 _ROUNDING = 1e-27
+_EXACT = 1e-18  # from which on nothing but rounding is left
 _AGREE = 0.6  # share of the groups that have to
 _ERRORS = 2.5  # from a simple number in root mean square of the groups, at most
 
@@ -344,7 +345,7 @@ class GroupedTidying(Tidying):
         if self._judge is None:
             rows = self.work.rows
             counted = sum(min(part.rows, ROWS_CAP) for part in self.work.grouped.parts)
-            self._judge = Judge(rows.inputs, rows.response, rows.weights, rows=counted)
+            self._judge = Judge(rows.inputs, rows.response, rows.weights, rows=counted, about=self.work.about)
             self._grounds = [
                 Grounds.of(part.X, part.targets[0] / part.unit) for part in self.work.grouped.parts
             ]
@@ -504,10 +505,11 @@ class GroupedTidying(Tidying):
         values = work.by_group(record.tokens, record.constants)
         form = work.expression(record.tokens, record.constants)
         errors = work.known(record).errors[0][:, : len(shared)]
+        powers = exponents(form)
         trials = [
             (place, number)
             for place in np.flatnonzero(~held).tolist()
-            for number in _offers(values[:, place], errors[:, place], record.fvu)
+            for number in _offers(values[:, place], errors[:, place], place in powers, record.fvu)
         ]
         if not trials:
             return []
@@ -549,9 +551,13 @@ def _folded(law: Expression, simple: Collection[float]) -> Expression:
 
 
 def _offers(
-    values: Float[np.ndarray, " groups"], errors: Float[np.ndarray, " groups"], fvu: float
+    values: Float[np.ndarray, " groups"], errors: Float[np.ndarray, " groups"], exponent: bool, fvu: float
 ) -> list[float]:
-    """Simple numbers that a constant may be in all groups, by those that agree with the middle one."""
+    """Simple numbers that a constant may be in all groups.
+
+    It has to be one number in most of them to be simple at all, and this number's mean over the groups is read as a
+    single law's constant is.
+    """
     errors = np.maximum(errors, 1e-12 * np.abs(values) + 1e-300)
     known = np.isfinite(errors)
     if not known.any():
@@ -567,8 +573,9 @@ def _offers(
     spread = float(errors.min() / math.sqrt(weight.sum()))
     if abs(mean) < 4 * spread:
         return [0.0]
-    offers = [number for number, _ in simple_numbers(mean, 4 * max(spread, 1e-12 * abs(mean)))[:3]]
-    return [n for n in offers if fvu < 1e-18 or np.sqrt(np.mean(((values - n) / errors) ** 2)) <= _ERRORS]
+    exact = fvu < _EXACT
+    offers = [n for _, n, _ in readings(mean, max(spread, 1e-12 * abs(mean)), exponent, exact)]
+    return [n for n in offers if exact or np.sqrt(np.mean(((values - n) / errors) ** 2)) <= _ERRORS]
 
 
 def check_shared(shared: Sequence[str], start: Sequence[str], grouped: bool) -> None:

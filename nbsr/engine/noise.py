@@ -21,7 +21,6 @@ from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Work
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, pack
-from nbsr.judgement import structure
 from nbsr.refine import Problem, ready, refine
 from nbsr.score import EXACT_FVU
 
@@ -163,7 +162,7 @@ class Noise:
                 continue
             fvu = max(fvu, EXACT_FVU)
             nats = count / 2 * math.log(fvu * count / (count - free) * float(np.var(target))) + offset
-            nats += free / 2 * math.log(count / min(fvu, 1.0)) + structure(law)
+            nats += free / 2 * math.log(count / min(fvu, 1.0)) + self.tidying.judge.structure(law)
             if best is None or nats < best.nats:
                 best = _Described(nats, law.with_constants(fits.constants[k, :free].tolist()))
         return best

@@ -11,7 +11,7 @@ from nbsr.engine.settings import Settings
 from nbsr.engine.work import Work
 from nbsr.evaluate import compile_programs
 from nbsr.expression import exact_form, pack
-from nbsr.judgement import SEVERE, Choice, Judge, Verdict, assembled, choose, describe, lawless, structure
+from nbsr.judgement import SEVERE, Choice, Judge, Verdict, assembled, choose, describe, lawless
 from nbsr.score import EXACT_FVU, pick
 from nbsr.simplify import polish
 
@@ -49,7 +49,9 @@ class Tidying:
         if self._judge is None:
             rows = self.work.rows
             weights = None if rows.relative else rows.weights
-            self._judge = Judge(rows.inputs, rows.response, weights, rows.relative, rows.loss)
+            self._judge = Judge(
+                rows.inputs, rows.response, weights, rows.relative, rows.loss, about=self.work.about
+            )
         return self._judge
 
     def anew(self) -> None:
@@ -168,7 +170,7 @@ class Tidying:
         key = record.tokens, record.tidy
         if key not in self._structure:
             law = self.work.expression(record.tokens, record.constants)
-            self._structure[key] = structure(law)
+            self._structure[key] = self.judge.structure(law)
         digits = self.judge.expected_digits(record.fvu, self.freedom(record))
         return self._misfit(record) + self._structure[key] + digits
 

@@ -18,7 +18,9 @@ from nbsr.engine.units import dimensions_of
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs
 from nbsr.expression import CONST, Bounds, Constraints, Expression, Vocabulary, exact_form, pack
+from nbsr.judgement import Quantities
 from nbsr.refine import Fits, Problem, refine
+from nbsr.result.quantities import quantities
 from nbsr.result.units import units_of
 from nbsr.score import EPS, EXACT_FVU, ROWS_CAP, effective_rows, fvu
 from nbsr.simplify import namings, simplify, written
@@ -113,6 +115,11 @@ class Work:
     def ends(self) -> Float[np.ndarray, "two columns"]:
         """The smallest and the largest value of each column in all rows, scaled as those that are worked on."""
         return np.array([self.narrow.X.min(axis=0), self.narrow.X.max(axis=0)]) * self.narrow.scale
+
+    @cached_property
+    def about(self) -> Quantities:
+        """What the columns and the target measure."""
+        return quantities(self.narrow)
 
     @property
     def closely(self) -> Constraints:

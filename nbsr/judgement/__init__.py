@@ -2,7 +2,7 @@
 
 from nbsr.judgement.conduct import FAULTS, SEVERE, Grounds
 from nbsr.judgement.description import describe, lawless
-from nbsr.judgement.structure import assembled, structure
+from nbsr.judgement.structure import Quantities, assembled, structure
 from nbsr.judgement.verdict import Choice, Judge, Precision, Verdict, choose, worth_showing
 from nbsr.score import RULES as BY_NUMBERS
 
@@ -12,6 +12,6 @@ RULES = {
 }
 
 __all__ = [
-    "FAULTS", "RULES", "SEVERE", "Choice", "Grounds", "Judge", "Precision", "Verdict", "assembled", "choose",
-    "describe", "lawless", "structure", "worth_showing",
+    "FAULTS", "RULES", "SEVERE", "Choice", "Grounds", "Judge", "Precision", "Quantities", "Verdict", "assembled",
+    "choose", "describe", "lawless", "structure", "worth_showing",
 ]  # fmt: skip

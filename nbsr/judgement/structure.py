@@ -6,16 +6,16 @@ is a probability for every node given the function that encloses it, smoothed by
 its logarithms is the part of a description length that says which formula it is (Rissanen 1983; for formulas: Guimera
 et al., Science Advances 6, 2020, who counted those of Wikipedia).
 
-A person also reads what the columns are called: what follows a concentration saturates more often than not, what
-follows time decays or grows.  So where a name says what a column measures, textbook laws about that are likelier, by
-Bayes' rule, and those about something else less.
+A person also reads names and units: what follows a concentration saturates more often than not, a mass that follows
+time grows.  So where it is known what a column or the target measures, textbook laws about that are likelier, by Bayes'
+rule, and those about something else less.
 """
 
 import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from nbsr.operators import OPERATORS
 from nbsr.simplify import canonical, simplify
 from nbsr.textbook import Law, laws, measured
 
-__all__ = ["assembled", "structure"]
+__all__ = ["UNKNOWN", "Quantities", "assembled", "structure"]
 
 TOP = "top"
 EXPONENT = "exponent"
@@ -39,7 +39,7 @@ _SCALED = re.compile(r"(mult|div)\d")  # a product with a whole number
 _ARITHMETIC = frozenset({"sum", "product", "quotient", "neg", "whole power"})  # enclose nothing
 _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
-_TEXTBOOK = 1.5  # nats for being a textbook's law at all
+_TOLD = 0.9  # of the laws that people meet stand in a textbook
 _SIMPLER = 0.3  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
 _UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
 _DRESSED = 1.0  # for a factor, and for an offset
@@ -49,23 +49,43 @@ _MISNAMED = 0.2  # of columns whose name says nothing of the law that they follo
 _OWN = 4.0  # nats of an operator that a person has registered
 
 
-def structure(law: Expression, columns: int | None = None) -> float:
+class Quantities(NamedTuple):
+    """What is measured, in the words of `nbsr.textbook`: any of several; none where it is not known.
+
+    columns: by name; a column that is not among them is read by its name.
+    target: what the law's value is.
+    """
+
+    columns: Mapping[str, tuple[str, ...]] = {}
+    target: tuple[str, ...] = ()
+
+    def of(self, names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+        """What these columns measure, and what the target."""
+        known = (self.columns[name] if name in self.columns else measured(name) for name in names)
+        return (*known, self.target)
+
+
+UNKNOWN = Quantities()  # but for what the columns' names say
+
+
+def structure(law: Expression, columns: int | None = None, about: Quantities = UNKNOWN) -> float:
     """Minus the logarithm, in nats, of the probability of a formula before the data.
 
-    A law that a textbook holds, whatever its constants and with a factor and an offset of its own or without, is one of
-    a few hundred; any other is made of its nodes.
+    Nine laws in ten stand in a textbook: whatever its constants, and with a factor and an offset of its own or without,
+    such a law is one of a few hundred.  Any other is made of its nodes.
 
     A measured quantity has a unit, which a constant of its law carries; so a law that none scales is less likely.
 
     Arguments:
-        law: an expression; of its constants only counts whether they are whole numbers, of its columns what their names
-            say that they measure.
+        law: an expression; of its constants only counts whether they are whole numbers.
         columns: from how many a column is chosen; by default those of the law's vocabulary.
+        about: what its columns and its value measure.
     """
     made = assembled(law, columns)
     used = law.variables
     if not 0 < len(used) <= _MOST_COLUMNS:
         return made
+    made -= math.log(1 - _TOLD)
     own = Vocabulary(tuple(f"v{i}" for i in range(len(used))), law.vocabulary.operators)
     place = {law.vocabulary.variable_ids[name]: own.variable(i) for i, name in enumerate(used)}
     tokens = tuple(place.get(t, t) for t in law.tokens)
@@ -76,7 +96,7 @@ def structure(law: Expression, columns: int | None = None) -> float:
     if known is None:
         return made
     price = math.log(max(1, len(law.vocabulary.variables) if columns is None else columns))
-    told = known.nats - _gain(known, tuple(map(measured, used)))
+    told = known.nats - _gain(known, about.of(used))
     told += _COINCIDENCE * max(0, known.constants - sum(exact_form(c) is None for c in law.constants))
     return min(made, told + price * len(used))
 
@@ -109,15 +129,18 @@ def _generic(tokens: tuple[int, ...], vocabulary: Vocabulary) -> Expression:
 
 
 class _Told(NamedTuple):
-    """A form that textbooks tell: its cost, and what the columns measure in each of the laws that have it.
+    """A form that textbooks tell: its cost, and what is measured in each of the laws that have it.
 
-    `constants` is how many it takes at least; `laws` has the share of each, and what its columns measure in their
-    order.
+    `constants` is how many it takes at least; `laws` has the share of each, and what its columns, in their order, and
+    its value measure.
     """
 
     nats: float
     constants: int
-    laws: tuple[tuple[float, tuple[str, ...]], ...]
+    laws: tuple[tuple[float, "_Measures"], ...]
+
+
+_Measures = tuple[tuple[str, ...], ...]  # of each column and of the value: any of these, none where anything
 
 
 @cache
@@ -125,7 +148,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
     """The forms of all textbook laws of so many columns: as they are, with a factor and an offset, or without the
     offset that they have."""
     vocabulary = Vocabulary(tuple(f"v{i}" for i in range(columns)), operators)
-    known: dict[str, list[tuple[float, tuple[str, ...]]]] = {}
+    known: dict[str, list[tuple[float, _Measures]]] = {}
     constants: dict[str, int] = {}
     for law in _of(columns):
         own = law.expression.vocabulary
@@ -136,7 +159,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
         for order in itertools.permutations(range(columns)):
             place = {own.variable(i): vocabulary.variable(k) for i, k in enumerate(order)}
             tokens = tuple(place.get(t, t) for t in plain.tokens)
-            measures = tuple(law.measures[order.index(k)] for k in range(columns))
+            measures = _measures(law, [order.index(k) for k in range(columns)])
             for way, nats in _dressed(tokens, vocabulary):
                 share = _share(law) * math.exp(-nats)
                 form = _form(way, vocabulary)
@@ -144,7 +167,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
                     known[form], constants[form] = [], len(simplify(_generic(way, vocabulary)).constants)
                 known[form].append((share, measures))
     return {
-        form: _Told(_TEXTBOOK - math.log(max(share for share, _ in told)), constants[form], tuple(told))
+        form: _Told(-math.log(_TOLD * max(share for share, _ in told)), constants[form], tuple(told))
         for form, told in known.items()
     }
 
@@ -176,46 +199,59 @@ def _dressed(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tuple[tupl
     return ways
 
 
+def _measures(law: Law, order: Sequence[int]) -> _Measures:
+    """What the columns of a law measure in this order, and its value."""
+    columns = [law.measures[i] for i in order]
+    return (*((measure,) if measure else () for measure in columns), law.value)
+
+
 @cache
-def _gain(form: _Told, names: tuple[str, ...]) -> float:
-    """How much likelier a textbook's form becomes, in nats, by what the names of the table's columns say.
+def _gain(form: _Told, known: _Measures) -> float:
+    """How much likelier a textbook's form becomes, in nats, by what is known of the table's columns and its target.
 
     Arguments:
         form: and the laws that have it.
-        names: what each column measures, "" where its name does not say it.
+        known: what each column and the target may measure.
     """
-    if not any(names):
+    if not any(known):
         return 0.0
-    called = sum(share * _called(measures, names) for share, measures in form.laws)
-    return math.log(called / sum(share for share, _ in form.laws) / _usual(names))
+    told = sum(share * _chance(measures, known) for share, measures in form.laws)
+    return math.log(told / sum(share for share, _ in form.laws) / _usual(known))
 
 
-def _called(measures: tuple[str, ...], names: tuple[str, ...]) -> float:
-    """The probability that the columns of a law are called so, given what they measure ("" where anything)."""
+def _chance(measures: _Measures, known: _Measures) -> float:
+    """The probability that this is known of the columns and the value of a law which measure that."""
     chance = 1.0
-    for measure, name in zip(measures, names, strict=True):
+    met = [_met(False)] * (len(known) - 1) + [_met(True)]
+    for measure, name, shares in zip(measures, known, met, strict=True):
         if name:
-            usual = _frequencies()[name]
-            chance *= _MISNAMED * usual + (1 - _MISNAMED) * (measure == name) if measure else usual
+            usual = sum(shares[one] for one in name)
+            same = sum(one in measure for one in name) / max(1, len(measure))
+            chance *= _MISNAMED * usual + (1 - _MISNAMED) * same if measure else usual
     return chance
 
 
 @cache
-def _usual(names: tuple[str, ...]) -> float:
+def _usual(known: _Measures) -> float:
     """The same for any law of so many columns."""
-    chosen = _of(len(names))
+    columns = len(known) - 1
+    chosen = _of(columns)
     total = 0.0
     for law in chosen:
-        orders = list(itertools.permutations(law.measures))
-        total += _share(law) * sum(_called(order, names) for order in orders) / len(orders)
+        orders = [_measures(law, order) for order in itertools.permutations(range(columns))]
+        total += _share(law) * sum(_chance(order, known) for order in orders) / len(orders)
     return total / sum(map(_share, chosen))
 
 
 @cache
-def _frequencies() -> dict[str, float]:
-    """How often each measure is met in the columns of textbook laws."""
-    met = Counter(measure for law in laws() for measure in law.measures if measure)
-    return {measure: count / met.total() for measure, count in met.items()}
+def _met(as_value: bool) -> dict[str, float]:
+    """How often each measure is met in the columns of textbook laws, or as their values."""
+    every = {one for law in laws() for one in (*law.measures, *law.value) if one}
+    counts = dict.fromkeys(every, 0.5)
+    for law in laws():
+        for one in law.value if as_value else filter(None, law.measures):
+            counts[one] += 1 / len(law.value) if as_value else 1.0
+    return {one: count / sum(counts.values()) for one, count in counts.items()}
 
 
 def _without_offset(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tuple[int, ...]]:

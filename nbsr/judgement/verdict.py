@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from nbsr.expression import Expression, exact_form
 from nbsr.judgement.conduct import FAULTS, SEVERE, Grounds
-from nbsr.judgement.structure import structure
+from nbsr.judgement.structure import UNKNOWN, Quantities, structure
 from nbsr.score import EXACT_FVU, ROUNDING_FVU, ROWS_CAP, effective_rows
 from nbsr.simplify import canonical
 from nbsr.simplify.fit import Fitter
@@ -119,6 +119,7 @@ class Judge:
         relative: whether errors grow with the target, so that logarithms are compared.
         loss: what residuals count.
         rows: how many rows speak for a law, where that is more than are looked at here.
+        about: what the columns and the target measure.
     """
 
     def __init__(
@@ -129,7 +130,9 @@ class Judge:
         relative: bool = False,
         loss: str = "squares",
         rows: int | None = None,
+        about: Quantities = UNKNOWN,
     ):
+        self.about = about
         self.rows = min(effective_rows(len(y), weights), ROWS_CAP) if rows is None else rows
         if len(y) > ROWS_CAP:
             used = np.linspace(0, len(y) - 1, ROWS_CAP).astype(int)
@@ -167,7 +170,7 @@ class Judge:
     def weigh(self, law: Expression, error: float, known: "Precision", faults: tuple[str, ...]) -> Verdict:
         """The verdict on a law of this FVU, of whose constants this is known, and which has these faults."""
         free = known.free
-        length = structure(law) + (0.0 if law.variables else _NOTHING)
+        length = self.structure(law) + (0.0 if law.variables else _NOTHING)
         predictive = max(known.predictive, error) if self.rows - free > 1 else math.inf
         nats = self.misfit(error, predictive, free) + self.digits(known.digits, error, free) + length
         nats += _UNDETERMINED * known.undetermined
@@ -176,6 +179,10 @@ class Judge:
         nats += self.held_against(faults)
         exact = error < EXACT_FVU and self.rows - free >= 2 and gain > _SURE
         return Verdict(law, error, predictive, nats, length, free, known.undetermined, faults, exact)
+
+    def structure(self, law: Expression) -> float:
+        """How unlikely the formula is before the data, in nats."""
+        return structure(law, about=self.about)
 
     def misfit(self, fvu: float, predictive: float, free: int) -> float:
         """Half of rows * ln(FVU), between what the fit and what rows left out let expect of further ones."""

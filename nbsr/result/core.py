@@ -40,6 +40,7 @@ from nbsr.result.groups import constants_by_group, refitted
 from nbsr.result.intervals import half_widths
 from nbsr.result.outliers import outliers_of
 from nbsr.result.plot import Plot, chart
+from nbsr.result.quantities import quantities
 from nbsr.result.query import condition
 from nbsr.result.show import as_html, as_markdown, as_text
 from nbsr.result.units import units_of
@@ -232,7 +233,7 @@ class Result:
                 c.expression.to(Vocabulary(table.names, c.expression.vocabulary.operators)) for c in front
             ]
             weights = None if table.relative else table.weights
-            judge = Judge(table.X, table.y, weights, table.relative, table.loss)
+            judge = Judge(table.X, table.y, weights, table.relative, table.loss, about=quantities(table))
             verdicts = judge.verdicts(laws, [c.fvu for c in front], [True] * len(front))
             chosen = front[choose(verdicts).picked]
             return next(i for i, c in enumerate(seen) if c is chosen)

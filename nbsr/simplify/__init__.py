@@ -13,7 +13,7 @@ written(law, X, y)                  in the form in which a person writes it, wit
 from nbsr.simplify.canonical import canonical, image_hashes
 from nbsr.simplify.equal import equivalent, symbolically_equal, sympy_equal
 from nbsr.simplify.named import namings
-from nbsr.simplify.numbers import FREE_PRICE, simple_numbers
+from nbsr.simplify.numbers import FREE_PRICE, exponents, readings, simple_numbers
 from nbsr.simplify.polish import drop_terms, polish, snap_constants, variants, written
 from nbsr.simplify.shorten import simplify
 
@@ -22,9 +22,11 @@ __all__ = [
     "canonical",
     "drop_terms",
     "equivalent",
+    "exponents",
     "image_hashes",
     "namings",
     "polish",
+    "readings",
     "simple_numbers",
     "simplify",
     "snap_constants",

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nbsr.expression import CONST, Expression, Vocabulary, subtree_end
-from nbsr.simplify.numbers import FREE_PRICE, simple_numbers
+from nbsr.expression import CONST, Expression, Vocabulary
+from nbsr.simplify.numbers import FREE_PRICE, exponents, simple_numbers
 
 __all__ = ["Naming", "namings"]
 
@@ -65,10 +65,10 @@ def namings(
     wide = law.to(vocabulary)
     out = []
     places = [k for k, token in enumerate(law.tokens) if token == CONST]
-    exponents = set(_exponents(law))
+    exponent = exponents(law)
     for number, place in enumerate(places):
         value, error = law.constants[number], errors[number]
-        if not math.isfinite(error) or place in exponents or not value:
+        if not math.isfinite(error) or number in exponent or not value:
             continue
         readings = _readings(value, error, constants, lambda powers, k=number: may_be(k, powers))
         if readings and (len(readings) == 1 or readings[0].gain - readings[1].gain >= _CLEAR):
@@ -87,16 +87,16 @@ def _readings(
     found = []
     for count in range(1, min(_MOST, len(constants)) + 1):
         for names in itertools.combinations(constants, count):
-            for exponents in itertools.product(_POWERS, repeat=count):
-                price = sum(_NAME_PRICE + _POWER_PRICE * max(abs(e) - 1, 2 * (e % 1)) for e in exponents)
-                size = sum(e * math.log(abs(constants[n])) for n, e in zip(names, exponents, strict=True))
+            for powers in itertools.product(_POWERS, repeat=count):
+                price = sum(_NAME_PRICE + _POWER_PRICE * max(abs(e) - 1, 2 * (e % 1)) for e in powers)
+                size = sum(e * math.log(abs(constants[n])) for n, e in zip(names, powers, strict=True))
                 left = math.log(abs(value)) - size
                 if price > free or abs(left) > 20:
                     continue
-                if any(e % 1 and constants[n] < 0 for n, e in zip(names, exponents, strict=True)):
+                if any(e % 1 and constants[n] < 0 for n, e in zip(names, powers, strict=True)):
                     continue
                 sign = math.prod(
-                    math.copysign(1.0, constants[n]) ** e for n, e in zip(names, exponents, strict=True)
+                    math.copysign(1.0, constants[n]) ** e for n, e in zip(names, powers, strict=True)
                 )
                 ratio = math.copysign(math.exp(left), value * sign)
                 offers = simple_numbers(ratio, _FAR * relative * abs(ratio))
@@ -107,20 +107,10 @@ def _readings(
                 cost = 0.0 if plain == 1 else cost
                 far = abs(ratio - plain) / abs(ratio) / relative
                 gain = free - price - cost - far**2 / 2
-                powers: dict[str, float] = dict(zip(names, exponents, strict=True))
-                if gain >= _CLEAR and may_be(powers):
-                    found.append(_Reading(plain, tuple(powers.items()), gain))
+                named: dict[str, float] = dict(zip(names, powers, strict=True))
+                if gain >= _CLEAR and may_be(named):
+                    found.append(_Reading(plain, tuple(named.items()), gain))
     return sorted(found, key=lambda reading: -reading.gain)
-
-
-def _exponents(law: Expression) -> list[int]:
-    """Places of the constants that are exponents."""
-    arities, vocabulary = law.vocabulary.arities, law.vocabulary
-    out = []
-    for place, token in enumerate(law.tokens):
-        if vocabulary.is_operator(token) and vocabulary.name(token) == "pow":
-            out.append(subtree_end(law.tokens, place + 1, arities))
-    return out
 
 
 def _replaced(law: Expression, place: int, number: int, reading: _Reading) -> Expression:

@@ -21,7 +21,7 @@ from nbsr.simplify.canonical import canonical
 from nbsr.simplify.fit import Fitted, Fitter
 from nbsr.simplify.nodes import Undefined
 from nbsr.simplify.normal import Algebra
-from nbsr.simplify.numbers import FREE_PRICE, simple_numbers, whole_price
+from nbsr.simplify.numbers import FREE_PRICE, exponents, readings, simple_numbers, whole_price
 from nbsr.simplify.shapes import Hand, expanded
 from nbsr.simplify.shorten import simplify
 
@@ -30,14 +30,6 @@ NATS_PER_NODE = 1.5
 MOST_ROWS = 1000
 # The constants of the few laws that come out are fitted to more.
 MOST_ROWS_AT_THE_END = 20_000
-# No constant moves by more than this many standard errors, however plain the number, if the data are noisy.
-MOST_ERRORS = 2.0
-# Within so many errors no other number may be as plain.
-_NEIGHBOURHOOD = 8.0
-# What it costs beside its price that a measured constant is 5/pi and not the number beside it, and to how many parts in
-# a whole it has to be known for anybody to say so.
-_ODD_PRICE = 3.0
-_ODD_PARTS = 300.0
 # Functions that are nearly straight lines over a short range, and so may hide one.
 _NEARLY_LINEAR = frozenset(
     "sin tan asin atan sinh tanh asinh atanh erf exp log sigmoid pow1_2 pow1_3 cos cosh inv".split()
@@ -411,10 +403,10 @@ class _Desk:
         """
         held = dict(held or {})
         refused: set[tuple[int, float]] = set()
-        exponents = _exponents(fitted.law)
+        powers = exponents(fitted.law)
         floor = max(fitted.rounding, fitted.fvu if fitted.fvu < fitted.rounding else 0.0)
         for _ in range(3 * len(fitted.law.constants)):
-            offers = self._offers(fitted, held, refused, exponents, floor)
+            offers = self._offers(fitted, held, refused, powers, floor)
             if not offers:
                 break
             _, i, number, price = max(offers)
@@ -430,9 +422,7 @@ class _Desk:
                 refused.add((i, number))
         return fitted
 
-    def _offers(
-        self, fitted: Fitted, held, refused, exponents, floor
-    ) -> list[tuple[float, int, float, float]]:
+    def _offers(self, fitted: Fitted, held, refused, powers, floor) -> list[tuple[float, int, float, float]]:
         """Simple numbers worth a trial: (what would be gained, constant, number, price)."""
         offers = []
         exact = fitted.fvu <= floor
@@ -443,20 +433,9 @@ class _Desk:
                 error, 4e-16 * abs(value), abs(value) * math.sqrt(floor / max(1, self.fitter.rows)) * 1e-2
             )
             error = max(error, 5e-324)
-            now = FREE_PRICE + math.log(max(1.0, min(abs(value) / error, 1e300)))
-            numbers = (
-                simple_numbers(value, 5 * error)[:4] if exact else _outstanding(value, error, i in exponents)
-            )
-            for number, price in numbers:
-                if (i, number) in refused:
-                    continue
-                far = abs(number - value) / error
-                if far > MOST_ERRORS and not exact:
-                    continue
-                price = max(0.5, price - 2.0) if i in exponents else price
-                gain = now - price - (min(far, 3.0) ** 2 / 2 if math.isfinite(far) else 0.0)
-                if gain > 0:
-                    offers.append((gain + 50.0 * (i in exponents), i, number, price))
+            for gain, number, price in readings(value, error, i in powers, exact):
+                if (i, number) not in refused:
+                    offers.append((gain + 50.0 * (i in powers), i, number, price))
         return offers
 
     # -- the end ---------------------------------------------------------------------------------------------
@@ -468,25 +447,6 @@ class _Desk:
         fitter = self.fitter_on(MOST_ROWS_AT_THE_END)
         held = [[bool(simple_numbers(c, 0.0)) for c in law.constants] for law in rungs]
         return [fitter.fit([law], [fixed], steps=4)[0].law for law, fixed in zip(rungs, held)]
-
-
-def _outstanding(value: float, error: float, exponent: bool) -> list[tuple[float, float]]:
-    """The simple number that a measured constant may be: the plainest for several errors around, and by far.
-
-    Named numbers and odd fractions lie so close together that some are always near; they have to be met exactly.
-    No measured exponent is a multiple of pi.
-    """
-    around = simple_numbers(value, _NEIGHBOURHOOD * error)
-    if not around or not (len(around) == 1 or around[1][1] > around[0][1] + 1.0):
-        return []
-    number, price = around[0]
-    if exponent and not float(60 * number).is_integer():
-        return []
-    if price > whole_price(10) and not float(10 * number).is_integer():
-        if abs(value) < _ODD_PARTS * error:
-            return []
-        price += _ODD_PRICE
-    return [(number, price)]
 
 
 def _plain(law: Expression) -> list[bool]:
@@ -515,20 +475,3 @@ def _alike(a: Expression, b: Expression) -> bool:
     return a.tokens == b.tokens and all(
         math.isclose(c, d, rel_tol=1e-9) for c, d in zip(a.constants, b.constants, strict=True)
     )
-
-
-def _exponents(law: Expression) -> set[int]:
-    """Which constants are exponents of a general power."""
-    power = law.vocabulary.operator_ids.get("pow")
-    found, count = set(), 0
-    ends = {
-        subtree_end(law.tokens, start + 1, law.vocabulary.arities)
-        for start, token in enumerate(law.tokens)
-        if token == power
-    }
-    for position, token in enumerate(law.tokens):
-        if token == CONST:
-            if position in ends:
-                found.add(count)
-            count += 1
-    return found

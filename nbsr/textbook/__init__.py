@@ -1,8 +1,8 @@
 """The laws that textbooks of many fields teach: what a formula of science looks like, and what to try first.
 
 `laws.csv` holds them as facts, field, name and formula; `c0`, `c1` ... stand for constants, other names for columns,
-and `measures` says what these measure, where the law is about that and nothing else.  `words.csv` tells by which names
-people call columns that measure it.
+`measures` says what these measure and `value` what comes out, where the law is about that and nothing else.
+`words.csv` tells by which names people call columns that measure it, and in which units.
 None of them is a law of the benchmarks that come with nbsr, up to names and constants, but for sums and products that
 belong to nobody, such as a straight line (a test compares them).
 """
@@ -17,16 +17,18 @@ from importlib import resources
 from nbsr.expression import Expression, Vocabulary
 from nbsr.operators import OPERATORS
 
-__all__ = ["Law", "laws", "measured"]
+__all__ = ["Law", "laws", "measured", "units"]
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a name: soil_temperature, bodyWeight, x1
+_TRANSFORMED = frozenset(("log", "ln", "lg", "sqrt", "inverse", "reciprocal"))
 
 
 @dataclass(frozen=True)
 class Law:
     """A textbook law; every constant of its expression is free, but for numbers that belong to the form.
 
-    `measures` has for each of the expression's columns what it measures, "" where that may be anything.
+    `measures` has for each of the expression's columns what it measures, "" where that may be anything; `value` what
+    the law's own value measures, any of these, none where that may be anything.
     """
 
     field: str
@@ -34,6 +36,7 @@ class Law:
     formula: str
     expression: Expression
     measures: tuple[str, ...]
+    value: tuple[str, ...]
 
 
 @cache
@@ -44,27 +47,41 @@ def laws() -> tuple[Law, ...]:
         expression = _read(row["formula"])
         told = dict(pair.split("=") for pair in row["measures"].split())
         measures = tuple(told.get(column, "") for column in expression.vocabulary.variables)
-        found.append(Law(row["field"], row["name"], row["formula"], expression, measures))
+        found.append(
+            Law(row["field"], row["name"], row["formula"], expression, measures, tuple(row["value"].split()))
+        )
     return tuple(found)
 
 
-def measured(column: str) -> str:
-    """What a column measures by its name, as `Law.measures` has it; "" where the name does not say it.
+def measured(column: str) -> tuple[str, ...]:
+    """What a column may measure by its name, in the words of `Law.measures`; none where the name does not say it.
 
-    The last word of a name that says it counts: a `day_length` is a length.
+    The last word of a name that says it counts: a `day_length` is a length.  A logarithm of something is not it.
     """
     parts = _PART.findall(column)
+    if _TRANSFORMED.intersection(part.lower() for part in parts):
+        return ()
     for part in reversed(parts):
         word = part if len(part) == 1 else part.lower()
         found = _words().get(word) or _words().get(word.removesuffix("s"))
         if found and (len(part) > 1 or len(parts) == 1):
             return found
-    return ""
+    return ()
 
 
 @cache
-def _words() -> dict[str, str]:
-    return {word: row["measure"] for row in _rows("words.csv") for word in row["words"].split()}
+def units() -> tuple[tuple[str, str], ...]:
+    """Units, and what is measured in them, or in others of the same dimension."""
+    return tuple((unit, row["measure"]) for row in _rows("words.csv") for unit in row["units"].split())
+
+
+@cache
+def _words() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for row in _rows("words.csv"):
+        for word in row["words"].split():
+            found[word] = (*found.get(word, ()), row["measure"])
+    return found
 
 
 def _rows(file: str) -> list[dict[str, str]]:
