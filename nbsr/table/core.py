@@ -658,10 +658,11 @@ def _categories_of(
 ) -> tuple[Category, ...]:
     """The inputs of a formula that are text of a few values; a template names its columns itself and has none."""
     found: list[Category] = []
+    taken = set(labels)
     for name in formula.inputs if formula.template is None else ():
-        taken = {*labels, *(made for category in found for made in category.inputs)}
         if name in refusals and (category := Category.read(name, selected[name], taken)) is not None:
             found.append(category)
+            taken.update(category.inputs)
     return tuple(found)
 
 

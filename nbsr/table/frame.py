@@ -71,7 +71,8 @@ class Frame:
 
         if not isinstance(self.data, pd.DataFrame):
             return {}
-        dtypes = {name: self.data.dtypes.iloc[self._place[name]] for name in names}
+        every = self.data.dtypes.to_list()
+        dtypes = {name: every[self._place[name]] for name in names}
         return {name: f"{dtype.units:D}" for name, dtype in dtypes.items() if _has_unit(dtype)}
 
     def _arrays(self, labels: list[Any]) -> dict[Any, Any]:
