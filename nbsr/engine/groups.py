@@ -81,9 +81,10 @@ class GroupedWork(Work):
     @property
     def notes(self) -> tuple[str, ...]:
         if not self.too_long or self.fewest > _FEW_ROWS:
-            return ()
+            return self.backend.said
         smallest = self.groups.labels[int(self.groups.counts.argmin())]
         return (
+            *self.backend.said,
             f"Laws with {self.fewest} or more constants for each group were left out, since the group '{smallest}' has "
             f"{self.fewest} rows; without such groups they can be tried.",
         )
