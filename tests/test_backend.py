@@ -216,10 +216,10 @@ def test_tensors_stay_within_what_was_reckoned():
     tokens = random_laws(40, seed=10, depth=4)
     X = np.random.default_rng(11).uniform(0.5, 3, (400, 3))
     problem = Problem.of(X, np.sqrt(X[:, 0]) * X[:, 1], np.ones(400))
-    memory = Memory("torch", 6_000_000)
+    memory = Memory("torch", 3_000_000)
     with Watched() as watched:
         refine(tokens, problem, VOCABULARY, restarts=2, max_steps=6, climber=Accelerated("torch", memory))
-    assert 2_000_000 < watched.most <= memory.budget
+    assert 1_000_000 < watched.most <= memory.budget
     programs = compile_programs(tokens, VOCABULARY)
     constants = np.ones((len(tokens), programs.n_constants.max()))
     for ask in (evaluate_torch, jacobian_torch):
@@ -290,7 +290,7 @@ def assert_same_pairs(found, expected, score):
 
 
 @pytest.mark.parametrize("terms", [3, 50, 700])
-@pytest.mark.parametrize("budget", [1 << 28, 60_000])
+@pytest.mark.parametrize("budget", [1 << 28, 300_000])
 @pytest.mark.parametrize("must", [False, True])
 def test_the_best_sums_are_those_of_the_kernels(terms, budget, must):
     rng = np.random.default_rng(terms)
@@ -345,7 +345,7 @@ def frame_of(text, noise=0.0, rows=80):
 SHORT = {"seconds": 60, "max_evaluations": 130, "model": "none"}
 PROBLEMS = [
     ("2.5*x1*x2/x3", {"method": "pairs"}),
-    ("3*exp(-0.7*x1) + x2", {"method": "auto"}),
+    ("3*exp(-0.7*x1) + x2", {"method": "auto", "max_evaluations": 80}),
     ("x1**2 + 2*x2", {"method": "evolve"}),
     ("1.3*x1 + 0.4", {"method": "evolve", "loss": "huber"}),
     ("x1*x2", {"method": "exhaustive", "max_evaluations": 400}),
