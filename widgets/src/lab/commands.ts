@@ -109,7 +109,7 @@ export function addCommands(app: JupyterFrontEnd, panel: string, palette: IComma
   commands.addCommand("nbsr:course", {
     label: args => (args["cwd"] === undefined ? "Open the Course" : "Course"),
     icon: args => (args["cwd"] === undefined ? undefined : icon),
-    caption: "Thirteen notebooks, copied into a folder of your own",
+    caption: "The notebooks of the course, copied into a folder of your own",
     execute: args => course(app, String(args["cwd"] ?? "")),
   });
   for (const command of ["search", "runs", "doctor", "workbench", "course"]) palette?.addItem({ command: `nbsr:${command}`, category: CATEGORY });
