@@ -36,6 +36,7 @@ _EXTRA_BENCHES = (
     "cluster",
     "rsrm",
     "forces",
+    "haloes",
     "finetune",
 )
 
@@ -119,7 +120,7 @@ def _bench_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
         type=_count,
         default=3,
         metavar="N",
-        help="ablation, coverage, rsrm, finetune: so many seeds (3)",
+        help="ablation, coverage, rsrm, haloes, finetune: so many seeds (3)",
     )
     bench.add_argument("--every", type=_count, default=1, metavar="K", help="take each K-th problem only")
     bench.add_argument("--only", default="", metavar="ID,ID", help="these problems only")
@@ -361,6 +362,12 @@ def _measure(options: argparse.Namespace) -> None:
         warm(background=False)
         biases = _words(options.bias)
         forces.run(seconds or 20.0, options.seed, biases, only, report=_say)
+    elif options.suite == "haloes":
+        from nbsr.benchmark import haloes
+        from nbsr.refine import warm
+
+        warm(background=False)
+        haloes.run(seconds or 20.0, seeds, report=_say)
     elif options.suite == "robust":
         from nbsr.benchmark import robust
 

@@ -315,3 +315,10 @@ def test_a_difference_that_chance_explains_is_none():
     rng = np.random.default_rng(0)
     rows = np.stack([0.1 + rng.exponential(0.1, 30), 0.09 + rng.exponential(0.1, 30)])
     assert tied(picks(3, 9), rows, np.zeros(30)).candidate.complexity == 3
+
+
+def test_a_law_that_is_far_off_on_a_single_row_is_no_tie():
+    """Its difference has a deviation as large as itself, and could be chance by that alone."""
+    rows = np.full((2, 1000), 0.1)
+    rows[0, 7] = 5000.0
+    assert tied(picks(3, 9), rows, np.full(1000, 0.1)).candidate.complexity == 9

@@ -22,7 +22,7 @@ from nbsr.result import Candidate, Result, spoken_fvu
 
 SPEAKING_ROWS = 40  # that the smooth error of a network counts for
 _AS_GOOD = 1.05  # times the error of the best that a tie may have
-_AT_MOST = 2.0  # times the error of the best that a tie may have where the network itself is no better
+_AT_MOST = 2.0  # times the error of the best that any tie may have
 _DEVIATIONS = 2.0  # that a difference of errors has to be from none
 
 
@@ -92,8 +92,10 @@ def tied(
     with np.errstate(invalid="ignore"):
         further = errors - errors[best]
         doubt = further.std(1) / np.sqrt(errors.shape[1])
-    limit = max(_AS_GOOD * mean[best], min(float(network.mean()), _AT_MOST * mean[best]))
-    as_good = np.isfinite(mean) & (mean <= np.maximum(limit, mean[best] + _DEVIATIONS * doubt))
+    # a law that is far off on a few rows alone makes its difference doubtful, and is still far off: hence the most
+    excused = np.maximum(float(network.mean()), mean[best] + _DEVIATIONS * doubt)
+    limit = np.maximum(_AS_GOOD * mean[best], np.minimum(excused, _AT_MOST * mean[best]))
+    as_good = np.isfinite(mean) & (mean <= limit)
     ties = sorted(
         np.flatnonzero(as_good).tolist(), key=lambda i: (picks[i].candidate.complexity, picks[i].nats)
     )
