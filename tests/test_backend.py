@@ -261,19 +261,27 @@ def test_where_nothing_fits_the_processor_goes_on():
         choice.large.best_sums(np.ones((2000, 10), np.float32), np.ones(10), 10)
 
 
+class Counted(Compiled):
+    """Counts what it is asked."""
+
+    def __init__(self):
+        self.climbs = self.screens = 0
+
+    def climb(self, climb, jobs):
+        self.climbs += 1
+        return super().climb(climb, jobs)
+
+    def best_sums(self, H, z, size, must=None):
+        self.screens += 1
+        return super().best_sums(H, z, size, must)
+
+
 def test_size_decides():
-    class Counted(Compiled):
-        batches = 0
-
-        def climb(self, climb, jobs):
-            self.batches += 1
-            return super().climb(climb, jobs)
-
-    for worth, goes in ((1e3, True), (1e12, False)):
+    for worth, goes in ((100.0, True), (1e12, False)):
         large = Counted()
         _, tokens, X, y = table("3*exp(-0.5*x1) + 2")
         refine(tokens, (X, y), VOCABULARY, climber=BySize(Compiled(), large, worth))
-        assert (large.batches > 0) == goes
+        assert (large.climbs > 0) == goes
 
 
 # -- pairs --------------------------------------------------------------------------------------------------------
@@ -373,6 +381,34 @@ def test_where_there_is_no_accelerator_nothing_changes():
         regress(frame_of("x1**2 + 2*x2"), "y ~ .", device=device, **settings) for device in ("auto", "cpu")
     ]
     first, second = ([(c.expression, c.fvu) for c in result.candidates_seen] for result in found)
+    assert first == second and len(first) > 20
+
+
+def test_where_there_is_one_small_batches_stay_and_large_ones_go(monkeypatch):
+    monkeypatch.setattr(devices, "accelerator", lambda: "torch")
+    found = backend_of("auto")
+    assert isinstance(found, BySize) and found.name == "torch"
+    choice = BySize(Compiled(), large := Counted(), found.worth)
+    _, tokens, X, y = table("3*exp(-0.5*x1) + 2", rows=1000)
+    assert refine(tokens, (X, y), VOCABULARY, restarts=2, climber=choice).fvu[0] <= 1e-24
+    H = np.random.default_rng(14).normal(size=(2000, 200)).astype(np.float32)
+    choice.best_sums(H[:100], H[0], 10)
+    assert (large.climbs, large.screens) == (0, 0)
+    choice.best_sums(H, H[0], 10)
+    assert large.screens == 1
+    refine(np.repeat(tokens, 4000, axis=0), (X, y), VOCABULARY, restarts=4, climber=choice, max_steps=1)
+    assert large.climbs > 0
+
+
+def test_the_same_seed_gives_the_same_candidates_on_a_device():
+    settings = {**SHORT, "method": "evolve", "max_evaluations": 60, "device": "torch"}
+    first, second = (
+        [
+            (c.expression, c.fvu)
+            for c in regress(frame_of("x1**2 + 2*x2"), "y ~ .", **settings).candidates_seen
+        ]
+        for _ in range(2)
+    )
     assert first == second and len(first) > 20
 
 

@@ -17,9 +17,9 @@ from nbsr.backend.compiled import Compiled
 
 __all__ = ["Backend", "BySize", "Compiled", "backend_of"]
 
-# What is worth the way to an accelerator: operations, about those of a processor's core in a fiftieth of a second.  By
-# reckoning: a step on a device is some hundred launches of 10 microseconds whatever it works on.
-_WORTH = 2e8
+# Operations of a step that make it worth the way to an accelerator.  By reckoning, not measured: a step there is some
+# 500 launches of 10 microseconds, whatever it works on, and a few cores do so many operations in that time.
+_WORTH = 1e8
 
 
 def backend_of(device: str) -> Backend:

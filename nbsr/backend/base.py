@@ -41,7 +41,7 @@ class Backend(Climber, Screen, Protocol):
 class BySize:
     """Large batches to one backend, small ones to the other; all to the other once the first is out of memory.
 
-    large: what computes a batch of at least `worth` operations, as reckoned.
+    large: what computes a batch of which one step takes at least `worth` operations, as reckoned.
     """
 
     def __init__(self, small: Backend, large: Backend, worth: float):
@@ -72,8 +72,7 @@ class BySize:
         return self._choose(cost, lambda backend: backend.evaluate(programs, constants, X))
 
     def climb(self, climb: Climb, jobs: Jobs) -> Bool[np.ndarray, " jobs"]:
-        passes = 3.0 * max(climb.max_steps, 1)  # each of them over values and derivatives
-        cost = float(climb.length.sum()) * climb.columns.shape[1] * passes
+        cost = 3.0 * float(climb.length.sum()) * climb.columns.shape[1]  # of a step: values and derivatives
         return self._choose(cost, lambda backend: backend.climb(climb, jobs))
 
     def best_sums(

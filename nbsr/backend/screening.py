@@ -102,7 +102,7 @@ class TorchScreen:
         import torch
 
         def over_all_tiles() -> np.ndarray:
-            score = torch.empty(0, device=self.device)
+            score = torch.empty(0, dtype=torch.float32, device=self.device)
             pair = torch.empty((0, 2), dtype=torch.int64, device=self.device)
             for block in self.memory.tiles(4 * _ARRAYS * (terms - np.arange(terms)), beside=4 * kept):
                 found = scores(block, slice(block.start, terms))

@@ -132,7 +132,6 @@ class Loaded:
 
         self.n_columns = programs.n_columns
         self.operands = put(operands.astype(np.int64))
-        self.literal = put(literal)
         # what is no number on the host is none on a device without double precision either
         self.numbers = put(numbers.astype(np.float64 if torch.device(device).type != "mps" else np.float32))
         self.order = put(level * _KINDS + (code[:, :, 0] - LITERAL))
