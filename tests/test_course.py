@@ -609,6 +609,37 @@ FUNCTIONS: dict[str, tuple[Callable, dict[str, Callable]]] = {
             "squares": lambda d, e, edge: (e[d > edge] ** 2).mean() / (e[d <= edge] ** 2).mean(),
         },
     ),
+    "15.1": (
+        lambda e: float(np.interp(-np.log10(e), [0, 8], [0, 1])) if np.isfinite(e) else 0,
+        {
+            "not_clipped": lambda e: -np.log10(e) / 8 if np.isfinite(e) else 0,
+            "nan_stays": lambda e: min(max(-math.log10(e) / 8, 0), 1) if e == e else NAN,
+            "linear": lambda e: max(0, 1 - e) if np.isfinite(e) else 0,
+            "natural_log": lambda e: np.interp(-np.log(e), [0, 8], [0, 1]) if np.isfinite(e) else 0,
+        },
+    ),
+    "15.3": (
+        lambda r: [max(x - sorted(r)[-1 - len(r) // 4], 0) for x in r],
+        {
+            "negative": lambda r: r - sorted(r)[-1 - len(r) // 4],
+            "above_the_mean": lambda r: np.maximum(r - np.mean(r), 0),
+            "nothing_taken_off": lambda r: r * (r > sorted(r)[-1 - len(r) // 4]),
+            "in_order": lambda r: sorted(np.maximum(r - sorted(r)[-1 - len(r) // 4], 0), reverse=True),
+            "best_alone": lambda r: (r == max(r)) * (r - sorted(r)[-1 - len(r) // 4]),
+        },
+    ),
+    "15.4": (
+        lambda now, before: sum(p * math.log(p / q) for p, q in zip(now, before) if p),
+        {
+            "other_way": lambda now, before: (before * np.log(before / now)).sum(),
+            "nought_times_infinity": lambda now, before: (now * np.log(now / before)).sum(),
+            "bits": lambda now, before: sum(p * math.log2(p / q) for p, q in zip(now, before) if p),
+            "mean": lambda now, before: np.mean(
+                [p * math.log(p / q) if p else 0 for p, q in zip(now, before)]
+            ),
+            "squares": lambda now, before: sum((now - before) ** 2),
+        },
+    ),
 }
 NUMBERS: dict[str, tuple[object, dict[str, object]]] = {
     "1.2": (

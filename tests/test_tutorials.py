@@ -282,6 +282,15 @@ def test_a_law_comes_out_of_a_network(tmp_path):
     assert float(errors["formula"]) < 0.01 < 0.1 < float(errors["network"])
 
 
+def test_a_network_is_taught_by_reward(tmp_path):
+    notebook, told = execute("15_taught_by_reward", tmp_path)
+    _, plots = outputs_of(notebook)
+    assert plots >= 2
+    assert told["solved by after"] > told["solved by before"]
+    assert told["alone"]["fvu"] < 0.1
+    assert (tmp_path / "kinetics-adapter" / "adapter.yaml").is_file()
+
+
 # the notebooks that are told from nothing but a table or a tree; what they promise is what their exercises check
 HAND_MADE = (
     "02_noise_and_evidence",

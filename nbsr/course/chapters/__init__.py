@@ -8,10 +8,10 @@ from nbsr.course.judge import Exercise
 
 __all__ = ["NOTEBOOKS", "find", "numbers"]
 
-# the notebooks in their order; to come: fine-tuning by reward
+# the notebooks in their order
 NOTEBOOKS = (
     "first_laws", "noise", "trees", "enumeration", "constants", "evolution", "network", "training", "decoding",
-    "choosing", "project", "detective", "methods", "distilling",
+    "choosing", "project", "detective", "methods", "distilling", "rewards",
 )  # fmt: skip
 
 
