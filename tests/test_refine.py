@@ -403,6 +403,11 @@ def test_not_finite_never_wins_over_a_finite_start():
     assert np.isfinite(constants).all()
 
 
+def test_a_law_that_is_far_off_has_an_infinite_error_and_no_warning():
+    problem = Problem.of(np.arange(4.0)[:, None], np.array([1.0, 1.0, 1.0, 1.001]))
+    assert problem.fvu(np.array([1e308, 0.0])).tolist() == [np.inf, 0.0]
+
+
 def test_many_rows_give_what_few_rows_give():
     _, tokens, X, y = table("3*exp(-0.5*x1) + 5*exp(-2*x1)", (0, 5), rows=5000, noise=0.01)
     fits = refine(tokens, (X, y), VOCABULARY, covariance=True)

@@ -74,7 +74,8 @@ class Problem:
         """FVU of sums of squared scaled residuals."""
         misfit = np.asarray(misfit, float)
         if self.spread > 0.0:
-            return misfit / self.spread
+            with np.errstate(over="ignore"):  # a law that is far off enough leaves more than a float can tell
+                return misfit / self.spread
         return np.where(misfit <= self.floor, 0.0, np.inf)
 
     @property
