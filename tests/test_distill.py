@@ -21,7 +21,7 @@ from nbsr.result import Candidate
 BUDGET = {"seconds": None, "max_evaluations": 100}  # not of time: the same on every machine
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -83,6 +83,55 @@ def test_the_law_that_a_network_learned_is_picked(plain, told):
     assert table.loc["inside", "formula_fvu"] < table.loc["inside", "network_fvu"]
     assert table.loc["outside", "formula_fvu"] < 1e-4 < 0.1 < table.loc["outside", "network_fvu"]
     assert table.loc["inside", "apart"] < 2e-3
+
+
+# -- a network that knows the equation of motion
+
+
+def swing(t: np.ndarray) -> np.ndarray:
+    """Solves u'' + 0.6 u' + 4.09 u = 0."""
+    return 2 * np.exp(-0.3 * t) * np.cos(2 * t)
+
+
+@pytest.fixture(scope="module")
+def informed():
+    """A network that was told twelve noisy places of a damped oscillator until t = 4, and how it moves between them."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    seen = np.sort(rng.uniform(0, 4, 12))
+    places = torch.tensor(swing(seen) + 0.02 * rng.standard_normal(12), dtype=torch.float32)[:, None]
+    times = torch.tensor(seen, dtype=torch.float32)[:, None]
+    network = perceptron(1, 32, 1)
+
+    def slope(u, t):
+        return torch.autograd.grad(u.sum(), t, create_graph=True)[0]
+
+    def loss():
+        t = (4 * torch.rand(64, 1)).requires_grad_()
+        u = network(t)
+        speed = slope(u, t)
+        residual = slope(speed, t) + 0.6 * speed + 4.09 * u
+        return (network(times) - places).square().mean() + 0.01 * residual.square().mean()
+
+    train(network, loss, 3000)
+    return network
+
+
+def test_the_solution_of_an_equation_of_motion_is_picked(informed):
+    found = nbsr.distill(
+        informed,
+        torch.linspace(0, 4, 400)[:, None],
+        columns=["t"],
+        seconds=None,
+        max_evaluations=2000,
+        model="none",
+    )
+    best = found.results["y"].best.expression
+    form = Expression.parse("c0*exp(c1*t)*cos(c2*t + c3) + c4", best.vocabulary, free_constants=True)
+    assert "exp" in best.infix() and best.complexity <= form.complexity, str(found)
+    later = torch.linspace(4, 8, 200)[:, None]
+    table = found.compare(later=(later, swing(later.numpy())))
+    assert table.loc["later", "formula_fvu"] < 0.02 < 0.5 < table.loc["later", "network_fvu"]
 
 
 # -- what is recorded

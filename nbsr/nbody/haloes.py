@@ -117,7 +117,7 @@ def halo_box(haloes: int = 8000, seed: int = 0, noise: float = NOISE) -> Haloes:
 
     Sources: Cranmer et al. (NeurIPS 2020), on dark matter, formula and constants; Neyman and Scott (1952), clusters.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     least = math.ceil(DENSITY * (2 * RADIUS) ** 3)
     if haloes < least:
@@ -129,7 +129,7 @@ def halo_box(haloes: int = 8000, seed: int = 0, noise: float = NOISE) -> Haloes:
     rng, side = np.random.default_rng(seed), (haloes / DENSITY) ** (1 / 3)
     places = _clustered(haloes, side, rng)
     masses = torch.from_numpy(_TYPICAL_MASS * np.exp(_MASSES_DIFFER * rng.standard_normal(haloes)))
-    pairs = cKDTree(places, boxsize=side).query_pairs(RADIUS, output_type="ndarray")
+    pairs = KDTree(places, boxsize=side).query_pairs(RADIUS, output_type="ndarray")
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     apart = np.abs(places[pairs[:, 0]] - places[pairs[:, 1]])
