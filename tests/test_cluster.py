@@ -110,6 +110,7 @@ ISLANDS = {"seconds": None, "max_evaluations": 240, "method": "exhaustive", "mod
 @pytest.fixture(scope="module")
 def sea(client):
     """What three islands find in one table."""
+    client.wait_for_workers(3, timeout=60)  # one was killed
     return nbsr.regress(TABLES["s1"], "y ~ x", client=client, **ISLANDS)
 
 
