@@ -175,6 +175,23 @@ def test_a_constant_that_is_a_simple_number_is_a_coincidence():
     assert structure(spelt[0]) == pytest.approx(structure(spelt[1]))
 
 
+@pytest.mark.parametrize(
+    ("plain", "free"),
+    [
+        ("8.29123/(u*v**2)", "8.29123/(u**1.0063*v**2)"),
+        ("2.1663*u/v", "2.1663*u/v**1.0129"),
+        ("1.7496*u*v*w", "1.7496*u**1.0286*v*w"),
+        ("1.7496*u*v/w", "1.7496*u*v/w**0.98113"),
+        ("1.7496*sqrt(u)/v", "1.7496*u**0.50341/v"),
+        ("1.7496/u**3", "1.7496*u**-3.0114"),
+    ],
+)
+def test_a_power_that_is_plain_is_hardly_less_likely_than_a_free_one(plain, free):
+    """A coincidence for each exponent, which costs less than the digits of a fitted one would."""
+    wide = Vocabulary(("u", "v", "w"))
+    assert structure(law(plain, wide)) < structure(law(free, wide)) + 2 * 2.0 + 0.5
+
+
 def test_a_column_is_dearer_the_more_there_are():
     wide = Vocabulary(("x", *(f"z{i}" for i in range(9))))
     assert structure(law("2.3*x + 1.7", wide)) == pytest.approx(structure(law("2.3*x + 1.7")) + math.log(10))

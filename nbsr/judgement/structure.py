@@ -15,9 +15,11 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
+
+import numpy as np
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, exact_form, subtree_end
@@ -36,6 +38,7 @@ _KINDS = {
     "pow1_2": "root", "pow1_3": "root", "pow1_4": "root", "pow1_5": "root", "sin": "wave", "cos": "wave",
 }  # fmt: skip
 _SCALED = re.compile(r"(mult|div)\d")  # a product with a whole number
+_POWERS = frozenset("* / inv neg pow pow2 pow3 pow4 pow5 pow1_2 pow1_3 pow1_4 pow1_5".split())
 _ARITHMETIC = frozenset({"sum", "product", "quotient", "neg", "whole power"})  # enclose nothing
 _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
@@ -92,13 +95,44 @@ def structure(law: Expression, columns: int | None = None, about: Quantities = U
     form = _form(tokens, own)
     if len(used) == 1 and not _scaled(form, tokens, own):
         made += _UNSCALED
-    known = _told(len(used), own.operators).get(form)
-    if known is None:
-        return made
     price = math.log(max(1, len(law.vocabulary.variables) if columns is None else columns))
-    told = known.nats - _gain(known, about.of(used))
-    told += _COINCIDENCE * max(0, known.constants - sum(exact_form(c) is None for c in law.constants))
-    return min(made, told + price * len(used))
+    numbers = sum(exact_form(c) is None for c in law.constants)
+    for known in map(_told(len(used), own.operators).get, (form, *_wider(tokens, law.constants, own))):
+        if known is not None:
+            told = known.nats - _gain(known, about.of(used)) + price * len(used)
+            made = min(made, told + _COINCIDENCE * max(0, known.constants - numbers))
+    return made
+
+
+def _wider(tokens: tuple[int, ...], constants: tuple[float, ...], vocabulary: Vocabulary) -> Iterator[str]:
+    """The forms of which a product of powers is a special case: one exponent, or all, could be any number."""
+    law = Expression(tokens, constants, vocabulary)
+    if not _POWERS.issuperset(law.operators):
+        return
+    names = vocabulary.variables
+    at = np.vstack([np.ones(len(names)), 1.0 + np.eye(len(names)), 1.0 + 3.0 * np.eye(len(names))])
+    with np.errstate(all="ignore"):
+        grown = np.log2(np.abs(law.predict(at)))
+    exponents = grown[1 : len(names) + 1] - grown[0]
+    if not np.allclose(grown[len(names) + 1 :] - grown[0], 2 * exponents, rtol=1e-9, atol=1e-9):
+        return  # 2**x, or no value
+    fixed = [_raised(name, round(e, 9)) for name, e in zip(names, exponents.tolist(), strict=True)]
+    free = [f"{name}**{1.371 + 0.731 * i}" for i, name in enumerate(names)]
+    ways = [free]
+    if len(names) > 1:  # of the others, one at a time is left free
+        ways += [[*fixed[:i], free[i], *fixed[i + 1 :]] for i in range(len(names))]
+    for way in ways:
+        if all(way):
+            yield canonical(Expression.parse("*".join(("2.317", *(f"({part})" for part in way))), vocabulary))
+
+
+def _raised(name: str, exponent: float) -> str:
+    """A column to a power as people write it; "" where it is no power of a textbook's."""
+    if exponent == 1:
+        return name
+    if exponent.is_integer():
+        return f"{name}**{exponent:.0f}" if exponent > 0 else f"1/{name}**{-exponent:.0f}"
+    return {0.5: f"sqrt({name})", -0.5: f"1/sqrt({name})"}.get(exponent, "")
 
 
 def assembled(law: Expression, columns: int | None = None) -> float:
