@@ -192,6 +192,11 @@ def test_a_power_that_is_plain_is_hardly_less_likely_than_a_free_one(plain, free
     assert structure(law(plain, wide)) < structure(law(free, wide)) + 2 * 2.0 + 0.5
 
 
+@pytest.mark.parametrize("text", ["0*x", "0/x", "1e308*x**5", "1e-320*x", "(1e308*1e308)/x"])
+def test_a_product_without_a_value_has_a_price_too(text):
+    assert math.isfinite(structure(law(text)))
+
+
 def test_a_column_is_dearer_the_more_there_are():
     wide = Vocabulary(("x", *(f"z{i}" for i in range(9))))
     assert structure(law("2.3*x + 1.7", wide)) == pytest.approx(structure(law("2.3*x + 1.7")) + math.log(10))

@@ -113,9 +113,11 @@ def _wider(tokens: tuple[int, ...], constants: tuple[float, ...], vocabulary: Vo
     at = np.vstack([np.ones(len(names)), 1.0 + np.eye(len(names)), 1.0 + 3.0 * np.eye(len(names))])
     with np.errstate(all="ignore"):
         grown = np.log2(np.abs(law.predict(at)))
+    if not np.isfinite(grown).all():
+        return
     exponents = grown[1 : len(names) + 1] - grown[0]
     if not np.allclose(grown[len(names) + 1 :] - grown[0], 2 * exponents, rtol=1e-9, atol=1e-9):
-        return  # 2**x, or no value
+        return  # 2**x
     fixed = [_raised(name, round(e, 9)) for name, e in zip(names, exponents.tolist(), strict=True)]
     free = [f"{name}**{1.371 + 0.731 * i}" for i, name in enumerate(names)]
     ways = [free]
