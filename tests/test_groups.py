@@ -9,6 +9,7 @@ from scipy.optimize import curve_fit
 
 import nbsr
 from nbsr.benchmark import groups as bench
+from nbsr.engine.groups import _offers
 from nbsr.errors import UsageError
 from nbsr.evaluate import compile_programs
 from nbsr.expression import Expression, GroupedLaw, Vocabulary, pack
@@ -336,3 +337,23 @@ def test_the_judge_of_forms():
         ("c0*exp(-c1*t) + c2", False),
     ]
     assert [(text, bench.found(problem, fitted(text), 0)) for text, _ in said] == said
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "exponent", "told"),
+    [
+        (2.0004, 0.002, False, [2.0]),
+        (0.0007, 0.002, False, [0.0]),
+        (1.0138, 0.003, False, []),  # sqrt(37)/6 is near, but dearer than the digits that the groups tell
+        (1.5919, 0.004, False, []),  # and so is 5/pi
+        (1.5011, 0.003, True, [1.5]),
+        (3.1416, 0.004, True, []),  # no measured exponent is pi
+    ],
+)
+def test_a_number_that_all_groups_share_is_read_as_that_of_a_single_law(value, error, exponent, told):
+    rng = np.random.default_rng(4)
+    scatter = rng.standard_normal(10)
+    values = value + error * (scatter - scatter.mean())
+    assert _offers(values, np.full(10, error), exponent, 1e-4) == told
+    apart = value + 40 * error * np.arange(10.0)
+    assert _offers(apart, np.full(10, error), exponent, 1e-4) == []
