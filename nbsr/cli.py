@@ -17,28 +17,10 @@ if TYPE_CHECKING:
     from nbsr.benchmark.runner import Settings
     from nbsr.table import Table
 
-_EXTRA_BENCHES = (
-    "evaluator",
-    "startup",
-    "large",
-    "decode",
-    "train",
-    "network-memory",
-    "robust",
-    "ablation",
-    "one-table",
-    "workbench",
-    "measured",
-    "groups",
-    "templates",
-    "blackbox",
-    "coverage",
-    "cluster",
-    "rsrm",
-    "forces",
-    "haloes",
-    "finetune",
-)
+_OF_SPEED = ("evaluator", "startup", "large", "decode", "train", "workbench", "cluster", "network-memory")
+_OF_PICKS = ("measured", "groups", "templates", "coverage", "robust", "blackbox")
+_OF_LEARNING = ("forces", "haloes", "finetune", "one-table", "rsrm", "ablation")
+_EXTRA_BENCHES = (*_OF_SPEED, *_OF_PICKS, *_OF_LEARNING)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -302,9 +284,113 @@ def _words(text: str) -> list[str]:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    """The benches that pose no problem."""
+    """The benches that pose no problem of known law."""
+    if options.suite in ("workbench", *_OF_LEARNING):  # their times begin when all is compiled
+        from nbsr.refine import warm
+
+        warm(background=False)
+    if options.suite in _OF_PICKS:
+        _measure_picks(options)
+    elif options.suite in _OF_LEARNING:
+        _measure_learning(options)
+    else:
+        _measure_speed(options)
+
+
+def _measure_picks(options: argparse.Namespace) -> None:
+    """What `auto` picks of tables of other kinds."""
+    only = _words(options.only)
+    if options.suite == "measured":
+        from nbsr.benchmark import measured
+
+        measured.run(
+            _searches(options), options.part, options.every, only, options.jobs,
+            _say,
+        )  # fmt: skip
+    elif options.suite == "groups":
+        from nbsr.benchmark import groups
+
+        groups.run(_searches(options), options.part, only, _say)
+    elif options.suite == "templates":
+        from nbsr.benchmark import templates
+
+        templates.run(_searches(options), options.part, only, _say)
+    elif options.suite == "coverage":
+        from nbsr.benchmark import coverage
+
+        seeds = range(options.seed, options.seed + options.seeds)
+        coverage.run(replace(_searches(options), rows=options.rows), seeds, only, _say)
+    elif options.suite == "robust":
+        from nbsr.benchmark import robust
+
+        robust.run(
+            replace(_searches(options), rows=options.rows),
+            options.part,
+            only,
+            _say,
+        )
+    else:
+        from nbsr.benchmark import blackbox
+
+        settings = replace(_searches(options), method=options.method)
+        blackbox.run(settings, options.peer, options.part, options.every, only, _say)
+
+
+def _measure_learning(options: argparse.Namespace) -> None:
+    """What networks and single methods find."""
     seconds, only = options.seconds, _words(options.only)
     seeds = range(options.seed, options.seed + options.seeds)
+    if options.suite == "forces":
+        from nbsr.benchmark import forces
+
+        biases = _words(options.bias)
+        forces.run(seconds or 20.0, options.seed, biases, only, report=_say)
+    elif options.suite == "haloes":
+        from nbsr.benchmark import haloes
+
+        haloes.run(seconds or 20.0, seeds, report=_say)
+    elif options.suite == "finetune":
+        from nbsr.benchmark import finetune
+
+        domains = only or finetune.DOMAINS
+        choices, model = max(options.choices, default=64), options.model or "base"
+        finetune.run(seeds, domains, choices, model=model, report=_say)
+    elif options.suite == "one-table":
+        from nbsr.benchmark import one_table
+
+        domains = only or one_table.DOMAINS
+        one_table.run(
+            seconds or 45.0,
+            domains,
+            options.every,
+            options.noise,
+            options.seed,
+            options.part,
+            options.model,
+            _say,
+        )
+    elif options.suite == "rsrm":
+        from nbsr.benchmark import rsrm
+
+        methods = "rsrm" if options.method == "auto" else options.method
+        rsrm.run(
+            methods.split(","), _words(options.part or ""),
+            only, seeds,
+            seconds or 60.0, options.max_evaluations or 2_000_000, _say,
+        )  # fmt: skip
+    else:
+        from nbsr.benchmark import ablation
+
+        choices, model = max(options.choices, default=256), options.model or "base"
+        ablation.run(
+            seconds or 2.0, choices, seeds, options.every, only, model, options.rows,
+            _say,
+        )  # fmt: skip
+
+
+def _measure_speed(options: argparse.Namespace) -> None:
+    """Time and memory."""
+    seconds = options.seconds
     if options.suite == "evaluator":
         from nbsr.benchmark import evaluator
 
@@ -328,105 +414,12 @@ def _measure(options: argparse.Namespace) -> None:
         train.run()
     elif options.suite == "workbench":
         from nbsr.benchmark import workbench
-        from nbsr.refine import warm
 
-        warm(background=False)
         workbench.run(_say)
     elif options.suite == "cluster":
         from nbsr.benchmark import cluster
 
         cluster.run(seconds or 10.0, _say)
-    elif options.suite == "measured":
-        from nbsr.benchmark import measured
-
-        measured.run(
-            _searches(options), options.part, options.every, only, options.jobs,
-            _say,
-        )  # fmt: skip
-    elif options.suite == "groups":
-        from nbsr.benchmark import groups
-
-        groups.run(_searches(options), options.part, only, _say)
-    elif options.suite == "templates":
-        from nbsr.benchmark import templates
-
-        templates.run(_searches(options), options.part, only, _say)
-    elif options.suite == "coverage":
-        from nbsr.benchmark import coverage
-
-        coverage.run(replace(_searches(options), rows=options.rows), seeds, only, _say)
-    elif options.suite == "forces":
-        from nbsr.benchmark import forces
-        from nbsr.refine import warm
-
-        warm(background=False)
-        biases = _words(options.bias)
-        forces.run(seconds or 20.0, options.seed, biases, only, report=_say)
-    elif options.suite == "haloes":
-        from nbsr.benchmark import haloes
-        from nbsr.refine import warm
-
-        warm(background=False)
-        haloes.run(seconds or 20.0, seeds, report=_say)
-    elif options.suite == "robust":
-        from nbsr.benchmark import robust
-
-        robust.run(
-            replace(_searches(options), rows=options.rows),
-            options.part,
-            only,
-            _say,
-        )
-    elif options.suite == "finetune":
-        from nbsr.benchmark import finetune
-        from nbsr.refine import warm
-
-        warm(background=False)
-        domains = only or finetune.DOMAINS
-        choices, model = max(options.choices, default=64), options.model or "base"
-        finetune.run(seeds, domains, choices, model=model, report=_say)
-    elif options.suite == "one-table":
-        from nbsr.benchmark import one_table
-        from nbsr.refine import warm
-
-        warm(background=False)
-        domains = only or one_table.DOMAINS
-        one_table.run(
-            seconds or 45.0,
-            domains,
-            options.every,
-            options.noise,
-            options.seed,
-            options.part,
-            options.model,
-            _say,
-        )
-    elif options.suite == "blackbox":
-        from nbsr.benchmark import blackbox
-
-        settings = replace(_searches(options), method=options.method)
-        blackbox.run(settings, options.peer, options.part, options.every, only, _say)
-    elif options.suite == "rsrm":
-        from nbsr.benchmark import rsrm
-        from nbsr.refine import warm
-
-        warm(background=False)
-        methods = "rsrm" if options.method == "auto" else options.method
-        rsrm.run(
-            methods.split(","), _words(options.part or ""),
-            only, seeds,
-            seconds or 60.0, options.max_evaluations or 2_000_000, _say,
-        )  # fmt: skip
-    elif options.suite == "ablation":
-        from nbsr.benchmark import ablation
-        from nbsr.refine import warm
-
-        warm(background=False)
-        choices, model = max(options.choices, default=256), options.model or "base"
-        ablation.run(
-            seconds or 2.0, choices, seeds, options.every, only, model, options.rows,
-            _say,
-        )  # fmt: skip
     else:
         from nbsr.benchmark.startup import network_memory
 
