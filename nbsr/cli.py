@@ -120,7 +120,7 @@ def _bench_options(commands: "argparse._SubParsersAction[_Parser]") -> None:
     bench.add_argument(
         "--method",
         default="auto",
-        help="how nbsr searches (auto); rsrm: several, such as rsrm,rsrm-forms,evolve (rsrm)",
+        help="how nbsr searches (auto); rsrm: several, such as rsrm,rsrm-forms,imcts (rsrm)",
     )
     bench.add_argument(
         "--max-evaluations", type=_count, metavar="N", help="most candidates for each problem (rsrm: 2000000)"

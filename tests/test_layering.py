@@ -32,16 +32,19 @@ ALLOWED = {
     "generate.bricks": {"generate.base", "operators", "expression", "evaluate"},
     "generate.breeding": {"generate.base", "expression"},
     "generate.decode": {"generate.base", "expression"},
+    "generate.extremes": {"generate.base", "generate.breeding", "generate.tree", "expression"},
     "generate.forms": {"generate.base", "generate.breeding", "operators", "expression"},
     "generate.screening": set(),
+    "generate.tree": {"expression", "trace"},
     "generate.views": {"generate.base"},
     # the steps of a method, one at a time
     "generate.stepwise": {"generate.base", "generate.decode", "generate.sample", "expression"},
     "generate.textbook": {"generate.base", "expression", "simplify", "textbook"},
     # the methods: they, alone among the modules of a package, never import each other
     "generate": {
-        "generate.base", "generate.breeding", "generate.bricks", "generate.decode", "generate.forms",
-        "generate.screening", "generate.views", "operators", "expression", "evaluate", "trace",
+        "generate.base", "generate.breeding", "generate.bricks", "generate.decode", "generate.extremes",
+        "generate.forms", "generate.screening", "generate.tree", "generate.views", "operators", "expression",
+        "evaluate", "trace",
     },
     # what computes batches, on the processor or elsewhere
     "backend": {"evaluate", "refine", "generate.screening"},

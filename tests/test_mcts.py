@@ -11,19 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_policy import ToyPolicy, language, probabilities, scattered, toy_task, uniform, words
 
+from nbsr.engine.methods import key_of
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Constraints, Vocabulary, fold
+from nbsr.expression.legal import LegalMask
 from nbsr.generate.base import reward
-from nbsr.generate.mcts import (
-    OPEN,
-    REST,
-    Leaning,
-    Search,
-    Tree,
-    commuted,
-    mcts,
-)
+from nbsr.generate.mcts import Leaning, Search, _keys, mcts
 from nbsr.generate.sample import sample
+from nbsr.generate.tree import OPEN, REST, Tree, commuted
 from nbsr.refine import Problem, refine
 
 XY = Vocabulary(("x", "y"), ("+", "-", "sin"))
@@ -203,6 +198,23 @@ def test_positions_that_are_equal_share_a_node():
     reached = tree.children[: len(tree)]
     counts = np.bincount(reached[reached > 0], minlength=len(tree))
     assert (counts > 1).any() and (counts[1:] > 0).all()
+
+
+def test_positions_share_a_node_only_where_the_same_may_follow():
+    """Also where nothing comes of the open places, as in (x - x)*(...), which all keys hold for equal."""
+    vocabulary = Vocabulary(("x",), ("-", "*", "sin"))
+    free = Constraints.build(vocabulary, max_complexity=7)
+    place, _ = _keys(toy_task(None, free), key_of(vocabulary))
+    following, legal = {}, LegalMask(vocabulary, free, 7)
+    for beginning in {word[:length] for word in language(free, 7) for length in range(1, len(word) + 1)}:
+        state = legal.start(1)
+        for token in beginning:
+            state = state.advance(np.array([token]))
+        following.setdefault(place(beginning), {})[beginning] = state.mask().tobytes()
+    assert all(len(set(alike.values())) == 1 for alike in following.values())
+    beginnings = [alike for alike in following.values() if len(alike) > 1]
+    zero = [vocabulary.id(name) for name in ("*", "-", "x", "x")]
+    assert sum(any(list(word[:4]) == zero for word in alike) for alike in beginnings) > 1
 
 
 # -- statistics

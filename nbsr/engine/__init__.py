@@ -90,8 +90,9 @@ def search(
     The last snapshot has `done=True` and holds the `Result`.
 
     table: what to explain; see `Table.from_frame`.
-    method: one of `METHODS`; without a network `auto` goes on without it.  Parts of "rsrm" are left out as in
-        "rsrm-forms-learning"; it has the parts tree, learning, evolution and forms.
+    method: one of `METHODS`; without a network `auto` goes on without it.  Parts of "rsrm" and "imcts" are
+        left out as in "rsrm-forms-learning"; they have the parts tree, learning, evolution and forms, and index, jumps
+        and chance.
     seconds: time budget, or None for no limit (then `max_evaluations` is needed).
     seed: with the same data, settings and evaluation budget, the same seed gives the same candidates.
     operators: names that a law may use; None for the usual ones.

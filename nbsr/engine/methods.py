@@ -10,7 +10,7 @@ from nbsr.generate.base import Method, Proposals, Task
 from nbsr.generate.beam import beam
 from nbsr.generate.evolve import evolve
 from nbsr.generate.exhaustive import exhaustive
-from nbsr.generate.mcts import mcts
+from nbsr.generate.mcts import imcts, mcts
 from nbsr.generate.pairs import pairs
 from nbsr.generate.prior import prior
 from nbsr.generate.rsrm import rsrm
@@ -39,7 +39,13 @@ _PLAIN: dict[str, Callable[[Task], Method]] = {
 
 def plain(name: str, task: Task, left_out: Sequence[str] = ()) -> Method:
     """A method that needs no network, without some of its parts."""
-    return rsrm(task, **dict.fromkeys(left_out, False)) if name == "rsrm" else _PLAIN[name](task)
+    if name == "rsrm":
+        return rsrm(task, **dict.fromkeys(left_out, False))
+    if name == "imcts":
+        key = key_of(task.vocabulary, task.constraints.dimensions)
+        index, jumps, chance = (part not in left_out for part in ("index", "jumps", "chance"))
+        return imcts(task, index, jumps, chance, canonical=key)
+    return _PLAIN[name](task)
 
 
 def asking(name: str, task: Task, told: Told, choices: int | None) -> Method:

@@ -41,7 +41,7 @@ _SOON, _LATE = 0.1, 0.5  # seconds between snapshots: when there is something ne
 
 _STAGES = {
     "fine-tuning": "fine-tuning the network", "softmax": "asking the network", "beam": "asking the network",
-    "mcts": "tree search", "prior": "drawing at random",
+    "mcts": "tree search", "imcts": "tree search", "prior": "drawing at random",
 }  # fmt: skip
 
 

@@ -51,7 +51,7 @@ QUARRIED = 48  # of those, the best and the likeliest from which bricks are take
 BRICKS = 200
 
 BROAD = ("additive", "evolve")  # methods that can look at very many columns
-HEARING = ("evolve", "rsrm")  # methods without a network that want to know how their laws fit
+HEARING = ("evolve", "rsrm", "imcts")  # methods without a network that want to know how their laws fit
 
 LATE = "The network was not ready within half of the seconds, so another run may find other laws. Give more of them."
 UNASKED = "There was no network to ask for laws of a certain complexity."

@@ -27,13 +27,17 @@ METHODS = {
     "additive": "sums of a few short terms, term by term, each length of sum by the rows that are left out",
     "evolve": "evolution with every constant refined, one island for each complexity",
     "rsrm": "tree search that Q-learning narrows, evolution, and forms A + f, A * f, A ** f found on the way",
+    "imcts": "tree search after the best law below each beginning, which also jumps to what it breeds of the best",
     "exhaustive": "every distinct expression, shortest first",
     "softmax": "expressions drawn from the network, each only once",
     "beam": "the expressions that the network holds for the likeliest",
     "mcts": "tree search with the network's word and what refinement says of it",
     "prior": "random expressions from the prior, the baseline",
 }
-PARTS = {"rsrm": ("tree", "learning", "evolution", "forms")}  # of a method, to be left out as in "rsrm-forms"
+PARTS = {  # of a method, to be left out as in "rsrm-forms"
+    "rsrm": ("tree", "learning", "evolution", "forms"),
+    "imcts": ("index", "jumps", "chance"),
+}
 NEED_NETWORK = ("softmax", "beam", "mcts")  # those that need a network
 NOISES = ("auto", "constant", "relative")  # errors: of one size, or growing with the target
 REFINERS = ("lm", "bfgs", "lbfgsb", "neldermead", "powell", "trf", "dogbox")

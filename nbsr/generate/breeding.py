@@ -8,6 +8,7 @@ Members of equal error are the same function up to scale and offset; only the sh
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from nbsr.expression import CONST, WILDCARD, Vocabulary
 from nbsr.generate.base import Phrase, Task, Writer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SOWN", "Born", "Breeder", "Child", "Genome", "Islands", "absorb", "children"]
 
 _ISLAND = 10  # members kept for each complexity
+_WITHIN = 0.85  # share of the mutations that change a part, and not the whole
 
 Genome = tuple[tuple[int, ...], tuple[float, ...]]  # tokens and constants
 Born = tuple[str, tuple[Genome, ...]]  # how, and of which parents
@@ -159,20 +161,33 @@ class Breeder:
         last = first + tokens[start:stop].count(CONST)
         return tokens[:start] + piece[0] + tokens[stop:], constants[:first] + piece[1] + constants[last:]
 
-    def cross(self, mother: Genome, father: Genome) -> Genome:
-        i, j = self.below(len(mother[0])), self.below(len(father[0]))
+    def odds(self) -> tuple[Int[np.ndarray, " tokens"], Float[np.ndarray, " tokens"]]:
+        """The tokens that a law may hold, and how likely each is where nothing is known: leaves end it soon enough."""
+        tokens: list[int] = [*self.variables, CONST]
+        odds = [0.45 / max(1, len(self.variables))] * len(self.variables) + [0.07]
+        for arity, share in ((1, 0.18), (2, 0.3)):
+            names, cumulated = self.by_arity[arity]
+            tokens += names.tolist()
+            odds += (share * np.diff(cumulated, prepend=0.0)).tolist()
+        return np.array(tokens), np.array(odds) / max(sum(odds), 1e-9)
+
+    def cross(self, mother: Genome, father: Genome, kept: int = 0) -> Genome:
+        """A part of the mother replaced by one of the father; the first so many tokens of both have no part in it."""
+        i, j = [kept + self.below(len(genome[0]) - kept) for genome in (mother, father)]
         if self.dimensions is not None:  # a part of the same dimension, where there is one
             wanted = self.dimensions.states(mother[0])[i]
-            alike = [k for k, state in enumerate(self.dimensions.states(father[0])) if state == wanted]
+            states = self.dimensions.states(father[0])
+            alike = [k for k in range(kept, len(states)) if states[k] == wanted]
             j = alike[self.below(len(alike))] if alike else j
         return self.graft(mother, i, self.end(mother[0], i), self.cut(father, j, self.end(father[0], j)))
 
-    def mutate(self, genome: Genome) -> Genome:
+    def mutate(self, genome: Genome, kept: int = 0) -> Genome:
+        """A small change at random; the first so many tokens stay."""
         tokens, constants = genome
-        i = self.below(len(tokens))
+        i = kept + self.below(len(tokens) - kept)
         stop = self.end(tokens, i)
         arity = self.arity[tokens[i]]
-        dice = self.uniform()
+        dice = self.uniform() * (_WITHIN if kept else 1.0)
         if dice < 0.2:  # another operator or leaf in the same place
             if arity == 0:
                 return self.graft(genome, i, stop, self.leaf(tokens[i]))
@@ -194,11 +209,13 @@ class Breeder:
             if self.uniform() < 0.5:
                 a, b = b, a
             return self.graft(genome, i, stop, ((token, *a[0], *b[0]), a[1] + b[1]))
-        if dice < 0.85 and arity:  # a child in the place of its parent
+        if dice < _WITHIN and arity:  # a child in the place of its parent
             child = i + 1
             if arity == 2 and self.uniform() < 0.5:
                 child = self.end(tokens, child)
             return self.graft(genome, i, stop, self.cut(genome, child, self.end(tokens, child)))
+        if kept:
+            return self.graft(genome, i, stop, self.sprout())
         if dice < 0.95 and self.plus is not None:  # another term
             piece = self.sprout(2)
             factor: Genome = ((self.times, CONST), (self.number(),)) if self.times is not None else ((), ())

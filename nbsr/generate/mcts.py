@@ -13,6 +13,10 @@ With a learned value there are several completions for every refinement, and the
 finished expression as one more regressor, decides which are worth it: the value counts for as much as it has been right
 about this table.
 
+With a recipe for extremes (nbsr/generate/extremes) every node keeps the best laws that went through it, the child with
+the best of them is chosen, and a walk may end in a jump: a law bred of those in the queue of the node where it is. Such
+a law goes to the queues of the nodes above and of those below that spell it, and to a node that is made there later.
+
 Sources: Korbak et al., "RL with KL penalties is better viewed as Bayesian inference" (EMNLP Findings 2022), for a
 policy tilted by the exponential of a reward, here one that is linear in the tokens and so can be drawn token by token;
 Silver et al., "Mastering the game of Go without human knowledge" (Nature 2017), for PUCT; Schrittwieser et al.,
@@ -22,20 +26,22 @@ statistics that transpositions share; Winands et al., "Monte-Carlo tree search s
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int16, Int32
+from jaxtyping import Bool, Float, Float32, Int16
 
 from nbsr.errors import UsageError, did_you_mean
-from nbsr.expression import PAD, Vocabulary, is_complete
+from nbsr.expression import PAD, is_complete
 from nbsr.expression.legal import LegalMask
-from nbsr.generate.base import Method, Proposals, Task, reward
+from nbsr.generate.base import Method, Origin, Proposals, Task, reward
 from nbsr.generate.decode import Canonical
-from nbsr.trace import Growth, State
+from nbsr.generate.extremes import Chance, Extremes, Recipe, worth
+from nbsr.generate.tree import CLOSED, NEW, NONE, OPEN, REST, WHOLE, Tree, commuted
+from nbsr.trace import Growth
 
-__all__ = ["Tree", "commuted", "mcts"]
+__all__ = ["Leaning", "Search", "Trial", "Walk", "imcts", "mcts"]
 
 BACKUPS = {"mean": 0.0, "mix": 0.5, "max": 1.0}  # the share of the best reward in a node's worth
 _DOUBT = 0.25  # an unvisited child is worth its parent less this, times the root of the prior seen already
@@ -46,212 +52,7 @@ _RIDGE_OF_VALUE = 1 / 3  # laws' worth of spread in the value
 _LEAST_SPREAD = 1e-6  # of the value
 _MOST_TILT = 3.0  # of a logit
 _FLOOR = 30.0  # a legal token is at most exp(-30) less likely than the likeliest
-
-NONE, REST, CLOSED = (
-    -1,
-    -2,
-    -2,
-)  # no node or token; all the unlikelier tokens; a solved child that was forgotten
-NEW, OPEN, WHOLE = 0, 1, 2  # kinds of node: not asked about yet, with children, a complete expression
-
-
-# -- the tree -------------------------------------------------------------------------------------------------------
-
-
-def _node(dtype: Any, empty: float = 0) -> Any:
-    return field(default_factory=lambda: np.empty(0, dtype), metadata={"empty": empty})
-
-
-def _slot(dtype: Any, empty: float = 0) -> Any:
-    return field(default_factory=lambda: np.empty((0, 0), dtype), metadata={"empty": empty})
-
-
-@dataclass
-class Tree:
-    """What the search knows, as arrays that grow by doubling; rows from `size` on are not used.
-
-    Node 0 is the empty beginning.  Positions that are equal share a node, so a node may be reached from several others;
-    `parent` and `token` spell the way on which it was met first.  A node lists at most `top` children, the likeliest
-    first; the last may be the node of all others (token REST), which spells the same beginning.
-
-    `prior`: of the edge from the parent; `log_prob`: of the whole beginning; both under the policy as it was
-    tilted when asked.
-    `visits`, `total`: completions that went through a node, and the sum of their worth; `virtual`: walks on the way.
-    `best`: greatest reward refined below, -1 before there is one; `value`: as learned, NaN where not asked.
-    `tried`: visits of each edge; `solved`: nothing below is left to visit.
-    `serial`: a number that a node keeps when others are forgotten; `pruned`: the person wants nothing from below it.
-    `generation` counts how often nodes were forgotten, and the others renumbered.
-    """
-
-    size: int = 0
-    generation: int = 0
-    born: int = 0  # nodes that there ever were
-    parent: Int32[np.ndarray, " nodes"] = _node(np.int32, NONE)
-    token: Int16[np.ndarray, " nodes"] = _node(np.int16, NONE)
-    depth: Int16[np.ndarray, " nodes"] = _node(np.int16)
-    kind: Int16[np.ndarray, " nodes"] = _node(np.int16)
-    width: Int16[np.ndarray, " nodes"] = _node(np.int16)
-    prior: Float32[np.ndarray, " nodes"] = _node(np.float32, 1.0)
-    log_prob: Float32[np.ndarray, " nodes"] = _node(np.float32)
-    visits: Int32[np.ndarray, " nodes"] = _node(np.int32)
-    virtual: Int32[np.ndarray, " nodes"] = _node(np.int32)
-    barred: Int32[np.ndarray, " nodes"] = _node(np.int32)
-    total: Float[np.ndarray, " nodes"] = _node(np.float64)
-    best: Float[np.ndarray, " nodes"] = _node(np.float64, -1.0)
-    value: Float[np.ndarray, " nodes"] = _node(np.float64, np.nan)
-    solved: Bool[np.ndarray, " nodes"] = _node(np.bool_)
-    pruned: Bool[np.ndarray, " nodes"] = _node(np.bool_)
-    serial: Int32[np.ndarray, " nodes"] = _node(np.int32, NONE)
-    tokens: Int16[np.ndarray, "nodes top"] = _slot(np.int16, NONE)
-    priors: Float32[np.ndarray, "nodes top"] = _slot(np.float32)
-    children: Int32[np.ndarray, "nodes top"] = _slot(np.int32, NONE)
-    tried: Int32[np.ndarray, "nodes top"] = _slot(np.int32)
-
-    def __len__(self) -> int:
-        return self.size
-
-    @property
-    def mean(self) -> Float[np.ndarray, " nodes"]:
-        """Mean worth of what went through each node, 0 where nothing did; `[size]`."""
-        return self.total[: self.size] / np.maximum(self.visits[: self.size], 1)
-
-    def reset(self, top: int) -> None:
-        """An empty tree of one root."""
-        self.size, self.generation, self.born = 0, 0, 0
-        for column in self._columns():
-            shape = (64, top) if getattr(self, column.name).ndim == 2 else 64
-            dtype = getattr(self, column.name).dtype
-            setattr(self, column.name, np.full(shape, column.metadata["empty"], dtype))
-        self.add(NONE, NONE, 1.0, 0.0, 0)
-
-    def add(self, parent: int, token: int, prior: float, log_prob: float, depth: int) -> int:
-        """A new node; answers its number."""
-        if self.size == len(self.parent):
-            for column in self._columns():
-                old = getattr(self, column.name)
-                setattr(self, column.name, np.concatenate([old, np.full_like(old, column.metadata["empty"])]))
-        node = self.size
-        self.size += 1
-        self.parent[node], self.token[node], self.depth[node] = parent, token, depth
-        self.prior[node], self.log_prob[node] = prior, log_prob
-        self.serial[node] = self.born
-        self.born += 1
-        return node
-
-    def since(self, serial: int, name: str) -> Growth:
-        """The nodes from this number on, as a trace keeps them; those that are forgotten already are left out."""
-        rows = np.flatnonzero(self.serial[: self.size] >= serial)
-        parent = np.where(self.parent[rows] >= 0, self.serial[self.parent[rows]], NONE)
-        state = np.full(len(rows), State.OPEN, np.uint8)
-        state[self.solved[rows]] = State.PRUNED
-        state[self.kind[rows] == WHOLE] = State.FINISHED
-        return Growth(
-            tree=name, id=self.serial[rows], parent=parent.astype(np.int32), token=self.token[rows],
-            depth=self.depth[rows], prior=self.prior[rows], log_prob=self.log_prob[rows],
-            value=self.value[rows].astype(np.float32), state=state, twin=np.full(len(rows), NONE, np.int32),
-        )  # fmt: skip
-
-    def find(self, serial: int) -> int:
-        """The node of this number; NONE where it is forgotten."""
-        found = np.flatnonzero(self.serial[: self.size] == serial)
-        return int(found[0]) if len(found) else NONE
-
-    def spell(self, node: int) -> tuple[int, ...]:
-        """The tokens of a node's beginning."""
-        out = []
-        while node > 0:
-            if self.token[node] != REST:
-                out.append(int(self.token[node]))
-            node = int(self.parent[node])
-        return tuple(reversed(out))
-
-    def passed_over(self, node: int) -> list[int]:
-        """For a REST node the tokens that come before it, at all the nodes that spell the same."""
-        out: list[int] = []
-        while node > 0 and self.token[node] == REST:
-            node = int(self.parent[node])
-            out += [t for t in self.tokens[node].tolist() if t >= 0]
-        return out
-
-    def finished(self, node: int) -> bool:
-        """Whether every child was opened and is solved."""
-        children = self.children[node, : self.width[node]]
-        opened = children[children >= 0]
-        return bool((children != NONE).all() and self.solved[opened].all())
-
-    def keep(self, most: int) -> np.ndarray:
-        """Forget what is solved and then what was visited least, until at most so many nodes are left.
-
-        Returns:
-            `[old size]` new number of each node, NONE where it was forgotten.
-        """
-        n = self.size
-        kept = ~self.solved[:n]
-        kept[0] = True
-        ranks = np.argsort(-self.visits[:n][kept], kind="stable")
-        kept[np.flatnonzero(kept)[ranks[most:]]] = False
-        kept[0] = True
-        while True:
-            rooted = kept & kept[self.parent[:n]]
-            rooted[0] = True
-            if (rooted == kept).all():
-                break
-            kept = rooted
-        new = np.where(kept, np.cumsum(kept) - 1, NONE).astype(np.int32)
-        forgotten = np.where(self.solved[:n], CLOSED, NONE)
-        children = self.children[:n]
-        points = children >= 0
-        children[points] = np.where(new >= 0, new, forgotten)[children[points]]
-        self.size = int(kept.sum())
-        for column in self._columns():
-            array = getattr(self, column.name)
-            fresh = np.full_like(array[: max(64, 2 * self.size)], column.metadata["empty"])
-            fresh[: self.size] = array[:n][kept]
-            setattr(self, column.name, fresh)
-        self.parent[1 : self.size] = new[self.parent[1 : self.size]]
-        self.generation += 1
-        return new
-
-    def _columns(self) -> list[Any]:
-        return [f for f in fields(self) if "empty" in f.metadata]
-
-
-def commuted(vocabulary: Vocabulary) -> Callable[[tuple[int, ...]], bytes]:
-    """A key of beginnings: equal for those that differ in the order of finished operands of `+`, `*`, `max`, `min`.
-
-    Such beginnings have the same continuations under every set of constraints.
-    """
-    arities = vocabulary.arities
-    swaps = [
-        False,
-        False,
-        *(row.commutative for row in vocabulary.rows),
-        *([False] * len(vocabulary.variables)),
-    ]
-
-    def key(prefix: tuple[int, ...]) -> bytes:
-        pending: list[tuple[int, list[tuple[int, ...]]]] = []
-        whole: tuple[int, ...] = ()
-        for token in prefix:
-            if arities[token]:
-                pending.append((token, []))
-                continue
-            part: tuple[int, ...] | None = (token,)
-            while part is not None:
-                if not pending:
-                    whole, part = part, None
-                    continue
-                operator, operands = pending[-1]
-                operands.append(part)
-                part = None
-                if len(operands) == arities[operator]:
-                    pending.pop()
-                    part = sum(sorted(operands) if swaps[operator] else operands, (operator,))
-        for operator, operands in pending:
-            whole = sum(operands, (*whole, operator))
-        return np.array(whole, np.int16).tobytes()
-
-    return key
+_TRIES = 4  # at a jump, before the walk goes on
 
 
 # -- completions ----------------------------------------------------------------------------------------------------
@@ -259,10 +60,15 @@ def commuted(vocabulary: Vocabulary) -> Callable[[tuple[int, ...]], bytes]:
 
 @dataclass
 class Walk:
-    """A way from the root to a leaf: its nodes, and the place of each but the first among its parent's children."""
+    """A way from the root to a leaf: its nodes, and the place of each but the first among its parent's children.
+
+    law: of a jump, in whole; the leaf is then the last node that spells it.  origin: what it was bred of.
+    """
 
     nodes: list[int]
     slots: list[int]
+    law: tuple[int, ...] | None = None
+    origin: Origin | None = None
 
     @property
     def leaf(self) -> int:
@@ -423,6 +229,7 @@ class Search:
         tilt: float = 20.0,
         max_nodes: int = 100_000,
         rows: int = 128,
+        recipe: Recipe | None = None,
     ):
         assert task.next_token is not None
         self.task, self.tree, self.policy = task, tree, task.next_token
@@ -433,6 +240,9 @@ class Search:
         self.legal = LegalMask(task.vocabulary, task.constraints, max_length, task.forced)
         self.rng = task.random("mcts")
         self.leaning = Leaning(task.vocabulary.size, tilt)
+        self.extremes = None if recipe is None else Extremes(task, recipe, tree, self.legal)
+        self.judge = reward if recipe is None else worth
+        use_value = use_value and recipe is None  # a jump has none
         value = self.policy(np.zeros((1, 0), np.int16), None).value if use_value else None
         self.judged = value is not None
         self.value_weight = value_weight if self.judged else 0.0
@@ -466,6 +276,8 @@ class Search:
                     walks = self.select(int(min(batch, most)))
                     on_way += walks
                     most -= len(walks)
+                    trials += [self.land(walk) for walk in walks if walk.law is not None]
+                    walks = [walk for walk in walks if walk.law is None]
                     if walks:
                         trials += self.lay(walks, self.complete(walks))
                 chosen = self.pick(trials)
@@ -512,7 +324,8 @@ class Search:
             if walk is None:
                 break
             self.tree.virtual[walk.nodes] += 1
-            self.tree.barred[walk.leaf] = self.wave
+            if walk.law is None or self.tree.kind[walk.leaf] == WHOLE:
+                self.tree.barred[walk.leaf] = self.wave
             walks.append(walk)
         return walks
 
@@ -522,7 +335,7 @@ class Search:
             self.tree.virtual[walks.pop().nodes] -= 1
 
     def descend(self) -> Walk | None:
-        """One way to a leaf that is neither solved nor on the way already; None where there is none."""
+        """One way to a leaf that is neither solved nor on the way already, or to a jump; None where there is none."""
         tree = self.tree
         walk = self.way_to(self.root)
         above = len(walk.nodes) - 1
@@ -532,6 +345,9 @@ class Search:
             if not (tree.solved[node] or tree.pruned[node] or tree.barred[node] >= self.wave):
                 if tree.kind[node] != OPEN:
                     return walk
+                jump = self.jump(walk)
+                if jump is not None:
+                    return jump
                 slot = self.choose(node)
             if slot != NONE:
                 walk.slots.append(slot)
@@ -557,7 +373,43 @@ class Search:
         ]
         return Walk(nodes, slots)
 
+    def jump(self, walk: Walk) -> Walk | None:
+        """A way to a law that nobody met, bred of the queue of the node where the walk is; None where none is due."""
+        if self.extremes is None or not self.extremes.jumps.due():
+            return None
+        beginning = self.tree.spell(walk.leaf)
+        for _ in range(_TRIES):
+            made = self.extremes.child(walk.leaf, beginning)
+            if made is None or self.law(made[0]) in self.rewards:
+                continue
+            way = Walk(list(walk.nodes), list(walk.slots), *made)
+            for token in made[0][len(beginning) :]:
+                if self.tree.pruned[way.leaf] or not self.step(way, token):
+                    break
+            if not self.tree.pruned[way.leaf]:
+                return way
+        return None
+
     def choose(self, node: int) -> int:
+        """The place of the child to visit next; NONE where none is left."""
+        if self.extremes is None:
+            return self.puct(node)
+        slot = self.extremes.choose(node, self.open_slots(node))
+        return self.puct(node) if slot == NONE and not self.extremes.recipe.index else slot
+
+    def open_slots(self, node: int) -> list[tuple[int, int]]:
+        """The places of the children that are left, each with its visits, those on the way included."""
+        tree, out = self.tree, []
+        for slot, child in enumerate(tree.children[node, : tree.width[node]].tolist()):
+            if child == NONE:
+                out.append((slot, 0))
+            elif child != CLOSED and not (
+                tree.solved[child] or tree.pruned[child] or tree.barred[child] >= self.wave
+            ):
+                out.append((slot, int(tree.visits[child] + tree.virtual[child])))
+        return out
+
+    def puct(self, node: int) -> int:
         """The place of the child to visit next by PUCT; NONE where none is left."""
         tree, wave = self.tree, self.wave
         width = tree.width[node]
@@ -623,6 +475,8 @@ class Search:
                     if known is not None:
                         tree.solved[child], tree.best[child] = True, known
         tree.children[node, slot] = child
+        if self.extremes is not None:
+            self.extremes.hand_down(node, slot)
         tree.best[node] = max(tree.best[node], tree.best[child])
         return child
 
@@ -725,6 +579,16 @@ class Search:
             trials.append(trial)
         return trials
 
+    def land(self, walk: Walk) -> Trial:
+        """A jump as a trial; the policy did not draw it, so that it has no probability."""
+        assert walk.law is not None
+        if self.tree.kind[walk.leaf] == WHOLE:
+            self.tree.barred[walk.leaf] = self.last_wave
+        unasked = np.full(len(walk.nodes), np.nan)
+        return Trial(
+            walk, walk.law, self.law(walk.law), unasked, 0.0, self.leaning.foresee(walk.law, 0.0), math.nan
+        )
+
     def step(self, way: Walk, token: int) -> bool:
         """Go on by one token; answers whether there is a node for it."""
         node = way.leaf
@@ -754,9 +618,11 @@ class Search:
             tokens[row, : len(trial.tokens)] = trial.tokens
         log_prob = np.array([trial.log_prob for trial in chosen])
         nodes = [int(self.tree.serial[trial.walk.leaf]) for trial in chosen]
+        source, restarts, steps = ("mcts", 8, 30) if self.extremes is None else ("imcts", 2, 50)
         return Proposals(
-            tokens, None, "mcts", log_prob, restarts=8, steps=30, growth=self.growth(), nodes=nodes
-        )
+            tokens, None, source, log_prob, restarts=restarts, steps=steps, growth=self.growth(), nodes=nodes,
+            origins=[trial.walk.origin for trial in chosen] if self.extremes is not None else None,
+        )  # fmt: skip
 
     def growth(self) -> Growth:
         """What the tree gained since it was told last."""
@@ -771,7 +637,7 @@ class Search:
 
     def learn(self, trials: list[Trial], chosen: list[Trial], fits: Any) -> None:
         """Put the rewards of what was refined back along the ways that led to it."""
-        rewards = np.zeros(len(chosen)) if fits is None else reward(np.asarray(fits.fvu, np.float64))
+        rewards = np.zeros(len(chosen)) if fits is None else self.judge(np.asarray(fits.fvu, np.float64))
         self.rewards.update(zip([trial.law for trial in chosen], rewards.tolist()))
         values = [trial.value for trial in chosen]
         self.leaning.learn([trial.tokens for trial in chosen], values, rewards.tolist())
@@ -797,6 +663,8 @@ class Search:
         worth = weight * np.nan_to_num(trial.values) + (1 - weight) * got
         self.least, self.greatest = min(self.least, worth.min(), got), max(self.greatest, worth.max(), got)
         tree.total[nodes] += worth
+        if self.extremes is not None:
+            self.extremes.enqueue(nodes, slots, trial.tokens, got)
         last = nodes[-1]
         tree.best[last] = max(tree.best[last], got)
         tree.solved[last] = tree.solved[last] or tree.kind[last] == WHOLE
@@ -819,6 +687,8 @@ class Search:
         """Keep the half of the tree that was visited most."""
         new = self.tree.keep(self.max_nodes // 2)
         self.root = max(0, int(new[self.root]))
+        if self.extremes is not None:
+            self.extremes.queues.renumber(new)
         self.places = {key: int(new[node]) for key, node in self.places.items() if new[node] != NONE}
 
 
@@ -846,8 +716,9 @@ def _keys(
             return exact(prefix)
         missing = 1 + sum([arities[t] - 1 for t in prefix])
         key = canonical(prefix + tuple(range(size, size + missing)))
-        # of equal length, so that no way leads in a circle, and of equal complexity, so that the same may follow
-        return None if key is None else (len(prefix), sum([prices[t] for t in prefix]), key)
+        # of equal length, so that no way leads in a circle, and of equal complexity and as many open places, even where
+        # nothing comes of those, as in 0*(...), so that the same may follow
+        return None if key is None else (len(prefix), sum([prices[t] for t in prefix]), missing, key)
 
     return place, canonical
 
@@ -868,6 +739,7 @@ def mcts(
     tilt: float = 20.0,
     max_nodes: int = 100_000,
     tree: Tree | None = None,
+    recipe: Recipe | None = None,
 ) -> Method:
     """Tree search over the beginnings of expressions, until the time, the simulations or the language is used up.
 
@@ -886,6 +758,8 @@ def mcts(
         it is.
     max_nodes: when a tree has grown beyond this, half of it is forgotten.
     tree: filled while the search runs, for whoever wants to watch.
+    recipe: for a search that goes after extremes by queues, an index and jumps, and asks for no value; `backup`,
+        `exploration` and `value_weight` count with it only where its index is left out.
 
     Raises UsageError without a policy, or for a setting that makes no sense.
     """
@@ -908,6 +782,33 @@ def mcts(
     search = Search(
         task, Tree() if tree is None else tree, batch=batch, exploration=exploration, value_weight=value_weight,
         temperature=temperature, max_length=max_length, top=top, canonical=canonical, backup=backup,
-        use_value=use_value, candidates=candidates, tilt=tilt, max_nodes=max_nodes,
+        use_value=use_value, candidates=candidates, tilt=tilt, max_nodes=max_nodes, recipe=recipe,
     )  # fmt: skip
     return search.run(simulations)
+
+
+def imcts(
+    task: Task,
+    index: bool = True,
+    jumps: bool = True,
+    chance: bool = True,
+    recipe: Recipe | None = None,
+    max_length: int = 32,
+    canonical: Canonical | None = None,
+    tree: Tree | None = None,
+) -> Method:
+    """Tree search after extremes, by chance where there is no network.
+
+    index, jumps, chance: which parts of the recipe are used.
+    recipe: settings of these parts; those of the paper, where none comes.
+    max_length, canonical, tree: as of `mcts`.
+
+    Raises UsageError for a setting that makes no sense.
+    """
+    used = Recipe() if recipe is None else recipe
+    used = replace(used, index=used.index and index, jumps=used.jumps * jumps, chance=used.chance * chance)
+    policy = Chance(task) if task.next_token is None else task.next_token
+    return mcts(
+        replace(task, next_token=policy), temperature=1.0, backup="max", tilt=0.0, max_length=max_length,
+        canonical=canonical, tree=tree, recipe=used,
+    )  # fmt: skip

@@ -189,7 +189,7 @@ class TreeAgent:
             task.constraints, max_complexity=max(1, min(limit, task.constraints.max_complexity))
         )
         self.legal = LegalMask(task.vocabulary, constraints, max_length)
-        self.actions, self.odds = _actions(breeder)
+        self.actions, self.odds = breeder.odds()
         self.values = Values(len(self.actions))
         self.told = 0
         self.ends: list[tuple[int, float, tuple[int, ...]]] = []
@@ -347,17 +347,6 @@ class TreeAgent:
             open_ += arity[int(self.actions[self.values.by[node]])] - 1
             node = int(self.values.above[node])
         return open_ == 0
-
-
-def _actions(breeder: Breeder) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens to go on with, and how likely each is where nothing is known: leaves end a law soon enough."""
-    tokens: list[int] = [*breeder.variables, CONST]
-    odds = [0.45 / max(1, len(breeder.variables))] * len(breeder.variables) + [0.07]
-    for arity, share in ((1, 0.18), (2, 0.3)):
-        names, cumulated = breeder.by_arity[arity]
-        tokens += names.tolist()
-        odds += (share * np.diff(cumulated, prepend=0.0)).tolist()
-    return np.array(tokens), np.array(odds) / max(sum(odds), 1e-9)
 
 
 # -- laws with a known part ------------------------------------------------------------------------------------------

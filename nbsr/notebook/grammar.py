@@ -80,7 +80,7 @@ OPTIONS: dict[str, Option] = {
         Option(
             "--method",
             "NAME",
-            "auto, pairs, textbook, spectrum, additive, evolve, rsrm, exhaustive, softmax, beam, mcts, prior",
+            "auto, pairs, textbook, spectrum, additive, evolve, rsrm, imcts, exhaustive, softmax, beam, mcts, prior",
         ),
         Option("--model", "NAME", "the network: a name, a directory, or none"),
         Option("--choices", "N", "how many candidates the method may propose, or auto ask the network for"),
