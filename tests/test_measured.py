@@ -66,12 +66,18 @@ def test_a_template_fitted_to_its_table_is_accepted_there(measured: Measured):
     pytest.fail("no template is accepted")
 
 
-def test_parts_follow_the_rule_and_most_tables_are_for_reporting():
+def test_the_parts_are_the_editions_and_what_is_for_reporting_is_no_data_set_of_its_own():
     parts = {part: choose(part) for part in PARTS}
-    assert sum(map(len, parts.values())) == len(TABLES) >= 60
-    assert len(parts["report"]) >= 40
-    assert all(measured.part == "tuning" for measured in TABLES if measured.data_set)
-    assert len({measured.id for measured in TABLES}) == len(TABLES)
+    assert [measured.id for part in PARTS for measured in parts[part]] == [measured.id for measured in TABLES]
+    assert {measured.edition for measured in parts["tuning"]} == {1} and len(parts["tuning"]) >= 60
+    assert {measured.edition for measured in parts["report"]} == {2} and len(parts["report"]) >= 45
+    assert not any(measured.data_set for measured in parts["report"])
+
+
+def test_no_table_comes_twice():
+    seen = {}
+    for measured in TABLES:
+        assert seen.setdefault(tuple(np.sort(measured.table().y)), measured.id) == measured.id
 
 
 def test_the_reference_sets_of_other_suites_are_not_among_them():

@@ -16,16 +16,15 @@ the templates that its field accepts (`c0*x/(c1 + x)`), and two judges look at t
 * believable (`judge_shape`): between the rows, and a tenth beyond them, the pick does nothing that the rows could not
   have shown: no pole, no place without a value, no jump, no waves that bend back before the next row.
 
-Tables are split by a rule that knows nothing of any result. Those that nbsr brings as its own data sets have been
-looked at while it was written, so they are for tuning; of the others, so is a sixth, drawn by a hash of the name. The
-rest is for reporting alone.
+The suite has two editions, which are its two parts. The tables of the first have been looked at while nbsr's judgement
+was written, so they are for tuning. Those of the second were collected, with the forms that their fields accept,
+before any search was run on them, and are for reporting alone.
 """
 
 import functools
 import importlib.resources
 import time
 import tomllib
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,7 +47,6 @@ PARTS = ("tuning", "report")
 FORM = 1e-6  # of the pick's range: up to rounding the same function
 CLOSE = 1e-3  # of the pick's range: the same curve to the eye
 MARGIN = 0.1  # of a column's range, looked at beyond it
-_TUNING_SHARE = 6
 _GRID = 192  # points on which a template is fitted to a pick, for each column
 _RESTARTS = 24
 _CELLS = 64  # steps between two neighbouring values of a column
@@ -67,7 +65,8 @@ class Measured:
     """One measured table, what to ask of it, and what its field would accept as an answer.
 
     accepted: templates over the columns, c0, c1, ... free; refused: special or limiting cases of these that say
-    something else; data_set: the name under which `nbsr.datasets` holds the rows, None where they are this suite's.
+    something else; data_set: the name under which `nbsr.datasets` holds the rows, None where they are this suite's;
+    edition: 1 or 2.
     """
 
     id: str
@@ -79,12 +78,12 @@ class Measured:
     refused: tuple[str, ...]
     units: dict[str, str]
     data_set: str | None
+    edition: int
 
     @property
     def part(self) -> str:
         """ "tuning" or "report", see above."""
-        drawn = zlib.crc32(self.id.encode()) % _TUNING_SHARE == 0
-        return "tuning" if self.data_set or drawn else "report"
+        return PARTS[self.edition - 1]
 
     def frame(self) -> "pd.DataFrame":
         """The rows, as published."""
@@ -123,6 +122,7 @@ def load_measured() -> tuple[Measured, ...]:
             refused=tuple(about.get("refused", ())),
             units=about.get("units", {}),
             data_set=about.get("data_set"),
+            edition=about.get("edition", 1),
         )
         for id, about in tomllib.loads(text).items()
     )
