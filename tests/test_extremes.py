@@ -16,7 +16,7 @@ from nbsr.expression.legal import LegalMask
 from nbsr.generate.breeding import Breeder
 from nbsr.generate.extremes import Chance, Jumps, Queue, Queues, Recipe, worth
 from nbsr.generate.mcts import Search, imcts
-from nbsr.generate.tree import NONE, OPEN, WHOLE, Tree, commuted
+from nbsr.generate.tree import NONE, OPEN, REST, WHOLE, Tree, commuted
 
 XY = Vocabulary(("x", "y"), ("-", "/", "sin"))  # operands do not commute, so that a law has one spelling
 COMMUTING = Vocabulary(("x", "y"), ("+", "-", "sin"))
@@ -91,7 +91,7 @@ def test_a_way_is_kept_once_whatever_it_is_pushed_by():
     queues.push(7, (3,), 0.75)
     queues.push(7, (), 0.9)  # a whole law goes on to nothing
     assert queues.of(7).best == 0.75 and len(queues.of(7)) == 2
-    assert queues.through(7, 2) == [((3,), 0.5)] and queues.through(7, 9) == queues.through(8, 2) == []
+    assert queues.ways(7) == [((3,), 0.75), ((2, 3), 0.5)] and queues.ways(8) == []
     queues.renumber(np.array([-1] * 7 + [4]))
     assert list(queues.nodes) == [4]
 
@@ -143,22 +143,26 @@ def test_the_child_of_the_greatest_index_comes_next_and_new_ones_before(recipe):
 
 
 def below(tree, word):
-    """The nodes that spell beginnings of a word, as far as there are any."""
-    node, out = 0, [0]
-    for token in word:
-        places = np.flatnonzero(tree.tokens[node, : tree.width[node]] == token)
-        if not len(places) or tree.children[node, places[0]] < 0:
+    """The nodes that spell beginnings of a word, as far as there are any, each with the tokens that it has spelled."""
+    node, depth = 0, 0
+    out = [(0, 0)]
+    while depth < len(word):
+        tokens = tree.tokens[node, : tree.width[node]].tolist()
+        listed = word[depth] in tokens
+        if not listed and REST not in tokens:
             break
-        node = int(tree.children[node, places[0]])
-        out.append(node)
+        node, depth = int(tree.children[node, tokens.index(word[depth] if listed else REST)]), depth + listed
+        if node < 0:
+            break
+        out.append((depth, node))
     return out
 
 
-@pytest.mark.parametrize("keep", [3, 500])
+@pytest.mark.parametrize(("keep", "top"), [(3, 32), (500, 32), (500, 3), (500, 2)])
 @pytest.mark.parametrize("seed", range(3))
-def test_every_node_has_the_best_laws_through_it_those_above_and_those_below_a_jump(seed, keep):
+def test_every_node_has_the_best_laws_through_it_those_above_and_those_below_a_jump(seed, keep, top):
     """After every round, also at nodes that were made after the law was judged, where short queues still held it."""
-    search = make_search(recipe=Recipe(keep=keep, jumps=0.4, mutation=0.5), seed=seed)
+    search = make_search(recipe=Recipe(keep=keep, jumps=0.4, mutation=0.5), seed=seed, top=top)
     tree, queues, judged, jumped_far, bests = search.tree, search.extremes.queues, {}, 0, 0
     for walks, _, chosen, _, _ in rounds(search, 20):
         before = max(judged.values(), default=0.0)
@@ -166,7 +170,7 @@ def test_every_node_has_the_best_laws_through_it_those_above_and_those_below_a_j
         jumped_far += sum(walk.origin is not None and tree.depth[walk.leaf] > 2 for walk in walks)
         through = {}
         for word, reward in judged.items():
-            for depth, node in enumerate(below(tree, word)):
+            for depth, node in below(tree, word):
                 if depth < len(word):
                     through.setdefault(node, {})[word[depth:]] = reward
         for node, ways in through.items():
@@ -178,7 +182,7 @@ def test_every_node_has_the_best_laws_through_it_those_above_and_those_below_a_j
         law = max(judged, key=judged.__getitem__)
         if judged[law] > before:
             bests += 1
-            for depth, node in enumerate(below(tree, law)):
+            for depth, node in below(tree, law):
                 assert tree.best[node] == judged[law]
                 assert depth == len(law) or queues.of(node).entries[0][2] == law[depth:]
     assert jumped_far > 10 and bests > 1
@@ -302,14 +306,14 @@ def test_nothing_comes_from_below_a_node_that_the_person_pruned_or_from_beside_o
         pass
     steering, name = search.task.steering, search.name
     minus, sine = XY.id("-"), XY.id("sin")
-    node = below(search.tree, (minus,))[1]
+    node = below(search.tree, (minus,))[1][1]
     steering.pruned[name] = {int(search.tree.serial[node])}
     steering.version += 1
     search.steer()
     laws = [trial.tokens for _, _, chosen, _, _ in rounds(search, 6) for trial in chosen]
     assert len(laws) > 20 and all(law[0] != minus for law in laws)
     steering.pruned.clear()
-    steering.focus[name] = int(search.tree.serial[below(search.tree, (sine,))[1]])
+    steering.focus[name] = int(search.tree.serial[below(search.tree, (sine,))[1][1]])
     steering.version += 1
     search.steer()
     laws = [trial.tokens for _, _, chosen, _, _ in rounds(search, 6) for trial in chosen]
@@ -341,6 +345,16 @@ def test_queues_go_along_when_the_tree_forgets():
         for minus, _, way in queue.entries:
             assert laws[(*search.tree.spell(node), *way)] == -minus
     method.close()
+
+
+def test_a_search_that_finds_nothing_worth_a_fit_ends():
+    """Its language has no end in sight, and no law of it has a value."""
+    tree = Tree()
+    worthless = imcts(
+        toy_task(scattered(XY), FREELY), max_length=9, tree=tree,
+        canonical=lambda tokens: tokens if max(tokens) >= XY.size else None,
+    )  # fmt: skip
+    assert sum(len(batch) for batch in worthless) == 0 and not tree.solved[0]
 
 
 # -- the method
@@ -416,6 +430,8 @@ def test_a_sum_of_powers_is_found_within_a_budget(seed):
     assert found.best.fvu < 1e-20
     origins = {candidate.origin.partition(" of ")[0] for candidate in found.candidates_seen}
     assert {"mutation", "crossover"} <= origins
+    assert found.trace.trees == ["tree search"] and len(found.trace.nodes) > 50
+    assert np.nanmax(found.trace.statistics()["best"]) == pytest.approx(1.0)
 
 
 def test_a_part_that_there_is_not_is_told():

@@ -138,11 +138,9 @@ class Queues:
         if way:
             self.of(node).push(way, got)
 
-    def through(self, node: int, token: int) -> list[tuple[Word, float]]:
-        """The ways on after this token, with their rewards, best first."""
-        if node not in self.nodes:
-            return []
-        return [(way[1:], -got) for got, _, way in self.nodes[node].entries if way[0] == token]
+    def ways(self, node: int) -> list[tuple[Word, float]]:
+        """The ways on from a node with their rewards, best first."""
+        return [(way, -minus) for minus, _, way in self.nodes[node].entries] if node in self.nodes else []
 
     def renumber(self, new: Integer[np.ndarray, " nodes"]) -> None:
         """The nodes have other numbers now, or are forgotten, where that is negative."""
@@ -242,22 +240,33 @@ class Extremes:
         word = (*said, *tokens[len(said) :])
         for node in nodes:
             self.queues.push(node, word[tree.depth[node] :], got)
+        # of a jump, nodes further down may have been made since
+        self.follow(nodes[-1], word[tree.depth[nodes[-1]] :], got)
 
     def hand_down(self, node: int, slot: int) -> None:
         """Laws of a node's queue to a child that is new there, and on to what is below it already."""
-        tree = self.tree
-        token = int(tree.tokens[node, slot])
-        for way, got in self.queues.through(node, token):
-            below = int(tree.children[node, slot])
-            while below >= 0:
-                self.queues.push(below, way, got)
-                tree.best[below] = max(tree.best[below], got)
-                below, way = (self._behind(below, way[0]), way[1:]) if way else (NONE, way)
+        for way, got in self.queues.ways(node):
+            if self._behind(node, way)[0] == slot:
+                self.follow(node, way, got)
 
-    def _behind(self, node: int, token: int) -> int:
-        """The node behind a token, below 0 where there is none."""
-        places = np.flatnonzero(self.tree.tokens[node, : self.tree.width[node]] == token)
-        return int(self.tree.children[node, places[0]]) if len(places) else NONE
+    def follow(self, node: int, way: Word, got: float) -> None:
+        """A law to the queues of the nodes below one by which its way goes on, as far as there are any."""
+        slot, way = self._behind(node, way)
+        while slot != NONE and self.tree.children[node, slot] >= 0:
+            node = int(self.tree.children[node, slot])
+            self.queues.push(node, way, got)
+            self.tree.best[node] = max(self.tree.best[node], got)
+            slot, way = self._behind(node, way)
+
+    def _behind(self, node: int, way: Word) -> tuple[int, Word]:
+        """The place of the child of a node by which a way goes on, and what is left of it there; NONE without one.
+
+        The child of all others has the way in whole.
+        """
+        tokens = self.tree.tokens[node, : self.tree.width[node]].tolist() if way else []
+        if way and way[0] in tokens:
+            return tokens.index(way[0]), way[1:]
+        return (len(tokens) - 1, way) if tokens and tokens[-1] == REST else (NONE, way)
 
 
 # -- without a network -----------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ _RIDGE_OF_VALUE = 1 / 3  # laws' worth of spread in the value
 _LEAST_SPREAD = 1e-6  # of the value
 _MOST_TILT = 3.0  # of a logit
 _FLOOR = 30.0  # a legal token is at most exp(-30) less likely than the likeliest
+_BARREN = 200  # rounds without a law to refine, before the search ends
 _TRIES = 4  # at a jump, before the walk goes on
 
 
@@ -262,10 +263,10 @@ class Search:
         self.steered = task.steering.version
 
     def run(self, simulations: int | None) -> Method:
-        """Rounds until the time, the simulations or the tree is used up; each round yields once."""
-        tree = self.tree
+        """Rounds until the time, the simulations or the tree is used up, or nothing new comes; each yields once."""
+        tree, barren = self.tree, 0
         most = math.inf if simulations is None else simulations
-        while self.task.remaining > 0 and most > 0 and not tree.solved[0]:
+        while self.task.remaining > 0 and most > 0 and barren < _BARREN and not tree.solved[0]:
             self.steer()
             batch = 1 if self.task.steering.single else self.batch
             trials: list[Trial] = []
@@ -285,6 +286,7 @@ class Search:
                     if not self.root:
                         return
                     self.root = 0  # nothing is left below the node in focus
+                barren = 0 if chosen else barren + 1
                 self.learn(trials, chosen, (yield self.proposals(chosen)))
             finally:
                 self.release(on_way)
@@ -377,16 +379,16 @@ class Search:
         """A way to a law that nobody met, bred of the queue of the node where the walk is; None where none is due."""
         if self.extremes is None or not self.extremes.jumps.due():
             return None
-        beginning = self.tree.spell(walk.leaf)
+        beginning, elsewhere = self.tree.spell(walk.leaf), self.tree.passed_over(walk.leaf)
         for _ in range(_TRIES):
             made = self.extremes.child(walk.leaf, beginning)
-            if made is None or self.law(made[0]) in self.rewards:
+            if made is None or made[0][len(beginning)] in elsewhere or self.law(made[0]) in self.rewards:
                 continue
             way = Walk(list(walk.nodes), list(walk.slots), *made)
             for token in made[0][len(beginning) :]:
-                if self.tree.pruned[way.leaf] or not self.step(way, token):
+                if not self.reach(way, token):
                     break
-            if not self.tree.pruned[way.leaf]:
+            if not self.tree.pruned[way.nodes[len(walk.nodes) :]].any():
                 return way
         return None
 
@@ -597,6 +599,13 @@ class Search:
             return False
         way.slots.append(int(places[0]))
         way.nodes.append(self.child(node, way.slots[-1]))
+        return True
+
+    def reach(self, way: Walk, token: int) -> bool:
+        """Go on by one token, which may be among all others; answers whether there is a node for it."""
+        while not self.step(way, token):
+            if not self.step(way, REST):
+                return False
         return True
 
     # -- refining
