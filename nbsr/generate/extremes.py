@@ -5,7 +5,9 @@ went through it; which child comes next is decided by the best law below each; a
 policy, a beginning may go on with what a mutation or a crossover makes of the laws in its queue.
 
 Source: Huang et al., "Improving Monte Carlo tree search for symbolic regression" (NeurIPS 2025, arXiv 2509.15929).
-Other than there a walk ends with its jump, and crossover makes one child.
+Other than there a walk ends with its jump, which counts as a visit of the nodes that it passes; crossover makes one
+child; laws are the same to a queue where their rewards agree to nine digits; and without a network tokens are drawn by
+how common they are, within a length and not a depth.
 """
 
 from bisect import insort
