@@ -60,7 +60,7 @@ def test_no_textbook_law_is_one_of_the_benchmarks():
 
 def test_what_a_column_measures_is_read_off_its_name():
     said = {
-        "t": "time", "T": "temperature", "age": "time", "years": "time", "time_h": "time",
+        "t": "time", "T": "temperature", "age": "age", "years": "time", "time_h": "time",
         "soilTemperature": "temperature", "dose mg": "dose", "bodyWeight": "mass", "day_length": "length",
         "Concentration": "concentration", "T1": "temperature", "velocity": "rate speed",
         "x": "", "x1": "", "theta0": "", "log_calcium": "", "stimulus": "", "log_concentration": "", "lnMass": "",
@@ -89,8 +89,8 @@ def test_what_is_measured_is_read_off_names_and_then_units(names, units, said):
 
 
 def test_a_name_says_only_what_textbooks_measure():
-    known = {measure for entry in laws() for measure in (*entry.measures, *entry.value)}
-    assert {measure for several in _words().values() for measure in several} == known - {""}
+    known = {one for entry in laws() for measure in (*entry.measures, entry.value) for one in measure}
+    assert {measure for several in _words().values() for measure in several} == known
     assert {measure for _, measure in units()} <= known
     assert all(len(entry.measures) == len(entry.expression.vocabulary.variables) for entry in laws())
 
@@ -102,6 +102,8 @@ def test_a_name_says_only_what_textbooks_measure():
     ("likelier", "than"),
     [
         ("2.31847*x + 1.71134", "2.31847*log(x) + 1.71134"),
+        ("2.31847*x + 1.71134", "2.31847*sqrt(x)"),
+        ("2.31847*exp(-1.71134*x) + 3.1174", "2.31847/x"),
         ("2.31847*exp(-1.71134*x)", "2.31847*cos(cos(1.71134*x))"),
         ("2.31847/(1 + exp(-1.71134*(x - 3.1)))", "exp(-3.3*cos(x**2/1641.4) + 4.4)"),
         ("2.31847*x**1.71134", "x**1.71134"),
@@ -110,7 +112,7 @@ def test_a_name_says_only_what_textbooks_measure():
     ],
 )
 def test_formulas_that_people_write_are_likelier(likelier, than):
-    assert structure(law(likelier)) < structure(law(than)) - 1
+    assert structure(law(likelier)) < structure(law(than)) - 0.5
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_laws_about_what_a_column_measures_are_likelier(name, about_it, about_ot
 
     gain = [cost(text, "x") - cost(text, name) for text in (about_it, about_others)]
     assert gain[0] > gain[1] + 1
-    assert gain[0] > 0.5
+    assert gain[0] > 0
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_laws_of_what_the_target_measures_are_likelier(target, about_it, about_o
     about = Quantities(target=measured(target))
     gain = [structure(law(text)) - structure(law(text), about=about) for text in (about_it, about_others)]
     assert gain[0] > gain[1] + 1
-    assert gain[0] > 0.5
+    assert gain[0] > 0
 
 
 def test_a_constant_that_is_a_simple_number_is_a_coincidence():

@@ -8,7 +8,8 @@ et al., Science Advances 6, 2020, who counted those of Wikipedia).
 
 A person also reads names and units: what follows a concentration saturates more often than not, a mass that follows
 time grows.  So where it is known what a column or the target measures, textbook laws about that are likelier, by Bayes'
-rule, and those about something else less.
+rule, and those about something else less.  And a person has met some laws far more often than others: those that many
+programs for fitting curves have ready.
 """
 
 import itertools
@@ -43,12 +44,12 @@ _ARITHMETIC = frozenset({"sum", "product", "quotient", "neg", "whole power"})  #
 _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
 _TOLD = 0.9  # of the laws that people meet stand in a textbook
-_SIMPLER = 0.3  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
+_OFFERED = 2.0  # the power of how many programs offer a law for fitting, that it is met as often as
 _UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
-_DRESSED = 1.0  # for a factor, and for an offset
+_DRESSED = 2.5  # for a factor, and for an offset
 _COINCIDENCE = 2.0  # for a constant of a textbook's law that is a simple number
 _MOST_COLUMNS = 4
-_MISNAMED = 0.2  # of columns whose name says nothing of the law that they follow
+_MISNAMED = 0.1  # of columns whose name says nothing of the law that they follow
 _OWN = 4.0  # nats of an operator that a person has registered
 
 
@@ -75,7 +76,7 @@ def structure(law: Expression, columns: int | None = None, about: Quantities = U
     """Minus the logarithm, in nats, of the probability of a formula before the data.
 
     Nine laws in ten stand in a textbook: whatever its constants, and with a factor and an offset of its own or without,
-    such a law is one of a few hundred.  Any other is made of its nodes.
+    such a law is one of a few hundred, met the more often the more programs offer it.  Any other is made of its nodes.
 
     A measured quantity has a unit, which a constant of its law carries; so a law that none scales is less likely.
 
@@ -214,8 +215,13 @@ def _of(columns: int) -> list[Law]:
 
 @cache
 def _shares() -> dict[str, float]:
-    weights = [math.exp(-_SIMPLER * assembled(law.expression)) for law in laws()]
-    return {law.formula: weight / sum(weights) for law, weight in zip(laws(), weights, strict=True)}
+    shares = {}
+    for columns in {len(law.expression.vocabulary.variables) for law in laws()}:
+        chosen = _of(columns)
+        weights = [(1 + len(law.offered)) ** _OFFERED for law in chosen]
+        for law, weight in zip(chosen, weights, strict=True):
+            shares[law.formula] = weight / sum(weights) * len(chosen) / len(laws())
+    return shares
 
 
 def _share(law: Law) -> float:
@@ -237,8 +243,7 @@ def _dressed(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tuple[tupl
 
 def _measures(law: Law, order: Sequence[int]) -> _Measures:
     """What the columns of a law measure in this order, and its value."""
-    columns = [law.measures[i] for i in order]
-    return (*((measure,) if measure else () for measure in columns), law.value)
+    return (*(law.measures[i] for i in order), law.value)
 
 
 @cache
@@ -282,11 +287,12 @@ def _usual(known: _Measures) -> float:
 @cache
 def _met(as_value: bool) -> dict[str, float]:
     """How often each measure is met in the columns of textbook laws, or as their values."""
-    every = {one for law in laws() for one in (*law.measures, *law.value) if one}
-    counts = dict.fromkeys(every, 0.5)
+    every = {one for law in laws() for measure in (*law.measures, law.value) for one in measure}
+    counts = dict.fromkeys(sorted(every), 0.5)
     for law in laws():
-        for one in law.value if as_value else filter(None, law.measures):
-            counts[one] += 1 / len(law.value) if as_value else 1.0
+        for measure in (law.value,) if as_value else law.measures:
+            for one in measure:
+                counts[one] += 1 / len(measure)
     return {one: count / sum(counts.values()) for one, count in counts.items()}
 
 

@@ -1,7 +1,8 @@
 """The laws that textbooks of many fields teach: what a formula of science looks like, and what to try first.
 
 `laws.csv` holds them as facts, field, name and formula; `c0`, `c1` ... stand for constants, other names for columns,
-`measures` says what these measure and `value` what comes out, where the law is about that and nothing else.
+`measures` says what these measure, `time/age` either of them, and `value` what comes out, where the law is about that
+and nothing else; `offered` names the programs that have it ready for fitting to a table.
 `words.csv` tells by which names people call columns that measure it, and in which units.
 None of them is a law of the benchmarks that come with nbsr, up to names and constants, but for sums and products that
 belong to nobody, such as a straight line (a test compares them).
@@ -27,16 +28,18 @@ _TRANSFORMED = frozenset(("log", "ln", "lg", "sqrt", "inverse", "reciprocal"))
 class Law:
     """A textbook law; every constant of its expression is free, but for numbers that belong to the form.
 
-    `measures` has for each of the expression's columns what it measures, "" where that may be anything; `value` what
-    the law's own value measures, any of these, none where that may be anything.
+    `measures` has for each of the expression's columns what it measures, any of these, none where that may be
+    anything; `value` the same for the law's own value; `offered` the programs that have it ready for fitting: Excel's
+    trend lines, SPSS, the self-starting models of R, drc, lmfit, CurveExpert, Prism and Origin.
     """
 
     field: str
     name: str
     formula: str
     expression: Expression
-    measures: tuple[str, ...]
+    measures: tuple[tuple[str, ...], ...]
     value: tuple[str, ...]
+    offered: tuple[str, ...]
 
 
 @cache
@@ -46,10 +49,14 @@ def laws() -> tuple[Law, ...]:
     for row in _rows("laws.csv"):
         expression = _read(row["formula"])
         told = dict(pair.split("=") for pair in row["measures"].split())
-        measures = tuple(told.get(column, "") for column in expression.vocabulary.variables)
+        measures = [told.get(column, "") for column in expression.vocabulary.variables]
         found.append(
-            Law(row["field"], row["name"], row["formula"], expression, measures, tuple(row["value"].split()))
-        )
+            Law(
+                row["field"], row["name"], row["formula"], expression,
+                tuple(tuple(one.split("/")) if one else () for one in measures),
+                tuple(row["value"].split()), tuple(row["offered"].split()),
+            )
+        )  # fmt: skip
     return tuple(found)
 
 
