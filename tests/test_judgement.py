@@ -140,7 +140,7 @@ def test_the_spelling_of_a_textbook_law_does_not_matter(same):
         ("time", "2.31847*exp(-1.71134*x)", "2.31847*x/(1.71134 + x)"),
         ("time", "3.1174 + 2.31847*exp(-1.71134*x)", "2.31847*x**1.71134"),
         ("mass", "2.31847*x**1.71134", "2.31847*exp(-1.71134*x)"),
-        ("dose", "3.1174/(1 + exp(2.31847 - 1.71134*x))", "2.31847*x**1.71134 + 3.1174"),
+        ("dose", "3.1174/(1 + (x/2.31847)**1.71134)", "2.31847*x**1.71134 + 3.1174"),
     ],
 )
 def test_laws_about_what_a_column_measures_are_likelier(name, about_it, about_others):

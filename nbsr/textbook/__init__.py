@@ -30,7 +30,7 @@ class Law:
 
     `measures` has for each of the expression's columns what it measures, any of these, none where that may be
     anything; `value` the same for the law's own value; `offered` the programs that have it ready for fitting: Excel's
-    trend lines, SPSS, the self-starting models of R, drc, lmfit, CurveExpert, Prism and Origin.
+    trend lines, SPSS, R (polynomials and the self-starting models of nls), drc, lmfit, CurveExpert, Prism and Origin.
     """
 
     field: str
