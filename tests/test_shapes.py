@@ -220,3 +220,18 @@ def test_measured_numbers_are_no_multiples_of_pi_by_chance():
         form = written(Fitter(X, y).fit([law("2.1*exp(-0.3*x)")])[0].law, X, y)
         found += any(mark in str(form.law) for mark in ("pi", "sqrt", "/e", "e*"))
     assert found == 0
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "-1e-200*(x - 1)/1e-50*(y - 1e-20 + x/1e300)*(1e-160 + y + 2.33e-151)",
+        "(1e-100*y + y**2)/2.661822438429802e300*x**171.3/((1e150 + y)*x)",
+        "(exp(y) + 8.677425e130)/x**3",
+        "2e-100*x*(2.907*x)*(0.01*x + 1e-300*y)",
+    ],
+)
+def test_numbers_at_the_ends_of_what_there_is_are_written_too(typed):
+    one, y = law(typed), np.exp(-X[:, 0]) + X[:, 1]
+    form = written(one, X, y, None).law
+    assert np.isfinite(form.predict(X)).all()

@@ -23,7 +23,7 @@ from nbsr.judgement.structure import UNKNOWN, Quantities, structure
 from nbsr.score import EXACT_FVU, ROUNDING_FVU, ROWS_CAP, effective_rows
 from nbsr.simplify import canonical
 from nbsr.simplify.fit import Fitter
-from nbsr.simplify.numbers import simple_numbers
+from nbsr.simplify.numbers import named_price
 
 __all__ = ["Choice", "Judge", "Precision", "Verdict", "choose", "worth_showing"]
 
@@ -174,7 +174,7 @@ class Judge:
         predictive = max(known.predictive, error) if self.rows - free > 1 else math.inf
         nats = self.misfit(error, predictive, free) + self.digits(known.digits, error, free) + length
         nats += _UNDETERMINED * known.undetermined
-        nats += sum(_price(c) for c in known.held)
+        nats += sum(named_price(c) for c in known.held)
         gain = -nats
         nats += self.held_against(faults)
         exact = error < EXACT_FVU and self.rows - free >= 2 and gain > _SURE
@@ -331,11 +331,3 @@ def _clause(law: Verdict, other: Verdict) -> str:
 
 def _times(ratio: float) -> str:
     return f"{100 * (ratio - 1):.0f} %" if ratio < 1.95 else f"{ratio:.3g} times"
-
-
-def _price(number: float) -> float:
-    """What it costs to say a simple number, beside that it is one."""
-    if number == 0:
-        return 0.7
-    offers = simple_numbers(number, 0.0)
-    return offers[0][1] if offers else 0.0

@@ -542,7 +542,7 @@ def snapped_to_one(a: Number, b: Number) -> Number:
     if type(a) is not float and type(b) is not float:
         return tidy(Fraction(a) / b)
     quotient = float(a) / float(b)
-    if not math.isfinite(quotient):
+    if not math.isfinite(quotient) or (quotient == 0 and a != 0):
         raise Undefined
     for whole in (1, -1):
         if abs(quotient - whole) < 1e-15:

@@ -104,12 +104,23 @@ def finite(value: Number) -> Number:
     return value
 
 
+def times(a: Number, b: Number) -> Number:
+    """a * b; raises Undefined where it overflowed, or vanished though neither is 0."""
+    product = finite(tidy(a * b))
+    if not product and a and b:
+        raise Undefined
+    return product
+
+
 def ratio(a: Number, b: Number) -> Number:
-    """a / b, exact where both are, and where it is 1 or -1."""
+    """a / b, exact where both are, and where it is 1 or -1; raises Undefined as `times` does."""
     if type(a) is float or type(b) is float:
         if abs(a) == abs(b):
             return 1 if a == b else -1
-        return float(a) / float(b)
+        quotient = finite(float(a) / float(b))
+        if not quotient and a:
+            raise Undefined
+        return quotient
     return tidy(Fraction(a) / b)
 
 

@@ -33,6 +33,7 @@ from nbsr.simplify.nodes import (
     ratio,
     split,
     tidy,
+    times,
     unscaled,
 )
 
@@ -170,12 +171,12 @@ class Algebra:
             return ZERO
         kind = node[0]
         if kind == NUMBER:
-            return (NUMBER, finite(tidy(factor * node[1])))
+            return (NUMBER, times(factor, node[1]))
         if kind == SUM:
-            terms = tuple((term, finite(tidy(coefficient * factor))) for term, coefficient in node[1])
-            return (SUM, terms, finite(tidy(node[2] * factor)))
+            terms = tuple((term, times(coefficient, factor)) for term, coefficient in node[1])
+            return (SUM, terms, times(node[2], factor))
         if kind == PRODUCT:
-            coefficient = finite(tidy(node[2] * factor))
+            coefficient = times(node[2], factor)
             return unscaled(node) if coefficient == 1 else (PRODUCT, node[1], coefficient)
         return (PRODUCT, ((node, 1),), factor)
 
@@ -301,16 +302,15 @@ class Algebra:
         for node in nodes:
             kind = node[0]
             if kind == NUMBER:
-                coefficient = coefficient * node[1]
+                coefficient = times(coefficient, node[1])
             elif kind == PRODUCT:
-                coefficient = coefficient * node[2]
+                coefficient = times(coefficient, node[2])
                 for base, exponent in node[1]:
                     powers[base] = add_exponents(powers.get(base, 0), exponent)
             elif kind == SUM:
                 sums.append(node)
             else:
                 powers[node] = add_exponents(powers.get(node, 0), 1)
-        coefficient = finite(tidy(coefficient))
         if not coefficient:
             return ZERO
         if not powers and len(sums) == 1:
@@ -320,14 +320,14 @@ class Algebra:
             content, core = (
                 self.content(closed, type(coefficient) is float) if closed[0] == SUM else split(closed)
             )
-            coefficient = finite(tidy(coefficient * content))
+            coefficient = times(coefficient, content)
             for base, exponent in factors_of(core):
                 powers[base] = add_exponents(powers.get(base, 0), exponent)
         return self._product(self._merge(powers), coefficient)
 
     def _product(self, powers: dict[Node, Number], coefficient: Number) -> Node:
         for base in [b for b in powers if b[0] == NUMBER]:  # left by a merge
-            coefficient = finite(tidy(coefficient * self.number_power(base[1], powers.pop(base))))
+            coefficient = times(coefficient, self.number_power(base[1], powers.pop(base)))
         factors = [(base, exponent) for base, exponent in powers.items() if exponent]
         if not factors:
             return (NUMBER, coefficient)
@@ -431,8 +431,8 @@ class Algebra:
             unit = -unit
         if unit == 1:
             return 1, node
-        terms = tuple((term, finite(ratio(coefficient, unit))) for term, coefficient in node[1])
-        return unit, (SUM, terms, finite(ratio(node[2], unit)))
+        terms = tuple((term, ratio(coefficient, unit)) for term, coefficient in node[1])
+        return unit, (SUM, terms, ratio(node[2], unit))
 
     # -- powers ----------------------------------------------------------------------------------------------
 

@@ -33,6 +33,16 @@ def whole_price(n: int) -> float:
     return 0.7 + 2 * math.log(n) if n > 1 else 0.7
 
 
+def named_price(number: float) -> float:
+    """What it costs to say a number that has a name, or that is whole."""
+    if number == 0:
+        return whole_price(1)
+    offers = simple_numbers(number, 0.0)
+    if offers:
+        return offers[0][1]
+    return 3.0 + 2.303 * len(f"{abs(number):.16e}".partition("e")[0].rstrip("0").replace(".", ""))
+
+
 def price_of_text(text: str) -> float:
     """The price of a named number by the numbers and symbols of which its name is made."""
     symbols = len(re.findall(r"pi|sqrt|\be\b|\*\*", text))

@@ -21,7 +21,7 @@ from nbsr.simplify.canonical import canonical
 from nbsr.simplify.fit import Fitted, Fitter
 from nbsr.simplify.nodes import Undefined
 from nbsr.simplify.normal import Algebra
-from nbsr.simplify.numbers import FREE_PRICE, exponents, readings, simple_numbers, whole_price
+from nbsr.simplify.numbers import FREE_PRICE, exponents, named_price, readings, simple_numbers
 from nbsr.simplify.shapes import Hand, expanded
 from nbsr.simplify.shorten import simplify
 
@@ -467,7 +467,7 @@ def _numbers(law: Expression) -> tuple[int, float]:
 def _named_prices(law: Expression) -> dict[int, float]:
     """What each number with a name costs, by its position."""
     named = {i: c for i, c in enumerate(law.constants) if exact_form(c) is not None}
-    return {i: simple_numbers(c, 0.0)[0][1] if c else whole_price(1) for i, c in named.items()}
+    return {i: named_price(c) for i, c in named.items()}
 
 
 def _alike(a: Expression, b: Expression) -> bool:
