@@ -50,12 +50,21 @@ def test_textbook_laws_are_read_and_each_is_there_once():
 def test_no_textbook_law_is_one_of_the_benchmarks():
     truths = [problem.truth for suite in suites() for problem in load_suite(suite) if problem.defect is None]
     held_out = HeldOut.of(truths)
-    own = [entry for entry in laws() if entry.field != "general"]
-    numbered = [
-        entry.expression.with_constants([1.37 * (i + 1) for i in range(len(entry.expression.constants))])
-        for entry in own
-    ]
-    assert [entry.name for entry, one in zip(own, numbered, strict=True) if held_out.contains(one)] == []
+    assert [entry.name for entry in laws() if not nobodys(entry) and held_out.contains(numbered(entry))] == []
+
+
+def numbered(entry) -> Expression:
+    return entry.expression.with_constants([1.37 * (i + 1) for i in range(len(entry.expression.constants))])
+
+
+def nobodys(entry) -> bool:
+    """Whether it is a form of no field, or a straight line, which is no field's own either."""
+    if entry.field == "general":
+        return True
+    if len(entry.expression.vocabulary.variables) != 1:
+        return False
+    a, b, c, d = numbered(entry).predict(np.array([[1.0], [2.0], [3.0], [7.0]]))
+    return bool(np.allclose([c, d], [2 * b - a, 6 * b - 5 * a]))
 
 
 def test_what_a_column_measures_is_read_off_its_name():

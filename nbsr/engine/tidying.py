@@ -159,7 +159,7 @@ class Tidying:
         complexity = record.complexity
         bound = self.archive.keep(record, self._value)
         self.archive.threshold[complexity] = math.exp(
-            min(700.0, 2 / self.judge.rows * (bound - _LEAST_NATS * complexity))
+            min(700.0, (bound - _LEAST_NATS * complexity) / self.judge.accuracy(math.e))
         )
 
     def _bound(self, complexity: int) -> float:
@@ -175,7 +175,7 @@ class Tidying:
         return self._misfit(record) + self._structure[key] + digits
 
     def _misfit(self, record: Record) -> float:
-        return self.judge.rows / 2 * math.log(max(record.fvu, EXACT_FVU))
+        return self.judge.accuracy(max(record.fvu, EXACT_FVU))
 
     def _calm(self, records: Sequence[Record]) -> list[bool]:
         """Which laws do nothing that is wild at first sight."""

@@ -4,7 +4,9 @@ The description length of a law, in nats, is minus the logarithm of its posterio
 table (Rissanen 1983; Bartlett, Desmond and Ferreira, IEEE Trans. Evol. Comp. 28, 2024):
 
     rows/2 * ln(FVU)                       how well it fits, of k constants rows/(rows - k) worse, and on rows left out
-                                           (the geometric mean of the two)
+                                           (the geometric mean of the two); a row counts for less than one, since
+                                           errors of measurements are neither independent nor normal (as a tempered
+                                           likelihood; Grünwald and van Ommen, Bayesian Analysis 12, 2017)
     + digits                               to which the data determine these constants
     + structure                            how unlikely such a formula is before the data
     + what a person would hold against it  a pole, a swing, a runaway where no row has looked
@@ -27,6 +29,7 @@ from nbsr.simplify.numbers import named_price
 
 __all__ = ["Choice", "Judge", "Precision", "Verdict", "choose", "worth_showing"]
 
+_ROW = 0.8  # of what a row says if its error is independent of the others and normal
 _CANCELLED = 5.0  # nats a constant may be larger than what it is there to tell
 _NOTHING = 5.0  # nats for a law without any of the columns that the person asks about
 _UNDETERMINED = 3.0  # nats for a constant that is smaller than its error
@@ -185,14 +188,18 @@ class Judge:
         return structure(law, about=self.about)
 
     def misfit(self, fvu: float, predictive: float, free: int) -> float:
-        """Half of rows * ln(FVU), between what the fit and what rows left out let expect of further ones."""
+        """Rows/2 * ln(FVU), between what the fit and what rows left out let expect of further ones."""
         left = self.rows - free
         if left <= 0 or not math.isfinite(fvu):
             return math.inf
         expected = max(fvu, EXACT_FVU) * self.rows / left
         most = _MOST_SURPRISING if self.rows >= _ENOUGH * free else math.inf
         surprise = min(max(predictive / expected, 1.0), most)
-        return self.rows / 2 * math.log(expected * math.sqrt(surprise))
+        return self.accuracy(expected * math.sqrt(surprise))
+
+    def accuracy(self, fvu: float) -> float:
+        """Rows/2 * ln(FVU), each row counted for what it says."""
+        return _ROW * self.rows / 2 * math.log(fvu)
 
     def digits(self, known: float, fvu: float, free: int) -> float:
         """What the fitted constants cost, in nats.
