@@ -43,6 +43,13 @@ def test_errors_of_one_size_are_left_alone():
     assert not any("errors grow" in note for note in result.notes)
 
 
+def test_a_fall_over_calendar_years_has_no_power_that_is_a_number():
+    years = np.arange(1960.0, 1990.0)
+    catch = 31.7 * np.exp(-0.31 * (years - 1960)) * np.exp(0.05 * np.random.default_rng(0).normal(size=30))
+    law = regress(pd.DataFrame({"year": years, "catch": catch}), "catch ~ year", seconds=5, seed=0)
+    assert law.best.fvu < 0.05
+
+
 def test_the_person_decides():
     even = found(RELATIVE, noise="constant")
     assert even.table.noise == "constant"

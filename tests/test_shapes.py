@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbsr.expression import Expression, Vocabulary
-from nbsr.simplify import written
+from nbsr.simplify import simplify, written
 from nbsr.simplify.fit import Fitter
 
 V = Vocabulary(("x", "y", "t"))
@@ -26,6 +26,7 @@ def law(text: str) -> Expression:
         ("10.72/(exp(-0.268*x) + 0.0044)", "2436/(1 + exp(-0.268*(x - 20.25)))"),
         ("10.72*exp(0.268*x)/(3.2 + 1.7*exp(0.268*x))", "6.306/(1 + exp(-0.268*(x - 2.36)))"),
         ("1/(1 + exp(-x))", "1/(1 + exp(-x))"),
+        ("1 - exp(-exp(2.165*x - 11.59))", "1 - exp(-exp(2.165*x - 11.59))"),
         ("3.1*(1.2 - exp(-0.33*x))", "3.72 - 3.1*exp(-0.33*x)"),
         ("3.1 - 3.1*exp(-0.33*x)", "3.1*(1 - exp(-0.33*x))"),
         ("x**2/(0.0027427353*x**2 - 0.01097095)", "364.6*x**2/(x**2 - 4)"),
@@ -235,3 +236,11 @@ def test_numbers_at_the_ends_of_what_there_is_are_written_too(typed):
     one, y = law(typed), np.exp(-X[:, 0]) + X[:, 1]
     form = written(one, X, y, None).law
     assert np.isfinite(form.predict(X)).all()
+
+
+@pytest.mark.parametrize("typed", ["1 - exp(-exp(5.165*x - 41.59))", "exp(-8.66e-19*exp(5.165*x))"])
+def test_what_is_raised_to_a_tiny_power_is_not_1(typed):
+    values = law(typed).predict(X)
+    assert np.ptp(values) > 0.9
+    assert np.allclose(simplify(law(typed)).predict(X), values, rtol=1e-9, atol=1e-12)
+    assert np.allclose(written(law(typed), X, values).law.predict(X), values, rtol=1e-9, atol=1e-12)

@@ -31,6 +31,7 @@ _ROWS = 8
 # candidates, or share of the seconds, before the first look; the next after twice as many
 _FIRST, _SHARE = 1500, 0.3
 _MARGIN = 4.0  # nats by which the data have to speak for another kind of errors
+_MOST_LOGARITHM = 700.0  # of a factor that is a number
 _ALIKE = 0.3  # correlation of what is left in neighbouring rows, above which it is a misfit
 _MOST = 8000  # laws that are fitted anew
 _COLUMNS = 6  # of a power law in all of them
@@ -186,6 +187,8 @@ class Noise:
             design = np.column_stack([np.ones(len(rows)), slopes])
             fitted = np.linalg.lstsq(design, np.log(rows.response), rcond=None)[0].tolist()
             if tokens is power:
+                if abs(fitted[0]) > _MOST_LOGARITHM:  # a year to the power of -300
+                    continue
                 fitted[0] = math.exp(fitted[0])
             laws.append(Expression(tokens, tuple(fitted), vocabulary))
         return [law for law in laws if self.work.constraints.allows(law)]

@@ -137,7 +137,7 @@ class Writer:
                 coefficient, core = self.algebra.content(core)
             if core[0] != NUMBER and type(coefficient) is float and abs(coefficient) < 100:
                 base = rounded(math.exp(coefficient))
-                if plain(base) and not plain(coefficient):
+                if plain(base) and not plain(coefficient) and says(base, coefficient):
                     return self.op("pow", [as_float(base)], self.write(core))
         return self.op(name, *(self.write(argument) for argument in arguments))
 
@@ -497,6 +497,11 @@ def order(node: Node) -> tuple:
 
 def rank(base: Node) -> int:
     return {VARIABLE: 0, PRODUCT: 1, SUM: 2}.get(base[0], 3)
+
+
+def says(base: Number, exponent: float) -> bool:
+    """Whether a base is e to this power to the last digits: 1 is not exp(1e-19)."""
+    return math.isclose(math.log(base), exponent, rel_tol=1e-12)
 
 
 def rounded(value: Number) -> Number:

@@ -19,7 +19,7 @@ import math
 from fractions import Fraction
 
 from nbsr.expression import Vocabulary
-from nbsr.simplify.emit import Items, Writer, as_float, plain, rounded, snapped_to_one
+from nbsr.simplify.emit import Items, Writer, as_float, plain, rounded, says, snapped_to_one
 from nbsr.simplify.nodes import (
     FUNCTION,
     NUMBER,
@@ -107,7 +107,7 @@ class Hand(Writer):
             coefficient, _ = split(arguments[0])
             if arguments[0][0] != SUM and type(coefficient) is float:
                 base = rounded(math.exp(coefficient)) if abs(coefficient) < 100 else 0.0
-                if not _named(base):
+                if not (_named(base) and says(base, coefficient)):
                     return self.op("exp", self.write(arguments[0]))
         return super().function((FUNCTION, name, (_turned(name, arguments[0]), *arguments[1:])))
 
