@@ -75,8 +75,9 @@ UNKNOWN = Quantities()  # but for what the columns' names say
 def structure(law: Expression, columns: int | None = None, about: Quantities = UNKNOWN) -> float:
     """Minus the logarithm, in nats, of the probability of a formula before the data.
 
-    Nineteen laws in twenty stand in a textbook: whatever its constants, and with a factor and an offset of its own or without,
-    such a law is one of a few hundred, met the more often the more programs offer it.  Any other is made of its nodes.
+    Nineteen laws in twenty stand in a textbook: whatever its constants, and with a factor and an offset of its own or
+    without, such a law is one of a few hundred, met the more often the more programs offer it.  Any other is made of
+    its nodes.
 
     A measured quantity has a unit, which a constant of its law carries; so a law that none scales is less likely.
 
