@@ -139,7 +139,8 @@ class Pairs:
     def most_follow(self) -> list[tuple[Phrase, np.ndarray]]:
         """Short terms, as they are or with the other sign, that most rows follow, though a few are far off."""
         off = self.y - np.median(self.y)
-        weight = np.square(1 / (1 + np.square(off / (3 * np.median(np.abs(off)) + 1e-300))))
+        with np.errstate(over="ignore"):  # most rows are alike, so that any other counts for nothing
+            weight = np.square(1 / (1 + np.square(off / (3 * np.median(np.abs(off)) + 1e-300))))
         values = self.terms.values[:_CHEAP]
         alike = standardised(values, weight) @ standardised(self.y[None], weight)[0]
         found = []

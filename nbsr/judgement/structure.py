@@ -45,6 +45,7 @@ _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
 _TOLD = 0.95  # of the laws that people meet stand in a textbook
 _OFFERED = 2.0  # the power of how many programs offer a law for fitting, that it is met as often as
+_SIMPLER = 0.1  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
 _UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
 _DRESSED = 2.5  # for a factor, and for an offset
 _COINCIDENCE = 2.0  # for a constant of a textbook's law that is a simple number
@@ -219,7 +220,10 @@ def _shares() -> dict[str, float]:
     shares = {}
     for columns in {len(law.expression.vocabulary.variables) for law in laws()}:
         chosen = _of(columns)
-        weights = [(1 + len(law.offered)) ** _OFFERED for law in chosen]
+        weights = [
+            (1 + len(law.offered)) ** _OFFERED * math.exp(-_SIMPLER * assembled(law.expression))
+            for law in chosen
+        ]
         for law, weight in zip(chosen, weights, strict=True):
             shares[law.formula] = weight / sum(weights) * len(chosen) / len(laws())
     return shares
