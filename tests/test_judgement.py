@@ -24,7 +24,7 @@ from nbsr.judgement import (
     structure,
     worth_showing,
 )  # fmt: skip
-from nbsr.judgement.structure import assembled
+from nbsr.judgement.structure import _shares, assembled
 from nbsr.prior import HeldOut
 from nbsr.result.quantities import quantities
 from nbsr.simplify import polish
@@ -65,6 +65,18 @@ def nobodys(entry) -> bool:
         return False
     a, b, c, d = numbered(entry).predict(np.array([[1.0], [2.0], [3.0], [7.0]]))
     return bool(np.allclose([c, d], [2 * b - a, 6 * b - 5 * a]))
+
+
+def test_what_programs_offer_is_told_of_each_law_once_and_some_offer_none():
+    programs = {"Excel", "SPSS", "R", "drc", "lmfit", "CurveExpert", "Prism", "Origin"}
+    assert {program for entry in laws() for program in entry.offered} == programs
+    assert all(len(set(entry.offered)) == len(entry.offered) for entry in laws())
+    assert any(not entry.offered for entry in laws())
+
+
+def test_the_shares_of_textbook_laws_are_all_that_are_met():
+    assert math.fsum(_shares().values()) == pytest.approx(1.0)
+    assert _shares().keys() == {(entry.field, entry.name) for entry in laws()}
 
 
 def test_what_a_column_measures_is_read_off_its_name():
@@ -121,7 +133,7 @@ def test_a_name_says_only_what_textbooks_measure():
     ],
 )
 def test_formulas_that_people_write_are_likelier(likelier, than):
-    assert structure(law(likelier)) < structure(law(than)) - 0.5
+    assert structure(law(likelier)) < structure(law(than)) - 0.9
 
 
 @pytest.mark.parametrize(
@@ -149,6 +161,7 @@ def test_the_spelling_of_a_textbook_law_does_not_matter(same):
         ("time", "2.31847*exp(-1.71134*x)", "2.31847*x/(1.71134 + x)"),
         ("time", "3.1174 + 2.31847*exp(-1.71134*x)", "2.31847*x**1.71134"),
         ("mass", "2.31847*x**1.71134", "2.31847*exp(-1.71134*x)"),
+        ("dose", "3.1174/(1 + exp(2.31847 - 1.71134*x))", "2.31847*x**1.71134 + 3.1174"),
         ("dose", "3.1174/(1 + (x/2.31847)**1.71134)", "2.31847*x**1.71134 + 3.1174"),
     ],
 )
@@ -160,7 +173,7 @@ def test_laws_about_what_a_column_measures_are_likelier(name, about_it, about_ot
 
     gain = [cost(text, "x") - cost(text, name) for text in (about_it, about_others)]
     assert gain[0] > gain[1] + 1
-    assert gain[0] > 0
+    assert gain[0] > 0.5
 
 
 @pytest.mark.parametrize(
@@ -176,7 +189,7 @@ def test_laws_of_what_the_target_measures_are_likelier(target, about_it, about_o
     about = Quantities(target=measured(target))
     gain = [structure(law(text)) - structure(law(text), about=about) for text in (about_it, about_others)]
     assert gain[0] > gain[1] + 1
-    assert gain[0] > 0
+    assert gain[0] > 0.5
 
 
 def test_a_constant_that_is_a_simple_number_is_a_coincidence():

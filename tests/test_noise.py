@@ -46,8 +46,8 @@ def test_errors_of_one_size_are_left_alone():
 def test_a_fall_over_calendar_years_has_no_power_that_is_a_number():
     years = np.arange(1960.0, 1990.0)
     catch = 31.7 * np.exp(-0.31 * (years - 1960)) * np.exp(0.05 * np.random.default_rng(0).normal(size=30))
-    law = regress(pd.DataFrame({"year": years, "catch": catch}), "catch ~ year", seconds=5, seed=0)
-    assert law.best.fvu < 0.05
+    result = found(pd.DataFrame({"mass": years, "rate": catch}))
+    assert result.ended == "finished" and result.best.fvu < 0.05
 
 
 def test_the_person_decides():

@@ -235,7 +235,8 @@ def test_measured_numbers_are_no_multiples_of_pi_by_chance():
 def test_numbers_at_the_ends_of_what_there_is_are_written_too(typed):
     one, y = law(typed), np.exp(-X[:, 0]) + X[:, 1]
     form = written(one, X, y, None).law
-    assert np.isfinite(form.predict(X)).all()
+    before, after = (np.sum((y - law.predict(X)) ** 2) for law in (one, form))
+    assert after <= before * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("typed", ["1 - exp(-exp(5.165*x - 41.59))", "exp(-8.66e-19*exp(5.165*x))"])

@@ -216,7 +216,7 @@ def _of(columns: int) -> list[Law]:
 
 
 @cache
-def _shares() -> dict[str, float]:
+def _shares() -> dict[tuple[str, str], float]:
     shares = {}
     for columns in {len(law.expression.vocabulary.variables) for law in laws()}:
         chosen = _of(columns)
@@ -225,13 +225,13 @@ def _shares() -> dict[str, float]:
             for law in chosen
         ]
         for law, weight in zip(chosen, weights, strict=True):
-            shares[law.formula] = weight / sum(weights) * len(chosen) / len(laws())
+            shares[law.field, law.name] = weight / sum(weights) * len(chosen) / len(laws())
     return shares
 
 
 def _share(law: Law) -> float:
     """Of textbook laws that are met, how many are this one."""
-    return _shares()[law.formula]
+    return _shares()[law.field, law.name]
 
 
 def _dressed(tokens: tuple[int, ...], vocabulary: Vocabulary) -> list[tuple[tuple[int, ...], float]]:
