@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nbsr.expression import Expression, Vocabulary
 from nbsr.simplify import simplify, written
 from nbsr.simplify.fit import Fitter
+from nbsr.simplify.numbers import named_price
 
 V = Vocabulary(("x", "y", "t"))
 # the run-time type checks look at random elements, also where an expression is built inside a strategy
@@ -226,9 +227,8 @@ def test_measured_numbers_are_no_multiples_of_pi_by_chance():
 @pytest.mark.parametrize(
     "typed",
     [
-        "-1e-200*(x - 1)/1e-50*(y - 1e-20 + x/1e300)*(1e-160 + y + 2.33e-151)",
+        "(y - 1)*-1e-200/(sqrt(1e-100) - 1.5863306262029074e-160)*((y - 1e-20 - x/-1e300)*(1e-160 + y + 2.33e-151))",
         "(1e-100*y + y**2)/2.661822438429802e300*x**171.3/((1e150 + y)*x)",
-        "(exp(y) + 8.677425e130)/x**3",
         "2e-100*x*(2.907*x)*(0.01*x + 1e-300*y)",
     ],
 )
@@ -245,3 +245,8 @@ def test_what_is_raised_to_a_tiny_power_is_not_1(typed):
     assert np.ptp(values) > 0.9
     assert np.allclose(simplify(law(typed)).predict(X), values, rtol=1e-9, atol=1e-12)
     assert np.allclose(written(law(typed), X, values).law.predict(X), values, rtol=1e-9, atol=1e-12)
+
+
+def test_a_whole_number_costs_the_more_the_longer_it_is_to_say():
+    prices = [named_price(number) for number in (0.0, 1.0, 3.0, 12.0, 1234567.0, 8.677425880612136e130)]
+    assert prices[0] == prices[1] and np.all(np.diff(prices[1:]) > 0)
