@@ -230,6 +230,8 @@ def test_measured_numbers_are_no_multiples_of_pi_by_chance():
         "(y - 1)*-1e-200/(sqrt(1e-100) - 1.5863306262029074e-160)*((y - 1e-20 - x/-1e300)*(1e-160 + y + 2.33e-151))",
         "(1e-100*y + y**2)/2.661822438429802e300*x**171.3/((1e150 + y)*x)",
         "2e-100*x*(2.907*x)*(0.01*x + 1e-300*y)",
+        "x/(y*(5e-51 + 1e-30*x**(-0.0227)))",
+        "74.5 - 5.3e25*x**1.7*(337.1 + 1.7*x**2.3)**(-85.1)*1e-300",
     ],
 )
 def test_numbers_at_the_ends_of_what_there_is_are_written_too(typed):

@@ -31,6 +31,7 @@ from nbsr.simplify.nodes import (
     Undefined,
     factors_of,
     split,
+    times,
 )
 from nbsr.simplify.normal import Algebra
 
@@ -151,7 +152,10 @@ class Hand(Writer):
             )
             if shaped is not None:
                 unit, factors = shaped
-                coefficient = snapped_to_one(coefficient * self.algebra.number_power(unit, exponent), 1)
+                power = self.algebra.number_power(unit, exponent)
+                if not power:
+                    raise Undefined
+                coefficient = snapped_to_one(times(coefficient, power), 1)
         for i, (base, exponent) in enumerate(factors):
             if base[0] == SUM:
                 coefficient, base = self._rescale(coefficient, base, exponent)
@@ -225,7 +229,7 @@ class Hand(Writer):
             (core, n), *more = factors_of(term)
             if len(base[1]) == 1 and n != 1 and not more and level > 0 and core[0] == VARIABLE:
                 if core[1] in self.nonzero and core[1] in self.algebra.positive:
-                    half = self._ratio(level ** (1 / float(n)), core)
+                    half = self._ratio(_root(level, float(n)), core)
                     factors = [f for k, f in enumerate(factors) if k != powers[term]]
                     i -= powers[term] < i
                     return unit, self._replaced(factors, i, self.op("+", [1.0], self._raised(half, n)))
@@ -234,7 +238,7 @@ class Hand(Writer):
             (core, n), *more = factors_of(term)
             level = float(base[2]) / float(unit)
             if (type(n) is float or n < 0 and n != -1) and not more and level > 0:  # 1 + (x/K)**n
-                scale = rounded(level ** (1 / abs(float(n))))
+                scale = rounded(_root(level, abs(float(n))))
                 inside = (
                     self.op("/", self.write(core), [as_float(scale)])
                     if n > 0
@@ -259,6 +263,14 @@ class Hand(Writer):
 
     def _raised(self, items: Items, exponent: Number) -> Items:
         return self.power((_WRITTEN, tuple(items)), exponent)
+
+
+def _root(level: float, power: float) -> float:
+    """The number whose power is a positive level; raises Undefined where it is too small to be one."""
+    root = level ** (1 / power)
+    if not root:
+        raise Undefined
+    return root
 
 
 def _power(base: Node, exponent: Number) -> Node:
