@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -24,12 +25,12 @@ from nbsr.judgement import (
     structure,
     worth_showing,
 )  # fmt: skip
-from nbsr.judgement.structure import _shares, assembled
+from nbsr.judgement.structure import _form, _shares, assembled
 from nbsr.prior import HeldOut
 from nbsr.result.quantities import quantities
 from nbsr.simplify import polish
 from nbsr.table import Table
-from nbsr.textbook import _words, laws, measured, units
+from nbsr.textbook import _words, kinds, laws, measured, units
 
 X = Vocabulary(("x",))
 
@@ -53,13 +54,26 @@ def test_no_textbook_law_is_one_of_the_benchmarks():
     assert [entry.name for entry in laws() if not nobodys(entry) and held_out.contains(numbered(entry))] == []
 
 
+@cache
+def general_forms() -> frozenset[str]:
+    return frozenset(form_of(entry) for entry in laws() if entry.field == "general")
+
+
+def form_of(entry) -> str:
+    """Equal for laws of one column that differ in its name and in their constants alone."""
+    own = Vocabulary(
+        tuple(f"v{i}" for i in range(len(entry.measures))), entry.expression.vocabulary.operators
+    )
+    return _form(entry.expression.tokens, own)
+
+
 def numbered(entry) -> Expression:
     return entry.expression.with_constants([1.37 * (i + 1) for i in range(len(entry.expression.constants))])
 
 
 def nobodys(entry) -> bool:
-    """Whether it is a form of no field, or a straight line, which is no field's own either."""
-    if entry.field == "general":
+    """Whether it is a form of no field, as the general ones are and straight lines."""
+    if form_of(entry) in general_forms():
         return True
     if len(entry.expression.vocabulary.variables) != 1:
         return False
@@ -81,10 +95,12 @@ def test_the_shares_of_textbook_laws_are_all_that_are_met():
 
 def test_what_a_column_measures_is_read_off_its_name():
     said = {
-        "t": "time", "T": "temperature", "age": "age", "years": "time", "time_h": "time",
+        "t": "time", "T": "temperature", "age": "age", "years": "year", "time_h": "time",
         "soilTemperature": "temperature", "dose mg": "dose", "bodyWeight": "mass", "day_length": "length",
         "Concentration": "concentration", "T1": "temperature", "velocity": "rate speed",
-        "x": "", "x1": "", "theta0": "", "log_calcium": "", "stimulus": "", "log_concentration": "", "lnMass": "",
+        "x": "", "x1": "", "theta0": "", "log_calcium": "logarithm", "lnMass": "logarithm", "log10_count": "logarithm",
+        "sqrt_time": "", "inverse_energy": "", "leaf_mass_per_area": "mass", "years_since_death": "year",
+        "per": "", "molts": "number", "species": "species", "glass": "", "radius": "distance", "matric head": "suction",
     }  # fmt: skip
     assert {name: " ".join(measured(name)) for name in said} == said
 
@@ -95,9 +111,10 @@ def test_what_a_column_measures_is_read_off_its_name():
         (("x", "y"), {"x": "h", "y": "mmol/L"}, [("time",), ("concentration",)]),
         (("x", "y"), {"x": "degC", "y": "kPa"}, [("temperature",), ("pressure",)]),
         (("x", "y"), {"x": "g/L", "y": "m/s"}, [("concentration", "density"), ("speed",)]),
-        (("depth", "pressure"), {"depth": "s", "pressure": "m"}, [("length",), ("pressure",)]),
+        (("depth", "pressure"), {"depth": "s", "pressure": "m"}, [("depth",), ("pressure",)]),
         (("x", "y"), {"x": "1"}, [(), ()]),
-        (("x", "log(mass)"), {}, [(), ()]),
+        (("x", "log(mass)"), {}, [(), ("logarithm",)]),
+        (("x", "sqrt(mass)"), {}, [(), ()]),
         (("x", "mass"), {}, [(), ("mass",)]),
     ],
 )
@@ -111,7 +128,8 @@ def test_what_is_measured_is_read_off_names_and_then_units(names, units, said):
 
 def test_a_name_says_only_what_textbooks_measure():
     known = {one for entry in laws() for measure in (*entry.measures, entry.value) for one in measure}
-    assert {measure for several in _words().values() for measure in several} == known
+    assert set(kinds()) == known
+    assert {measure for several in _words().values() for measure in several} == known - {"logarithm"}
     assert {measure for _, measure in units()} <= known
     assert all(len(entry.measures) == len(entry.expression.vocabulary.variables) for entry in laws())
 
@@ -124,7 +142,7 @@ def test_a_name_says_only_what_textbooks_measure():
     [
         ("2.31847*x + 1.71134", "2.31847*log(x) + 1.71134"),
         ("2.31847*x + 1.71134", "2.31847*sqrt(x)"),
-        ("2.31847*exp(-1.71134*x) + 3.1174", "2.31847/x"),
+        ("2.31847*exp(-1.71134*x) + 3.1174", "2.31847/x**3"),
         ("2.31847*exp(-1.71134*x)", "2.31847*cos(cos(1.71134*x))"),
         ("2.31847/(1 + exp(-1.71134*(x - 3.1)))", "exp(-3.3*cos(x**2/1641.4) + 4.4)"),
         ("2.31847*x**1.71134", "x**1.71134"),
@@ -180,8 +198,8 @@ def test_laws_about_what_a_column_measures_are_likelier(name, about_it, about_ot
     ("target", "about_it", "about_others"),
     [
         ("rate", "2.31847*x/(1.71134 + x)", "2.31847*exp(-1.71134*x)"),
-        ("mass", "3.1174/(1 + exp(2.31847 - 1.71134*x))", "2.31847*exp(-1.71134*x)"),
-        ("light", "2.31847/x**2", "2.31847*x/(1.71134 + x)"),
+        ("yield", "3.1174 + 2.31847*exp(-1.71134*x)", "2.31847*exp(-1.71134*x)"),
+        ("species", "2.31847*x/(1.71134 + x)", "2.31847*exp(-1.71134*x)"),
         ("temperature", "3.1174 + 2.31847*exp(-1.71134*x)", "2.31847*x**1.71134"),
     ],
 )
@@ -190,6 +208,58 @@ def test_laws_of_what_the_target_measures_are_likelier(target, about_it, about_o
     gain = [structure(law(text)) - structure(law(text), about=about) for text in (about_it, about_others)]
     assert gain[0] > gain[1] + 1
     assert gain[0] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("column", "target", "about_it"),
+    [
+        ("stock", "recruits", "2.31847*x*exp(-1.71134*x)"),
+        ("stage", "discharge", "2.31847*(x - 1.71134)**1.5713"),
+        ("fork_length", "weight", "2.31847*x**1.71134"),
+        ("tokens", "vocabulary", "2.31847*x**0.71134"),
+        ("wavelength", "index", "2.31847/x**2 + 1.71134"),
+        ("nitrogen", "yield", "2.31847 + 1.71134*x - 3.1174*x**2"),
+        ("log_dose", "survival", "1/(1 + exp(2.31847 - 1.71134*x))"),
+    ],
+)
+def test_what_column_and_target_are_called_tells_of_a_field(column, target, about_it):
+    """A straight line is the likelier law where the names say nothing, and gives way where they name a field."""
+    named, line = Vocabulary((column,)), "2.31847*x + 1.71134"
+
+    def ahead(vocabulary: Vocabulary, about: Quantities) -> float:
+        text = [re.sub(r"\bx\b", vocabulary.variables[0], t) for t in (line, about_it)]
+        costs = [structure(law(t, vocabulary), about=about) for t in text]
+        return costs[0] - costs[1]
+
+    told = ahead(named, Quantities(target=measured(target)))
+    assert told > ahead(X, Quantities()) + 1
+    assert told > -1.5
+
+
+def test_a_kind_of_a_measure_counts_for_it_and_less_than_the_measure_itself():
+    line = "2.31847*x**1.71134"  # as of a body's mass
+
+    def gain(column: str) -> float:
+        text = re.sub(r"\bx\b", column, line)
+        return structure(law(line)) - structure(law(text, Vocabulary((column,))))
+
+    assert kinds()["yield"] == ("mass",) and kinds()["fertiliser"] == ("dose",) and kinds()["mass"] == ()
+    assert gain("weight") > gain("harvest") > gain("angle")
+
+
+def test_few_columns_that_a_person_names_are_all_meant():
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(1, 3, (20, 6))
+    for columns, idle in ((2, 1.0), (4, 3.0), (6, 0.0)):
+        names = tuple(f"v{i}" for i in range(columns))
+        judge = Judge(rows[:, :columns], rows[:, 0])
+        one = law("2.31847*v0**1.71134", Vocabulary(names))
+        assert judge.structure(one) == pytest.approx(structure(one) + idle)
+
+
+def test_a_fraction_of_larger_numbers_is_a_greater_coincidence():
+    costs = [structure(law(f"2.31847*{text}")) for text in ("cbrt(x)", "cbrt(x)**2", "sqrt(cbrt(x))**5")]
+    assert costs[0] + 0.5 < costs[1] < costs[2] - 0.5
 
 
 def test_a_constant_that_is_a_simple_number_is_a_coincidence():

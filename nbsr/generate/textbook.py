@@ -7,11 +7,12 @@ from functools import cache
 from nbsr.expression import CONST, Expression
 from nbsr.generate.base import Method, Phrase, Proposals, Task, pack_phrases
 from nbsr.simplify import simplify
-from nbsr.textbook import Law, laws
+from nbsr.textbook import Law, kinds, laws, measured
 
 __all__ = ["textbook"]
 
-_MOST = 320  # laws with columns put in
+_MOST = 1000  # laws with columns put in
+_WAYS = 320  # of one law
 _BATCH = 128
 _RESTARTS, _STEPS = 8, 40
 
@@ -24,26 +25,47 @@ def _bare(law: Law) -> Expression:
 
 
 def textbook(task: Task) -> Method:
-    """One proposal for each law and each choice of columns for it, laws of few columns first."""
+    """One proposal for each law and each choice of columns for it: those first whose columns are named for what they
+    measure in the law, then laws of few columns."""
     vocabulary, allowed = task.vocabulary, task.constraints
     columns = [token for name, token in vocabulary.variable_ids.items() if name in allowed.variables]
+    names = {token: measured(vocabulary.name(token)) for token in columns}
+    order: dict[tuple[int, ...], tuple[int, int]] = {}
     found: dict[tuple[int, ...], Phrase] = {}
-    for law in sorted(map(_bare, laws()), key=lambda law: len(law.vocabulary.variables)):
-        own = law.vocabulary
-        ways = math.perm(len(columns), len(own.variables))
-        if not 0 < ways <= _MOST - len(found):
+    for law in laws():
+        bare = _bare(law)
+        own = bare.vocabulary
+        if not 0 < math.perm(len(columns), len(own.variables)) <= _WAYS:
             continue
-        needed = {t: own.name(t) for t in law.tokens if own.is_operator(t)}
+        needed = {t: own.name(t) for t in bare.tokens if own.is_operator(t)}
         if not vocabulary.operator_ids.keys() >= set(needed.values()):
             continue
         operators = {t: vocabulary.operator_ids[name] for t, name in needed.items()}
+        measures = dict(zip(law.expression.vocabulary.variables, law.measures, strict=True))
         for chosen in itertools.permutations(columns, len(own.variables)):
             place = {own.variable(i): token for i, token in enumerate(chosen)}
-            tokens = tuple(t if t == CONST else place[t] if t in place else operators[t] for t in law.tokens)
-            phrase = Phrase(tokens, law.constants, sum(vocabulary.complexities[t] for t in tokens))
-            if phrase.complexity <= allowed.max_complexity and allowed.allows(tokens):
-                found.setdefault(tokens, phrase)
-    phrases = list(found.values())
+            tokens = tuple(t if t == CONST else place[t] if t in place else operators[t] for t in bare.tokens)
+            meant = sum(
+                _meant(names[token], measures[name])
+                for token, name in zip(chosen, own.variables, strict=True)
+            )
+            rank = -meant, len(chosen)
+            if tokens not in order or rank < order[tokens]:
+                order[tokens] = rank
+                found[tokens] = Phrase(
+                    tokens, bare.constants, sum(vocabulary.complexities[t] for t in tokens)
+                )
+    likely = sorted(found.values(), key=lambda phrase: order[phrase.tokens])
+    fit = (p for p in likely if p.complexity <= allowed.max_complexity and allowed.allows(p.tokens))
+    phrases = list(itertools.islice(fit, _MOST))
     for start in range(0, len(phrases), _BATCH):
         tokens, constants = pack_phrases(phrases[start : start + _BATCH])
         yield Proposals(tokens, constants, "textbook", restarts=_RESTARTS, steps=_STEPS)
+
+
+def _meant(name: tuple[str, ...], measures: tuple[str, ...]) -> int:
+    """1 where a column named so measures what it does in a law, -1 where something else, 0 where that is open."""
+    if not name or not measures:
+        return 0
+    known = {*name, *(kind for one in name for kind in kinds()[one])}
+    return 1 if known.intersection(measures) else -1

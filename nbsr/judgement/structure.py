@@ -17,6 +17,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, exact_form, subtree_end
 from nbsr.operators import OPERATORS
 from nbsr.simplify import canonical, simplify
-from nbsr.textbook import Law, laws, measured
+from nbsr.textbook import Law, kinds, laws, measured
 
 __all__ = ["UNKNOWN", "Quantities", "assembled", "structure"]
 
@@ -44,13 +45,17 @@ _ARITHMETIC = frozenset({"sum", "product", "quotient", "neg", "whole power"})  #
 _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
 _TOLD = 0.95  # of the laws that people meet stand in a textbook
-_OFFERED = 2.0  # the power of how many programs offer a law for fitting, that it is met as often as
-_SIMPLER = 0.1  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
+_OFFERED = 1.25  # the power of how many programs offer a law for fitting, that it is met as often as
+_SIMPLER = 0.05  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
 _UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
-_DRESSED = 2.5  # for a factor, and for an offset
+_DRESSED = 3.5  # for a factor, and for an offset
 _COINCIDENCE = 2.0  # for a constant of a textbook's law that is a simple number
 _MOST_COLUMNS = 4
-_MISNAMED = 0.06  # of columns whose name says nothing of the law that they follow
+_MISNAMED = 0.03  # of columns whose name says nothing of the law that they follow
+_NARROWER = 0.05  # as often as by what it is, a column is named by one kind of that
+_BROADER = 0.2  # and by what that is a kind of
+_FRACTION = 1.0  # for each nat of the numbers of which an exponent is the fraction
+_LARGEST_DENOMINATOR = 12
 _OWN = 4.0  # nats of an operator that a person has registered
 
 
@@ -100,15 +105,20 @@ def structure(law: Expression, columns: int | None = None, about: Quantities = U
         made += _UNSCALED
     price = math.log(max(1, len(law.vocabulary.variables) if columns is None else columns))
     numbers = sum(exact_form(c) is None for c in law.constants)
-    for known in map(_told(len(used), own.operators).get, (form, *_wider(tokens, law.constants, own))):
+    all_told = _told(len(used), own.operators)
+    for wide, special in ((form, 0.0), *_wider(tokens, law.constants, own)):
+        known = all_told.get(wide)
         if known is not None:
-            told = known.nats - _gain(known, about.of(used)) + price * len(used)
+            told = known.nats - _gain(known, about.of(used)) + price * len(used) + special
             made = min(made, told + _COINCIDENCE * max(0, known.constants - numbers))
     return made
 
 
-def _wider(tokens: tuple[int, ...], constants: tuple[float, ...], vocabulary: Vocabulary) -> Iterator[str]:
-    """The forms of which a product of powers is a special case: one exponent, or all, could be any number."""
+def _wider(
+    tokens: tuple[int, ...], constants: tuple[float, ...], vocabulary: Vocabulary
+) -> Iterator[tuple[str, float]]:
+    """The forms of which a product of powers is a special case, and how special: one exponent, or all, could be any
+    number, and few fractions are as likely as 1 or 2."""
     law = Expression(tokens, constants, vocabulary)
     if not _POWERS.issuperset(law.operators):
         return
@@ -123,12 +133,22 @@ def _wider(tokens: tuple[int, ...], constants: tuple[float, ...], vocabulary: Vo
         return  # 2**x
     fixed = [_raised(name, round(e, 9)) for name, e in zip(names, exponents.tolist(), strict=True)]
     free = [f"{name}**{1.371 + 0.731 * i}" for i, name in enumerate(names)]
-    ways = [free]
+    special = [_fraction_price(e) for e in exponents.tolist()]
+    ways = [(free, sum(special))]
     if len(names) > 1:  # of the others, one at a time is left free
-        ways += [[*fixed[:i], free[i], *fixed[i + 1 :]] for i in range(len(names))]
-    for way in ways:
+        ways += [([*fixed[:i], free[i], *fixed[i + 1 :]], special[i]) for i in range(len(names))]
+    for way, price in ways:
         if all(way):
-            yield canonical(Expression.parse("*".join(("2.317", *(f"({part})" for part in way))), vocabulary))
+            product = "*".join(("2.317", *(f"({part})" for part in way)))
+            yield canonical(Expression.parse(product, vocabulary)), price
+
+
+def _fraction_price(exponent: float) -> float:
+    """What it costs that an exponent is just this fraction of small whole numbers; nothing where it is no such one."""
+    fraction = Fraction(exponent).limit_denominator(_LARGEST_DENOMINATOR)
+    if abs(fraction - exponent) > 1e-9 or not fraction:
+        return 0.0
+    return _FRACTION * math.log(abs(fraction.numerator) * fraction.denominator)
 
 
 def _raised(name: str, exponent: float) -> str:
@@ -189,12 +209,14 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
     vocabulary = Vocabulary(tuple(f"v{i}" for i in range(columns)), operators)
     known: dict[str, list[tuple[float, _Measures]]] = {}
     constants: dict[str, int] = {}
+    met: Counter[str] = Counter()
     for law in _of(columns):
         own = law.expression.vocabulary
         try:
             plain = law.expression.to(Vocabulary(own.variables, operators))
         except UsageError:  # an operator that is not in this language
             continue
+        shares: dict[str, float] = {}
         for order in itertools.permutations(range(columns)):
             place = {own.variable(i): vocabulary.variable(k) for i, k in enumerate(order)}
             tokens = tuple(place.get(t, t) for t in plain.tokens)
@@ -205,8 +227,10 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
                 if form not in known:
                     known[form], constants[form] = [], len(simplify(_generic(way, vocabulary)).constants)
                 known[form].append((share, measures))
+                shares[form] = max(share, shares.get(form, 0.0))
+        met.update(shares)
     return {
-        form: _Told(-math.log(_TOLD * max(share for share, _ in told)), constants[form], tuple(told))
+        form: _Told(-math.log(_TOLD * met[form]), constants[form], tuple(told))
         for form, told in known.items()
     }
 
@@ -272,9 +296,20 @@ def _chance(measures: _Measures, known: _Measures) -> float:
     for measure, name, shares in zip(measures, known, met, strict=True):
         if name:
             usual = sum(shares[one] for one in name)
-            same = sum(one in measure for one in name) / max(1, len(measure))
+            same = sum(_named(one).get(name_, 0.0) for one in measure for name_ in name) / max(
+                1, len(measure)
+            )
             chance *= _MISNAMED * usual + (1 - _MISNAMED) * same if measure else usual
     return chance
+
+
+@cache
+def _named(measure: str) -> dict[str, float]:
+    """How often a column of this measure is named as such, as a kind of it, and as what it is a kind of."""
+    names = {measure: 1.0, **dict.fromkeys(kinds()[measure], _BROADER)}
+    names |= {one: _NARROWER for one, above in kinds().items() if measure in above}
+    total = sum(names.values())
+    return {name: often / total for name, often in names.items()}
 
 
 @cache
@@ -291,13 +326,13 @@ def _usual(known: _Measures) -> float:
 
 @cache
 def _met(as_value: bool) -> dict[str, float]:
-    """How often each measure is met in the columns of textbook laws, or as their values."""
-    every = {one for law in laws() for measure in (*law.measures, law.value) for one in measure}
-    counts = dict.fromkeys(sorted(every), 0.5)
+    """How often each measure is met in the names of columns of textbook laws, or of their values."""
+    counts = dict.fromkeys(sorted(kinds()), 0.5)
     for law in laws():
         for measure in (law.value,) if as_value else law.measures:
             for one in measure:
-                counts[one] += 1 / len(measure)
+                for name, often in _named(one).items():
+                    counts[name] += often / len(measure)
     return {one: count / sum(counts.values()) for one, count in counts.items()}
 
 

@@ -32,6 +32,8 @@ __all__ = ["Choice", "Judge", "Precision", "Verdict", "choose", "worth_showing"]
 _ROW = 0.8  # of what a row says if its error is independent of the others and normal
 _CANCELLED = 5.0  # nats a constant may be larger than what it is there to tell
 _NOTHING = 5.0  # nats for a law without any of the columns that the person asks about
+_IDLE = 1.0  # for each other column that it leaves out, where these are few
+_FEW_COLUMNS = 4
 _UNDETERMINED = 3.0  # nats for a constant that is smaller than its error
 _SEVERE_FACTOR = math.log(
     100.0
@@ -173,7 +175,7 @@ class Judge:
     def weigh(self, law: Expression, error: float, known: "Precision", faults: tuple[str, ...]) -> Verdict:
         """The verdict on a law of this FVU, of whose constants this is known, and which has these faults."""
         free = known.free
-        length = self.structure(law) + (0.0 if law.variables else _NOTHING)
+        length = self.structure(law)
         predictive = max(known.predictive, error) if self.rows - free > 1 else math.inf
         nats = self.misfit(error, predictive, free) + self.digits(known.digits, error, free) + length
         nats += _UNDETERMINED * known.undetermined
@@ -184,8 +186,10 @@ class Judge:
         return Verdict(law, error, predictive, nats, length, free, known.undetermined, faults, exact)
 
     def structure(self, law: Expression) -> float:
-        """How unlikely the formula is before the data, in nats."""
-        return structure(law, about=self.about)
+        """How unlikely the formula is before the data, in nats: whoever names a few columns means them."""
+        asked, used = len(law.vocabulary.variables), len(law.variables)
+        idle = _IDLE * (asked - used) if asked <= _FEW_COLUMNS else 0.0
+        return structure(law, about=self.about) + (idle if used else _NOTHING)
 
     def misfit(self, fvu: float, predictive: float, free: int) -> float:
         """Rows/2 * ln(FVU), between what the fit and what rows left out let expect of further ones."""

@@ -8,9 +8,9 @@ from nbsr.textbook import measured, units
 def quantities(table: Table) -> Quantities:
     """Those of the columns and the target: a name says it, or else its unit; a transform of the target hides it."""
     columns = {name: _quantity(name, table) for name in table.names}
-    return Quantities(
-        columns, () if table.transform else _quantity(table.target_column or table.target, table)
-    )
+    if table.transform:
+        return Quantities(columns, measured(table.transform))
+    return Quantities(columns, _quantity(table.target_column or table.target, table))
 
 
 def _quantity(column: str, table: Table) -> tuple[str, ...]:

@@ -176,11 +176,12 @@ class Fitter:
         """Standard errors, digits known, and leverage of the rows, by the singular values of the scaled derivatives."""
         errors, leverage = np.zeros(len(free)), np.zeros(len(slopes))
         columns = np.flatnonzero(free)
+        known_slopes = np.isfinite(slopes[:, columns]).all(axis=0)
+        errors[columns[~known_slopes]] = np.inf
+        columns = columns[known_slopes]
         if not len(columns):
             return errors, 0.0, leverage
         used = slopes[:, columns]
-        if not np.isfinite(used).all():
-            return errors, 0.0, leverage
         unseen = ~used.any(axis=0)
         scale = lengths(used, axis=0)
         noise = max(misfit, rounding * self.spread, EPS**2 * self.spread) / max(1, self.rows - len(columns))

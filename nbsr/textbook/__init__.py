@@ -3,7 +3,7 @@
 `laws.csv` holds them as facts, field, name and formula; `c0`, `c1` ... stand for constants, other names for columns,
 `measures` says what these measure, `time/age` either of them, and `value` what comes out, where the law is about that
 and nothing else; `offered` names the programs that have it ready for fitting to a table.
-`words.csv` tells by which names people call columns that measure it, and in which units.
+`words.csv` tells by which names people call columns that measure it, in which units, and what it is a kind of.
 None of them is a law of the benchmarks that come with nbsr, up to names and constants, but for sums and products that
 belong to nobody, such as a straight line (a test compares them).
 """
@@ -18,10 +18,13 @@ from importlib import resources
 from nbsr.expression import Expression, Vocabulary
 from nbsr.operators import OPERATORS
 
-__all__ = ["Law", "laws", "measured", "units"]
+__all__ = ["Law", "kinds", "laws", "measured", "units"]
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a name: soil_temperature, bodyWeight, x1
-_TRANSFORMED = frozenset(("log", "ln", "lg", "sqrt", "inverse", "reciprocal"))
+_LOGARITHM = frozenset(("log", "ln", "lg", "logarithm"))
+_TRANSFORMED = frozenset(("sqrt", "square", "squared", "inverse", "reciprocal"))
+_BETWEEN = frozenset("after at before below by for from in of on per since to under with".split())
+_NO_PLURAL = ("ss", "us", "is", "as")
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,38 @@ def laws() -> tuple[Law, ...]:
 def measured(column: str) -> tuple[str, ...]:
     """What a column may measure by its name, in the words of `Law.measures`; none where the name does not say it.
 
-    The last word of a name that says it counts: a `day_length` is a length.  A logarithm of something is not it.
+    The last word of a name that says it counts, but for what a little word joins to it: a `day_length` is a length, a
+    `mass_per_area` a mass.  A logarithm is one whatever it is of.  What has a plural and no other meaning is counted.
     """
     parts = _PART.findall(column)
-    if _TRANSFORMED.intersection(part.lower() for part in parts):
+    small = [part.lower() for part in parts]
+    if _LOGARITHM.intersection(small) or column.startswith("log"):
+        return ("logarithm",)
+    if _TRANSFORMED.intersection(small):
         return ()
+    heads = [i for i, part in enumerate(small) if part in _BETWEEN and i > 0]
+    parts = parts[: heads[0]] if heads else parts
     for part in reversed(parts):
         word = part if len(part) == 1 else part.lower()
         found = _words().get(word) or _words().get(word.removesuffix("s"))
         if found and (len(part) > 1 or len(parts) == 1):
             return found
-    return ()
+    last = parts[-1].lower() if parts else ""
+    return ("number",) if len(last) > 3 and last.endswith("s") and not last.endswith(_NO_PLURAL) else ()
+
+
+@cache
+def kinds() -> dict[str, tuple[str, ...]]:
+    """Of each measure what it is a kind of, the nearest first: a `yield` is a mass."""
+    above = {row["measure"]: row["kind"] for row in _rows("words.csv")}
+    found = {}
+    for measure in above:
+        line, kind = [], above[measure]
+        while kind:
+            line.append(kind)
+            kind = above[kind]
+        found[measure] = tuple(line)
+    return found
 
 
 @cache
