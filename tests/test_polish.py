@@ -254,6 +254,19 @@ def test_what_is_nowhere_finite_has_no_rungs_and_snapping_leaves_it():
     assert drop_terms(law, X, data("x")) == law
 
 
+def test_a_constant_whose_slope_is_no_number_is_undetermined_and_the_others_are_not():
+    x = np.linspace(1.0, 4.0, 12)[:, None]
+    y = 2.3 * x[:, 0] + np.tile([0.05, -0.05], 6)
+    plain = Fitter(x, y).fit([Expression.parse("2.3*x", Vocabulary(("x",)))], steps=0)[0]
+    wild = Expression.parse("2.3*x + 6e307*(5.28*((x - x)*exp(1.7)))", Vocabulary(("x",)))
+    fitted = Fitter(x, y).fit([wild], steps=0)[0]
+    assert fitted.fvu == pytest.approx(plain.fvu)
+    assert fitted.errors[0] == pytest.approx(plain.errors[0], rel=0.3)
+    assert fitted.errors[-1] == np.inf
+    assert fitted.digits >= 0.95 * plain.digits
+    assert fitted.predictive > fitted.fvu
+
+
 def test_laws_without_constants_and_bare_columns():
     assert [str(law) for law in polish(parse("x*x"), X, data("x**2"))] == ["x**2"]
     assert [str(law) for law in polish(parse("x"), X, data("x"))] == ["x"]
