@@ -133,7 +133,7 @@ def test_a_table_without_a_law_is_described_by_a_sum():
     X = columns(130, 4)
     law = X[:, 0] * X[:, 1] - 2 * X[:, 2] + 4 * np.sqrt(X[:, 3])
     y = law + 2 * np.random.default_rng(0).standard_normal(130)
-    result = regress(X, y, model="none", seconds=None, max_evaluations=1200)
+    result = regress(X, y, model="none", seconds=None, max_evaluations=2000)
     assert "additive" in {candidate.source for candidate in result.candidates_seen}
     assert result.why.startswith("No short law says most")
     assert error(result.best.expression, X, law) < 0.06

@@ -169,6 +169,18 @@ def result():
     return nbsr.regress(decays(), "y ~ t | subject", method="textbook", seconds=None, max_evaluations=100)
 
 
+def test_every_law_that_is_told_has_the_fvu_that_is_told():
+    """Also where it was respelled and fitted anew."""
+    found = nbsr.regress(decays(), "y ~ t | subject", method="textbook", seconds=None, max_evaluations=500)
+    told = [law for law in found.candidates_seen if np.isfinite(law.fvu)]
+    assert len(told) > 20
+    for law in told:
+        left = decays().y - found.predict(decays(), law)
+        assert law.fvu == pytest.approx(
+            np.sum(left**2) / np.sum((decays().y - decays().y.mean()) ** 2), rel=1e-6
+        )
+
+
 def test_the_form_is_found_with_constants_and_errors_of_each_group(result):
     law = result.best.expression
     assert isinstance(law, GroupedLaw) and len(law.own_names) == 2 and not law.constants

@@ -16,9 +16,9 @@ the templates that its field accepts (`c0*x/(c1 + x)`), and two judges look at t
 * believable (`judge_shape`): between the rows, and a tenth beyond them, the pick does nothing that the rows could not
   have shown: no pole, no place without a value, no jump, no waves that bend back before the next row.
 
-The suite has two editions, which are its two parts. The tables of the first have been looked at while nbsr's judgement
-was written, so they are for tuning. Those of the second were collected, with the forms that their fields accept,
-before any search was run on them, and are for reporting alone.
+The suite has three editions and two parts. The tables of the first two have been looked at while nbsr's judgement was
+written, so they are for tuning. Those of the third were collected, with the forms that their fields accept, before any
+search was run on them, and are for reporting alone.
 """
 
 import functools
@@ -66,7 +66,7 @@ class Measured:
 
     accepted: templates over the columns, c0, c1, ... free; refused: special or limiting cases of these that say
     something else; data_set: the name under which `nbsr.datasets` holds the rows, None where they are this suite's;
-    edition: 1 or 2.
+    edition: 1, 2 or 3.
     """
 
     id: str

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from nbsr import score
 from nbsr.engine.archive import Record
 from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
@@ -54,6 +55,7 @@ class GroupedWork(Work):
         self._told: set[tuple[tuple[int, ...], tuple[float, ...]]] = (
             set()
         )  # laws whose form to tell was looked for
+        self._spelt: dict[tuple[tuple[int, ...], tuple[float, ...]], float] = {}  # FVU of these forms
         assert self.narrow.groups is not None
         self.groups: Groups = self.narrow.groups
         counts = self.groups.counts
@@ -112,6 +114,7 @@ class GroupedWork(Work):
         )  # fmt: skip
         self._raw.clear()
         self._told.clear()
+        self._spelt.clear()
 
     @property
     def sampled(self) -> bool:
@@ -246,6 +249,11 @@ class GroupedWork(Work):
             form = self._written(r)
             if form is not None:
                 self._raw[key] = form
+                values = self.predicted(form, self.all_rows)
+                self._spelt[key] = float(score.fvu(*self.all_rows.compared(values)))
+
+    def told_fvu(self, record: Record) -> float:
+        return self._spelt.get((record.tokens, record.constants), record.fvu)
 
     def _written(self, record: Record) -> GroupedLaw | None:
         law = self.law(record.tokens, record.constants)

@@ -11,7 +11,7 @@ from nbsr.textbook import Law, kinds, laws, measured
 
 __all__ = ["textbook"]
 
-_MOST = 1000  # laws with columns put in
+_MOST = 600  # laws with columns put in
 _WAYS = 320  # of one law
 _BATCH = 128
 _RESTARTS, _STEPS = 8, 40
