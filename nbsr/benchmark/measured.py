@@ -47,6 +47,7 @@ PARTS = ("tuning", "report")
 FORM = 1e-6  # of the pick's range: up to rounding the same function
 CLOSE = 1e-3  # of the pick's range: the same curve to the eye
 MARGIN = 0.1  # of a column's range, looked at beyond it
+_EDITIONS = 3  # of which the last is for reporting
 _GRID = 192  # points on which a template is fitted to a pick, for each column
 _RESTARTS = 24
 _CELLS = 64  # steps between two neighbouring values of a column
@@ -83,7 +84,7 @@ class Measured:
     @property
     def part(self) -> str:
         """ "tuning" or "report", see above."""
-        return PARTS[self.edition - 1]
+        return PARTS[self.edition == _EDITIONS]
 
     def frame(self) -> "pd.DataFrame":
         """The rows, as published."""
