@@ -36,6 +36,9 @@ class Archive:
     records: dict[tuple[int, ...], Record] = field(default_factory=dict)
     best: dict[int, Record] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    raw: dict[tuple[int, ...], float] = field(
+        default_factory=dict
+    )  # FVU before simple numbers took the place of constants
     pinned: set[int] = field(default_factory=set)  # orders of those that the person wants in sight
     forgotten: int = 0
     barred: int = 0  # of those, the ones that broke a rule
@@ -71,16 +74,21 @@ class Archive:
         tidy: bool = False,
         origin: Origin | None = None,
         instead: bool = False,
+        before: float | None = None,
     ) -> None:
         """Take a candidate in, unless it is known with constants that are as good.
 
         instead: take it in the place of one that breaks a bound, in any case.
+        before: FVU before simple numbers took the place of constants; only better ones take theirs again.
         """
         known = self.records.get(tokens)
         if (
             known is not None
             and not (instead and not self._in_use(known))
-            and not (fvu < known.fvu * (1 - 1e-6) or (tidy and not known.tidy and fvu <= known.fvu))
+            and not (
+                fvu < self.raw.get(tokens, known.fvu) * (1 - 1e-6)
+                or (tidy and not known.tidy and fvu <= known.fvu)
+            )
         ):
             return
         price = self.price
@@ -93,6 +101,8 @@ class Archive:
         if known is not None and self._in_use(known) and self.judge is not None and self.judge(record):
             return  # the constants that are less exact keep the bounds
         self.records[tokens] = record
+        if before is not None:
+            self.raw[tokens] = min(before, fvu)
         if fvu < self.threshold.get(record.complexity, math.inf):
             self.fresh.append(record)
         holder = self.best.get(record.complexity)
@@ -107,6 +117,21 @@ class Archive:
             self.version += 1
         if len(self.records) > 2 * _KEPT:
             self._forget()
+
+    def supersede(self, record: Record) -> None:
+        """Take this in the place of what is known of the same tokens, though it is less accurate."""
+        if self.broken(record):
+            return
+        self.raw[record.tokens] = self.records[record.tokens].fvu
+        self.records[record.tokens] = record
+        self.fresh.append(record)
+        complexity = record.complexity
+        holder = self.best.get(complexity)
+        if holder is not None and holder.tokens == record.tokens:
+            self.best[complexity] = record
+        kept = self.sound.get(complexity, [])
+        kept[:] = [record if r.tokens == record.tokens else r for r in kept]
+        self.version += 1
 
     def _in_use(self, record: Record) -> bool:
         """Whether it may be picked now."""
@@ -137,6 +162,7 @@ class Archive:
     def renew(self, records: Sequence[Record]) -> None:
         """These, fitted anew, are the only ones that may be on the front from now on."""
         self.records.update((r.tokens, r) for r in records)
+        self.raw.clear()
         self.ranked(records)
 
     def ranked(self, records: Iterable[Record]) -> None:

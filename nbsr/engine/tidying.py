@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -230,7 +231,14 @@ class Tidying:
         for rung, error in zip(rungs, self.work.judge(rungs), strict=True):
             if math.isfinite(error):
                 self.done.add(rung.tokens)
+                known = self.archive.records.get(rung.tokens)
+                if known is not None and not known.tidy and error > known.fvu:
+                    snapped = replace(known, constants=rung.constants, fvu=float(error), tidy=True)
+                    before, after = self.verdicts([known, snapped])
+                    if after.nats < before.nats:  # simple numbers are worth a little accuracy
+                        self.archive.supersede(snapped)
+                    continue
                 self.archive.add(
                     rung.tokens, rung.constants, float(error), record.source, self.clock.elapsed,
-                    tidy=True, origin=record.origin,
+                    tidy=True, origin=record.origin, before=record.fvu,
                 )  # fmt: skip

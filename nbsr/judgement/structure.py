@@ -109,8 +109,8 @@ def structure(law: Expression, columns: int | None = None, about: Quantities = U
     for wide, special in ((form, 0.0), *_wider(tokens, law.constants, own)):
         known = all_told.get(wide)
         if known is not None:
-            told = known.nats - _gain(known, about.of(used)) + price * len(used) + special
-            made = min(made, told + _COINCIDENCE * max(0, known.constants - numbers))
+            told = known.nats(numbers) - _gain(known, about.of(used)) + price * len(used) + special
+            made = min(made, told)
     return made
 
 
@@ -188,15 +188,27 @@ def _generic(tokens: tuple[int, ...], vocabulary: Vocabulary) -> Expression:
 
 
 class _Told(NamedTuple):
-    """A form that textbooks tell: its cost, and what is measured in each of the laws that have it.
+    """A form that textbooks tell.
 
-    `constants` is how many it takes at least; `laws` has the share of each, and what its columns, in their order, and
-    its value measure.
+    `constants` is how many it takes if all are free; `shares` of the laws that have it, by how many are free in these:
+    the 1 of `c0/(1 + exp(c1*x))` is not; `laws` has the share of each, and what its columns, in their order, and its
+    value measure.
     """
 
-    nats: float
     constants: int
+    shares: tuple[tuple[int, float], ...]
     laws: tuple[tuple[float, "_Measures"], ...]
+
+    def nats(self, numbers: int) -> float:
+        """What it costs with so many constants that are no simple numbers."""
+        free = min(numbers, self.constants)
+        return -math.log(
+            _TOLD
+            * sum(
+                share * math.exp(-(_COINCIDENCE * (own - free) if own > free else _DRESSED * (free - own)))
+                for own, share in self.shares
+            )
+        )
 
 
 _Measures = tuple[tuple[str, ...], ...]  # of each column and of the value: any of these, none where anything
@@ -209,7 +221,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
     vocabulary = Vocabulary(tuple(f"v{i}" for i in range(columns)), operators)
     known: dict[str, list[tuple[float, _Measures]]] = {}
     constants: dict[str, int] = {}
-    met: Counter[str] = Counter()
+    met: dict[str, Counter[int]] = {}
     for law in _of(columns):
         own = law.expression.vocabulary
         try:
@@ -217,6 +229,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
         except UsageError:  # an operator that is not in this language
             continue
         shares: dict[str, float] = {}
+        fixed = _fixed(plain)
         for order in itertools.permutations(range(columns)):
             place = {own.variable(i): vocabulary.variable(k) for i, k in enumerate(order)}
             tokens = tuple(place.get(t, t) for t in plain.tokens)
@@ -225,14 +238,27 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
                 share = _share(law) * math.exp(-nats)
                 form = _form(way, vocabulary)
                 if form not in known:
-                    known[form], constants[form] = [], len(simplify(_generic(way, vocabulary)).constants)
+                    known[form], met[form] = [], Counter()
+                    constants[form] = len(simplify(_generic(way, vocabulary)).constants)
                 known[form].append((share, measures))
                 shares[form] = max(share, shares.get(form, 0.0))
-        met.update(shares)
+        for form, share in shares.items():
+            met[form][constants[form] - fixed] += share
     return {
-        form: _Told(-math.log(_TOLD * met[form]), constants[form], tuple(told))
-        for form, told in known.items()
+        form: _Told(constants[form], tuple(met[form].items()), tuple(told)) for form, told in known.items()
     }
+
+
+def _fixed(law: Expression) -> int:
+    """How many numbers of a textbook's law belong to its form."""
+    if all(math.isnan(c) for c in law.constants):
+        return 0
+    generic = _generic(law.tokens, law.vocabulary)
+    own = law.with_constants(
+        [g if math.isnan(c) else c for g, c in zip(generic.constants, law.constants, strict=True)]
+    )
+    free = sum(exact_form(c) is None for c in simplify(own).constants)
+    return len(simplify(generic).constants) - free
 
 
 def _of(columns: int) -> list[Law]:

@@ -75,8 +75,10 @@ def polish(
     rungs: list[Expression] = []
     for fitted in desk.dropped(whole):
         snapped = desk.settled(desk.snapped(fitted))
-        if snapped not in rungs:
-            rungs.append(snapped)
+        by_hand = desk.written(snapped, tidy=True)  # exp(x) - 1, which the shortest spelling may hide
+        for rung in (snapped, by_hand):
+            if rung is not None and rung not in rungs and _free(rung) <= _free(snapped):
+                rungs.append(rung)
     return desk.on_more_rows(rungs)
 
 
