@@ -154,7 +154,7 @@ def test_formulas_stand_in_for_a_network_that_has_understood():
     network.message, network.node = Message(), Node()
     found = nbsr.distill(
         network, box.told, ("message", "node"), targets=box.overdensities, method="textbook", seconds=None,
-        max_evaluations=300,
+        max_evaluations=700,
     )  # fmt: skip
     assert {name: set(law.variables) for name, law in found.laws.items()} == {
         "message": {"mass", "distance"}, "node": {"mass", "heard"},
