@@ -95,7 +95,7 @@ def test_noise_does_not_hide_the_law_nor_lengthen_it():
 
 
 def test_standard_errors_are_those_of_least_squares():
-    data = frame("2*x1", columns=1, rows=300, noise=0.2)
+    data = frame("2.137*x1", columns=1, rows=300, noise=0.2)
     result = regress(data, "y ~ x1", seconds=None, max_evaluations=600)
     law = next(c for c in result.front_candidates if c.expression.operators == ("*",))
     x, y = data.x1.to_numpy(), data.y.to_numpy()

@@ -76,9 +76,9 @@ def polish(
     for fitted in desk.dropped(whole):
         snapped = desk.settled(desk.snapped(fitted))
         by_hand = desk.written(snapped, tidy=True)  # exp(x) - 1, which the shortest spelling may hide
-        for rung in (snapped, by_hand):
-            if rung is not None and rung not in rungs and _free(rung) <= _free(snapped):
-                rungs.append(rung)
+        if by_hand is not None and (_free(by_hand) >= _free(snapped) or _form(by_hand) != _form(snapped)):
+            by_hand = None
+        rungs += [rung for rung in (snapped, by_hand) if rung is not None and rung not in rungs]
     return desk.on_more_rows(rungs)
 
 
@@ -454,6 +454,11 @@ class _Desk:
 def _plain(law: Expression) -> list[bool]:
     """Which constants are numbers with a name, and so were not fitted."""
     return [exact_form(c) is not None for c in law.constants]
+
+
+def _form(law: Expression) -> str:
+    """Equal for laws that differ in their constants alone."""
+    return canonical(law.with_constants([1.371 + 0.731 * i for i in range(len(law.constants))]))
 
 
 def _free(law: Expression) -> int:
