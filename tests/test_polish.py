@@ -254,6 +254,16 @@ def test_what_is_nowhere_finite_has_no_rungs_and_snapping_leaves_it():
     assert drop_terms(law, X, data("x")) == law
 
 
+def test_a_simple_number_that_the_shortest_spelling_hides_is_put_there_in_the_known_shape():
+    f = np.linspace(2.0, 21.0, 43)[:, None]
+    planck = Expression.parse("39.73*f**3/(exp(0.528*f) - 1)", Vocabulary(("f",)))
+    y = planck.predict(f) + 0.02 * np.random.default_rng(1).standard_normal(43)
+    free = Fitter(f, y).fit([planck])[0].law
+    assert 1 not in np.abs(free.constants) and len(free.constants) == 3
+    rungs = polish(free, f, y)
+    assert any(-1.0 in law.constants or 1.0 in law.constants for law in rungs)
+
+
 def test_a_constant_whose_slope_is_no_number_is_undetermined_and_the_others_are_not():
     x = np.linspace(1.0, 4.0, 12)[:, None]
     y = 2.3 * x[:, 0] + np.tile([0.05, -0.05], 6)

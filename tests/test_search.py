@@ -4,12 +4,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from nbsr.engine import METHODS, NEED_NETWORK, Control, regress, search
+from nbsr.engine.archive import Archive
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
 from nbsr.operators import OPERATORS
@@ -273,3 +275,23 @@ def test_three_rows_are_enough_to_begin_with():
         pd.DataFrame({"x": [1.0, 2.0, 4.0], "y": [2.0, 4.0, 8.0]}), "y ~ x", seconds=None, max_evaluations=300
     )
     assert str(result.best.expression) == "2*x"
+
+
+def test_simple_numbers_stay_where_others_are_no_better_than_those_before():
+    archive = Archive(price=(1, 1, 1, 1))
+    law, other = (1, 2, 3), (2, 2, 3)
+
+    def held():
+        return {tokens: (r.constants, r.tidy) for tokens, r in archive.records.items()}
+
+    archive.add(law, (2.0,), 1.02e-3, "pairs", 1.0, tidy=True, before=1e-3)
+    archive.add(law, (1.987,), 1e-3, "textbook", 2.0)  # as good as those that 2 took the place of
+    assert held()[law] == ((2.0,), True)
+    archive.add(law, (1.91,), 0.9e-3, "textbook", 3.0)
+    assert held()[law] == ((1.91,), False)
+
+    archive.add(other, (0.4987,), 1e-3, "pairs", 1.0)
+    archive.supersede(replace(archive.records[other], constants=(0.5,), fvu=1.02e-3, tidy=True))
+    archive.add(other, (0.4987,), 1e-3, "textbook", 2.0)
+    assert held()[other] == ((0.5,), True)
+    assert archive.best[3].constants == (1.91,)
