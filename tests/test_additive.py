@@ -1,6 +1,7 @@
 """Sums of short terms: what they find, what they obey, how long they become; and the bench of tables without a law."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,6 +158,7 @@ def verdict(length: int, predictive: float, *faults: str) -> Verdict:
         ([verdict(1, 0.5), verdict(9, 0.4)], 400, 6, True),
         ([verdict(1, 0.5), verdict(9, 0.01)], 400, 6, False),
         ([verdict(1, 0.5), verdict(9, 0.01, "pole")], 400, 6, True),
+        ([verdict(1, 0.5), replace(verdict(9, 0.0, "pole"), exact=True)], 400, 6, False),
         ([verdict(1, 0.5), verdict(9, 0.4)], 90, 6, False),
         ([verdict(1, 0.5), verdict(9, 0.4)], 400, 3, False),
         ([verdict(1, np.inf)], 400, 6, False),
@@ -166,6 +168,7 @@ def verdict(length: int, predictive: float, *faults: str) -> Verdict:
         "nothing says most",
         "a law",
         "a law with a pole",
+        "an exact law with poles, as 1/(x1**2 - x2**2)",
         "few rows",
         "few columns",
         "no prediction",

@@ -312,6 +312,8 @@ GROWTH = 2400 / (1 + np.exp(-0.28 * (DAYS - 20)))
         (DAYS, GROWTH, "0.001/(x - 10.5) + 60*x", {"pole"}),
         (DAYS, GROWTH, "1000*tan(x/3)", {"pole"}),
         (DAYS, GROWTH, "60*x + 20*sin(31*x)", {"swing"}),
+        (DAYS, GROWTH, "60*x + 0.01*sin(31*x)", {"swing"}),
+        (DAYS, GROWTH, "60*x + exp(cos(x*(0.1*x**2 - 1.57)))", {"swing"}),
         (DAYS, GROWTH, "2400*sigmoid(1000*(x - 20.5))", {"pole"}),
         (DAYS, GROWTH, "100/(x - 37.3)", {"beyond"}),
         (DAYS, GROWTH, "2400*sin(x/8)**2 + 1", set()),

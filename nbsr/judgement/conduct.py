@@ -26,6 +26,7 @@ FAULTS = {
 
 SEVERE = frozenset({"pole", "swing"})  # what no person accepts
 
+_WAVES = frozenset({"sin", "cos", "tan"})
 _MOST_SEGMENTS = 240
 _MOST_INSIDE = 9  # points within a segment
 _FEW_SEGMENTS, _FEW_INSIDE = 120, 4  # where rows are not in one line
@@ -80,7 +81,7 @@ class Grounds:
             turned = self._turned(parts)
             if not np.isfinite(seen.within).all() or self._jumps(seen, turned) or not self._shows(turned):
                 found.append("pole")
-            elif self._swings(seen, turned):
+            elif self._swings(seen, turned) or self._races(law):
                 found.append("swing")
             if self._runs_away(seen, parts):
                 found.append("beyond")
@@ -162,6 +163,18 @@ class Grounds:
         bend = np.maximum(np.r_[bend[:1], bend], np.r_[bend, bend[-1:]])
         expected = bend * step**2 / 8
         return bool(size > _SWING * np.sqrt(np.mean(expected**2)))
+
+    def _races(self, law: Expression) -> bool:
+        """Whether a wave, however small, has fewer than two rows a period along most of a curve."""
+        if not self.curve:
+            return False
+        inner = [part.children()[0] for part in law.subexpressions() if part.operator in _WAVES]
+        for part in inner:
+            if part.variables and len(part.tokens) > 1:
+                phase = part.predict(self.X)[self.ends]
+                if np.mean(np.abs(np.diff(phase, axis=1)) > np.pi) > 0.5:
+                    return True
+        return False
 
     @cached_property
     def _abscissa(self) -> Float[np.ndarray, "segments 2"]:

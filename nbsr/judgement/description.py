@@ -20,7 +20,7 @@ _NODE = 1.0  # nats
 
 def lawless(verdicts: Sequence[Verdict], rows: int, columns: int) -> bool:
     """Whether none of the laws says most of the target, though there are rows and columns enough to say it of."""
-    if rows < _ROWS or columns < _COLUMNS:
+    if rows < _ROWS or columns < _COLUMNS or any(v.exact for v in verdicts):
         return False
     least = min((v.predictive for v in verdicts if not v.severe), default=math.inf)
     return _UNSAID < least < math.inf
