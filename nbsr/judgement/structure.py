@@ -221,7 +221,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
     vocabulary = Vocabulary(tuple(f"v{i}" for i in range(columns)), operators)
     known: dict[str, list[tuple[float, _Measures]]] = {}
     constants: dict[str, int] = {}
-    met: dict[str, Counter[int]] = {}
+    met: dict[str, dict[int, float]] = {}
     for law in _of(columns):
         own = law.expression.vocabulary
         try:
@@ -238,12 +238,13 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
                 share = _share(law) * math.exp(-nats)
                 form = _form(way, vocabulary)
                 if form not in known:
-                    known[form], met[form] = [], Counter()
+                    known[form], met[form] = [], {}
                     constants[form] = len(simplify(_generic(way, vocabulary)).constants)
                 known[form].append((share, measures))
                 shares[form] = max(share, shares.get(form, 0.0))
         for form, share in shares.items():
-            met[form][constants[form] - fixed] += share
+            own_free = constants[form] - fixed
+            met[form][own_free] = met[form].get(own_free, 0.0) + share
     return {
         form: _Told(constants[form], tuple(met[form].items()), tuple(told)) for form, told in known.items()
     }
