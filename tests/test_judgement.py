@@ -220,10 +220,12 @@ def test_laws_of_what_the_target_measures_are_likelier(target, about_it, about_o
         ("wavelength", "index", "2.31847/x**2 + 1.71134"),
         ("nitrogen", "yield", "2.31847 + 1.71134*x - 3.1174*x**2"),
         ("log_dose", "survival", "1/(1 + exp(2.31847 - 1.71134*x))"),
+        ("age", "mass", "3.1174/(1 + exp(2.31847 - 1.71134*x))"),
+        ("distance", "light", "2.31847/x**2"),
     ],
 )
 def test_what_column_and_target_are_called_tells_of_a_field(column, target, about_it):
-    """A straight line is the likelier law where the names say nothing, and gives way where they name a field."""
+    """Beside a straight line, the law of a field gains where the names tell of that field."""
     named, line = Vocabulary((column,)), "2.31847*x + 1.71134"
 
     def ahead(vocabulary: Vocabulary, about: Quantities) -> float:

@@ -6,7 +6,7 @@ from functools import cache
 
 from nbsr.expression import CONST, Expression
 from nbsr.generate.base import Method, Phrase, Proposals, Task, pack_phrases
-from nbsr.simplify import simplify
+from nbsr.simplify import generic, simplify
 from nbsr.textbook import Law, kinds, laws, measured
 
 __all__ = ["textbook"]
@@ -20,8 +20,7 @@ _RESTARTS, _STEPS = 8, 40
 @cache
 def _bare(law: Law) -> Expression:
     """A law with as few constants as it takes: the 1 of 1/(1 + exp(a - b*x)) is none of its own if all are free."""
-    generic = [1.371 + 0.731 * i for i in range(len(law.expression.constants))]
-    return simplify(law.expression.with_constants(generic)).freed()
+    return simplify(generic(law.expression)).freed()
 
 
 def textbook(task: Task) -> Method:

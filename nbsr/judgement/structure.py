@@ -26,7 +26,7 @@ import numpy as np
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, exact_form, subtree_end
 from nbsr.operators import OPERATORS
-from nbsr.simplify import canonical, simplify
+from nbsr.simplify import canonical, generic, simplify
 from nbsr.textbook import Law, kinds, laws, measured
 
 __all__ = ["UNKNOWN", "Quantities", "assembled", "structure"]
@@ -183,8 +183,8 @@ def _form(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:
 
 
 def _generic(tokens: tuple[int, ...], vocabulary: Vocabulary) -> Expression:
-    """A law with constants that are like no others."""
-    return Expression(tokens, tuple(1.371 + 0.731 * i for i in range(tokens.count(CONST))), vocabulary)
+    """A law of these tokens with constants that are like no others."""
+    return generic(Expression(tokens, (1.0,) * tokens.count(CONST), vocabulary))
 
 
 class _Told(NamedTuple):
@@ -254,12 +254,12 @@ def _fixed(law: Expression) -> int:
     """How many numbers of a textbook's law belong to its form."""
     if all(math.isnan(c) for c in law.constants):
         return 0
-    generic = _generic(law.tokens, law.vocabulary)
+    free_form = generic(law)
     own = law.with_constants(
-        [g if math.isnan(c) else c for g, c in zip(generic.constants, law.constants, strict=True)]
+        [g if math.isnan(c) else c for g, c in zip(free_form.constants, law.constants, strict=True)]
     )
     free = sum(exact_form(c) is None for c in simplify(own).constants)
-    return len(simplify(generic).constants) - free
+    return len(simplify(free_form).constants) - free
 
 
 def _of(columns: int) -> list[Law]:

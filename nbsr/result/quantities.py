@@ -6,7 +6,7 @@ from nbsr.textbook import measured, units
 
 
 def quantities(table: Table) -> Quantities:
-    """Those of the columns and the target: a name says it, or else its unit; a transform of the target hides it."""
+    """Those of the columns and the target: a name says it, or else its unit; of a transform, if it is a logarithm."""
     columns = {name: _quantity(name, table) for name in table.names}
     if table.transform:
         return Quantities(columns, measured(table.transform))

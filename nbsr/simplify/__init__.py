@@ -2,6 +2,7 @@
 
 simplify(law)                       the same function, shorter, as a scientist writes it
 canonical(law)                      a key: equal for formulas that differ in their constants alone
+generic(law)                        with constants that are like no others
 image_hashes(values)                the same question asked of numbers: equal up to scale and offset
 equivalent(a, b)                    one function, with the constants that they have?
 symbolically_equal(found, truth, X) one law, up to the digits of its constants?
@@ -10,7 +11,7 @@ namings(law, errors, constants, v)  known constants of nature in the place of fi
 written(law, X, y)                  in the form in which a person writes it, with the errors of its constants
 """
 
-from nbsr.simplify.canonical import canonical, image_hashes
+from nbsr.simplify.canonical import canonical, generic, image_hashes
 from nbsr.simplify.equal import equivalent, symbolically_equal, sympy_equal
 from nbsr.simplify.named import namings
 from nbsr.simplify.numbers import FREE_PRICE, exponents, readings, simple_numbers
@@ -20,6 +21,7 @@ from nbsr.simplify.shorten import simplify
 __all__ = [
     "FREE_PRICE",
     "canonical",
+    "generic",
     "drop_terms",
     "equivalent",
     "exponents",

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nbsr.expression import CONST, Expression, exact_form, subtree_end
-from nbsr.simplify.canonical import canonical
+from nbsr.simplify.canonical import canonical, generic
 from nbsr.simplify.fit import Fitted, Fitter
 from nbsr.simplify.nodes import Undefined
 from nbsr.simplify.normal import Algebra
@@ -76,7 +76,8 @@ def polish(
     for fitted in desk.dropped(whole):
         snapped = desk.settled(desk.snapped(fitted))
         by_hand = desk.written(snapped, tidy=True)  # exp(x) - 1, which the shortest spelling may hide
-        if by_hand is not None and (_free(by_hand) >= _free(snapped) or _form(by_hand) != _form(snapped)):
+        respelled = by_hand is not None and canonical(generic(by_hand)) == canonical(generic(snapped))
+        if by_hand is not None and (not respelled or _free(by_hand) >= _free(snapped)):
             by_hand = None
         rungs += [rung for rung in (snapped, by_hand) if rung is not None and rung not in rungs]
     return desk.on_more_rows(rungs)
@@ -454,11 +455,6 @@ class _Desk:
 def _plain(law: Expression) -> list[bool]:
     """Which constants are numbers with a name, and so were not fitted."""
     return [exact_form(c) is not None for c in law.constants]
-
-
-def _form(law: Expression) -> str:
-    """Equal for laws that differ in their constants alone."""
-    return canonical(law.with_constants([1.371 + 0.731 * i for i in range(len(law.constants))]))
 
 
 def _free(law: Expression) -> int:
