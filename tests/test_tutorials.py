@@ -199,9 +199,12 @@ def test_it_is_honest_about_noise(first_laws):
     for noise in (0.0, 0.01, 0.1, 0.3):
         law = laws[f"noise {noise}"]
         exponent, error = law["values"][0], law["errors"][0]
-        assert abs(exponent - 1.5) < max(4 * error, 1e-3)
-        errors.append(error)
-    assert errors == sorted(errors)
+        if np.isnan(error):  # a simple number in the place of what was measured
+            assert exponent == 1.5
+        else:
+            assert abs(exponent - 1.5) < max(4 * error, 1e-3)
+            errors.append(error)
+    assert len(errors) >= 3 and errors == sorted(errors)
 
 
 def test_it_tells_a_perfect_fit_from_a_law_of_nature(first_laws):

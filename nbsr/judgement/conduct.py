@@ -20,6 +20,7 @@ __all__ = ["FAULTS", "SEVERE", "Grounds"]
 FAULTS = {
     "pole": "has a pole or a jump between neighbouring rows",
     "swing": "swings between neighbouring rows",
+    "ends": "ends just beyond the rows",
     "beyond": "leaves every reasonable range just beyond the rows",
     "sign": "changes its sign just beyond the rows, where the target never does",
 }
@@ -44,7 +45,7 @@ class Grounds:
 
     `ends` are the rows at the two ends of each segment; `inside` are the points within; `edges` are the outermost rows
     and `outside` the points beyond them; `curve` says whether the segments are those of a single column, one after the
-    other, so that a bend can be told from three rows.
+    other, so that a bend can be told from three rows; `signed` whether 0 is a value like any other.
     """
 
     X: Float[np.ndarray, "rows columns"]
@@ -54,9 +55,12 @@ class Grounds:
     edges: Int[np.ndarray, " edges"]
     outside: Float[np.ndarray, "edges steps columns"]
     curve: bool
+    signed: bool = False
 
     @classmethod
-    def of(cls, X: Float[np.ndarray, "rows columns"], y: Float[np.ndarray, " rows"]) -> "Grounds":
+    def of(
+        cls, X: Float[np.ndarray, "rows columns"], y: Float[np.ndarray, " rows"], signed: bool = False
+    ) -> "Grounds":
         """The segments between neighbouring rows of a table: all of them, or the longest and a sample of others."""
         varied = np.ptp(X, axis=0) > 0 if len(X) else np.zeros(X.shape[1], bool)
         curve = int(varied.sum()) == 1
@@ -68,7 +72,7 @@ class Grounds:
         share = (np.arange(1, count + 1) - 0.31) / (count + 0.47)
         a, b = X[ends[:, 0]], X[ends[:, 1]]
         inside = a[:, None] + (b - a)[:, None] * share[None, :, None]
-        return cls(X, y, ends, inside, *_beyond(X, varied), curve)
+        return cls(X, y, ends, inside, *_beyond(X, varied), curve, signed)
 
     def faults(self, law: Expression) -> tuple[str, ...]:
         """What a person would hold against the law, by the keys of FAULTS."""
@@ -83,7 +87,9 @@ class Grounds:
                 found.append("pole")
             elif self._swings(seen, turned) or self._races(law):
                 found.append("swing")
-            if self._runs_away(seen, parts):
+            if not np.isfinite(seen.outside).all():
+                found.append("ends")
+            elif self._runs_away(seen, parts):
                 found.append("beyond")
             if self._changes_sign(seen):
                 found.append("sign")
@@ -182,11 +188,11 @@ class Grounds:
         return self.X[self.ends, column]
 
     def _runs_away(self, seen: "_Seen", parts: "Sequence[tuple[str, _Seen]]") -> bool:
-        """Whether the law ends, has a pole or is far off just beyond the rows."""
+        """Whether the law has a pole or is far off just beyond the rows."""
         low, high = float(self.y.min()), float(self.y.max())
         room = _RUNAWAY * (high - low)
         values = seen.outside
-        if (~np.isfinite(values) | (values > high + room) | (values < low - room)).any():
+        if ((values > high + room) | (values < low - room)).any():
             return True
         paths = (
             (kind, np.concatenate([p.rows[self.edges][:, None], p.outside], axis=1)) for kind, p in parts
@@ -196,7 +202,7 @@ class Grounds:
     def _changes_sign(self, seen: "_Seen") -> bool:
         """Whether the law has another sign beyond the rows, or towards zero, than every row's target has."""
         sign = np.sign(self.y[0])
-        if sign == 0 or not (np.sign(self.y) == sign).all():
+        if self.signed or sign == 0 or not (np.sign(self.y) == sign).all():
             return False
         return bool((seen.outside * sign < 0).any() or (seen.inward * sign < 0).any())
 

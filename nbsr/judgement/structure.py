@@ -10,6 +10,10 @@ A person also reads names and units: what follows a concentration saturates more
 time grows.  So where it is known what a column or the target measures, textbook laws about that are likelier, by Bayes'
 rule, and those about something else less.  And a person has met some laws far more often than others: those that many
 programs for fitting curves have ready.
+
+Units and origins are chosen by people, and a law should not depend on the choice (Stevens, Science 103, 1946; Luce,
+Psychological Review 66, 1959).  What is measured from a zero that somebody chose, such as degrees, calendar years and
+logarithms, hardly follows a law that another zero would turn into one of another form.
 """
 
 import itertools
@@ -25,6 +29,7 @@ import numpy as np
 
 from nbsr.errors import UsageError
 from nbsr.expression import CONST, Expression, Vocabulary, exact_form, subtree_end
+from nbsr.judgement.origin import depends
 from nbsr.operators import OPERATORS
 from nbsr.simplify import canonical, generic, simplify
 from nbsr.textbook import Law, kinds, laws, measured
@@ -57,6 +62,9 @@ _BROADER = 0.2  # and by what that is a kind of
 _FRACTION = 1.0  # for each nat of the numbers of which an exponent is the fraction
 _LARGEST_DENOMINATOR = 12
 _OWN = 4.0  # nats of an operator that a person has registered
+_ORIGIN = 3.0  # nats for each quantity whose zero somebody chose, and on whose zero a law depends
+_PLAIN_EXPONENT = 6.0  # fitted exponents between this and its reciprocal are like any other
+_FAR_EXPONENT = 1.0  # nats for each e-fold beyond
 
 
 class Quantities(NamedTuple):
@@ -64,15 +72,23 @@ class Quantities(NamedTuple):
 
     columns: by name; a column that is not among them is read by its name.
     target: what the law's value is.
+    chosen: columns whose zero somebody chose, such as calendar years.
+    target_chosen: whether that of the law's value was.
     """
 
     columns: Mapping[str, tuple[str, ...]] = {}
     target: tuple[str, ...] = ()
+    chosen: frozenset[str] = frozenset()
+    target_chosen: bool = False
 
     def of(self, names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
         """What these columns measure, and what the target."""
         known = (self.columns[name] if name in self.columns else measured(name) for name in names)
         return (*known, self.target)
+
+    def moved(self, names: Iterable[str]) -> tuple[bool, ...]:
+        """Of these columns and of the target whether somebody chose its zero."""
+        return (*(name in self.chosen for name in names), self.target_chosen)
 
 
 UNKNOWN = Quantities()  # but for what the columns' names say
@@ -105,13 +121,37 @@ def structure(law: Expression, columns: int | None = None, about: Quantities = U
         made += _UNSCALED
     price = math.log(max(1, len(law.vocabulary.variables) if columns is None else columns))
     numbers = sum(exact_form(c) is None for c in law.constants)
+    moved = about.moved(used)
+    fixed = _bound_to_zero(tokens, own, moved)
+    made += _ORIGIN * sum(fixed)
     all_told = _told(len(used), own.operators)
     for wide, special in ((form, 0.0), *_wider(tokens, law.constants, own)):
         known = all_told.get(wide)
         if known is not None:
-            told = known.nats(numbers) - _gain(known, about.of(used)) + price * len(used) + special
+            told = known.nats(numbers) - _gain(known, about.of(used), fixed) + price * len(used) + special
             made = min(made, told)
-    return made
+    return made + _far_exponents(tokens, law.constants, own)
+
+
+def _bound_to_zero(
+    tokens: tuple[int, ...], vocabulary: Vocabulary, moved: tuple[bool, ...]
+) -> tuple[bool, ...]:
+    """Of each column and of the value whether its zero was chosen, and the law is another with another zero."""
+    if not any(moved):
+        return moved
+    return tuple(map(all, zip(moved, depends(tokens, vocabulary), strict=True)))
+
+
+def _far_exponents(tokens: tuple[int, ...], constants: tuple[float, ...], vocabulary: Vocabulary) -> float:
+    """What it costs that a fitted exponent is tiny or huge: `x**0.04` is a logarithm, `x**20` a step."""
+    power = vocabulary.operator_ids.get("pow")
+    cost = 0.0
+    for i in (i for i, token in enumerate(tokens) if token == power):
+        at = subtree_end(tokens, i + 1, vocabulary.arities)
+        exponent = constants[tokens[:at].count(CONST)] if tokens[at] == CONST else 1.0
+        if exponent and math.isfinite(exponent) and exact_form(exponent) is None:
+            cost += max(0.0, abs(math.log(abs(exponent))) - math.log(_PLAIN_EXPONENT))
+    return _FAR_EXPONENT * cost
 
 
 def _wider(
@@ -191,13 +231,13 @@ class _Told(NamedTuple):
     """A form that textbooks tell.
 
     `constants` is how many it takes if all are free; `shares` of the laws that have it, by how many are free in these:
-    the 1 of `c0/(1 + exp(c1*x))` is not; `laws` has the share of each, and what its columns, in their order, and its
-    value measure.
+    the 1 of `c0/(1 + exp(c1*x))` is not; `laws` has the share of each, what its columns, in their order, and its
+    value measure, and whether the law is as it is told, in no other dress.
     """
 
     constants: int
     shares: tuple[tuple[int, float], ...]
-    laws: tuple[tuple[float, "_Measures"], ...]
+    laws: tuple[tuple[float, "_Measures", bool], ...]
 
     def nats(self, numbers: int) -> float:
         """What it costs with so many constants that are no simple numbers."""
@@ -219,7 +259,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
     """The forms of all textbook laws of so many columns: as they are, with a factor and an offset, or without the
     offset that they have."""
     vocabulary = Vocabulary(tuple(f"v{i}" for i in range(columns)), operators)
-    known: dict[str, list[tuple[float, _Measures]]] = {}
+    known: dict[str, list[tuple[float, _Measures, bool]]] = {}
     constants: dict[str, int] = {}
     met: dict[str, dict[int, float]] = {}
     for law in _of(columns):
@@ -240,7 +280,7 @@ def _told(columns: int, operators: tuple[str, ...]) -> dict[str, _Told]:
                 if form not in known:
                     known[form], met[form] = [], {}
                     constants[form] = len(simplify(_generic(way, vocabulary)).constants)
-                known[form].append((share, measures))
+                known[form].append((share, measures, not nats))
                 shares[form] = max(share, shares.get(form, 0.0))
         for form, share in shares.items():
             own_free = constants[form] - fixed
@@ -303,17 +343,21 @@ def _measures(law: Law, order: Sequence[int]) -> _Measures:
 
 
 @cache
-def _gain(form: _Told, known: _Measures) -> float:
+def _gain(form: _Told, known: _Measures, fixed: tuple[bool, ...]) -> float:
     """How much likelier a textbook's form becomes, in nats, by what is known of the table's columns and its target.
 
     Arguments:
         form: and the laws that have it.
         known: what each column and the target may measure.
+        fixed: whose zero was chosen and counts in this form; in a law of just this quantity it may.
     """
-    if not any(known):
+    if not any(known) and not any(fixed):
         return 0.0
-    told = sum(share * _chance(measures, known) for share, measures in form.laws)
-    return math.log(told / sum(share for share, _ in form.laws) / _usual(known))
+    told = sum(
+        share * _chance(measures, known) * _by_zero(measures, known, fixed, plain)
+        for share, measures, plain in form.laws
+    )
+    return math.log(told / sum(share for share, *_ in form.laws) / _usual(known))
 
 
 def _chance(measures: _Measures, known: _Measures) -> float:
@@ -328,6 +372,15 @@ def _chance(measures: _Measures, known: _Measures) -> float:
             )
             chance *= _MISNAMED * usual + (1 - _MISNAMED) * same if measure else usual
     return chance
+
+
+def _by_zero(measures: _Measures, known: _Measures, fixed: tuple[bool, ...], plain: bool) -> float:
+    """How much less likely a law is because it depends on a zero that somebody chose, unless it is told so."""
+    odd = sum(
+        bound and not (plain and set(name).intersection(measure))
+        for measure, name, bound in zip(measures, known, fixed, strict=True)
+    )
+    return math.exp(-_ORIGIN * odd)
 
 
 @cache

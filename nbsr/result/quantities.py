@@ -1,20 +1,44 @@
-"""What a table's columns and its target measure, as far as names and units say it."""
+"""What a table's columns and its target measure, as far as names and units say it, and whose zero somebody chose."""
+
+import numpy as np
+from jaxtyping import Float
 
 from nbsr.judgement import Quantities
 from nbsr.table import Table, read_unit
-from nbsr.textbook import measured, units
+from nbsr.textbook import chosen_zeros, measured, units
+
+# Temperatures below the first are hardly kelvins, years below the second hardly those of a calendar.
+_KELVINS, _CALENDAR = 200.0, 1000.0
+_FAR = 4.0  # times the range of a quantity that no name tells: from there zero has no part in it
 
 
 def quantities(table: Table) -> Quantities:
     """Those of the columns and the target: a name says it, or else its unit; of a transform, if it is a logarithm."""
-    columns = {name: _quantity(name, table) for name in table.names}
+    columns = {name: _quantity(name, table, table.X[:, i]) for i, name in enumerate(table.names)}
     if table.transform:
-        return Quantities(columns, measured(table.transform))
-    return Quantities(columns, _quantity(table.target_column or table.target, table))
+        target = measured(table.transform)
+    else:
+        target = _quantity(table.target_column or table.target, table, table.y)
+    chosen = (name for i, name in enumerate(table.names) if _zero_was_chosen(columns[name], table.X[:, i]))
+    return Quantities(columns, target, frozenset(chosen), _zero_was_chosen(target, table.y))
 
 
-def _quantity(column: str, table: Table) -> tuple[str, ...]:
+def _quantity(column: str, table: Table, values: Float[np.ndarray, " rows"]) -> tuple[str, ...]:
     named, unit = measured(column), table.unit(column)
+    if "temperature" in named and np.min(values) >= _KELVINS and (unit is None or "K" in unit.names):
+        return (*named, "kelvin")
+    if named == ("temperature",) and unit is not None and set(unit.names) == {"K"}:
+        return ("kelvin",)
     if named or unit is None or not unit.dimension:
         return named
     return tuple(measure for text, measure in units() if read_unit(text).dimension == unit.dimension)
+
+
+def _zero_was_chosen(measures: tuple[str, ...], values: Float[np.ndarray, " rows"]) -> bool:
+    """Whether these measures, any of which it may be, all have a zero that somebody chose; of what no name tells,
+    whether all values are far from zero, as years are."""
+    if measures == ("year",) and np.min(values) < _CALENDAR:
+        return False
+    if not measures:
+        return bool(np.min(np.abs(values)) > _FAR * np.ptp(values) > 0)
+    return chosen_zeros().issuperset(measures)

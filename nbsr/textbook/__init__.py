@@ -3,7 +3,8 @@
 `laws.csv` holds them as facts, field, name and formula; `c0`, `c1` ... stand for constants, other names for columns,
 `measures` says what these measure, `time/age` either of them, and `value` what comes out, where the law is about that
 and nothing else; `offered` names the programs that have it ready for fitting to a table.
-`words.csv` tells by which names people call columns that measure it, in which units, and what it is a kind of.
+`words.csv` tells by which names people call columns that measure it, in which units, what it is a kind of, and whether
+somebody chose its zero.
 None of them is a law of the benchmarks that come with nbsr, up to names and constants, but for sums and products that
 belong to nobody, such as a straight line (a test compares them).
 """
@@ -18,7 +19,7 @@ from importlib import resources
 from nbsr.expression import Expression, Vocabulary
 from nbsr.operators import OPERATORS
 
-__all__ = ["Law", "kinds", "laws", "measured", "units"]
+__all__ = ["Law", "chosen_zeros", "kinds", "laws", "measured", "units"]
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a name: soil_temperature, bodyWeight, x1
 _LOGARITHM = frozenset(("log", "ln", "lg", "logarithm"))
@@ -33,7 +34,8 @@ class Law:
 
     `measures` has for each of the expression's columns what it measures, any of these, none where that may be
     anything; `value` the same for the law's own value; `offered` the programs that have it ready for fitting: Excel's
-    trend lines, SPSS, R (polynomials and the self-starting models of nls), drc, lmfit, CurveExpert, Prism and Origin.
+    trend lines, SPSS, R (polynomials, logistic regression, self-starting models of nls), drc, lmfit, CurveExpert, Prism
+    and Origin.
     """
 
     field: str
@@ -98,6 +100,12 @@ def kinds() -> dict[str, tuple[str, ...]]:
             kind = above[kind]
         found[measure] = tuple(line)
     return found
+
+
+@cache
+def chosen_zeros() -> frozenset[str]:
+    """Measures that are counted from a zero that somebody chose, such as degrees and logarithms."""
+    return frozenset(row["measure"] for row in _rows("words.csv") if row["zero"])
 
 
 @cache
