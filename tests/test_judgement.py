@@ -25,6 +25,7 @@ from nbsr.judgement import (
     structure,
     worth_showing,
 )  # fmt: skip
+from nbsr.judgement.origin import depends
 from nbsr.judgement.structure import _form, _shares, assembled
 from nbsr.prior import HeldOut
 from nbsr.result.quantities import quantities
@@ -95,12 +96,13 @@ def test_the_shares_of_textbook_laws_are_all_that_are_met():
 
 def test_what_a_column_measures_is_read_off_its_name():
     said = {
-        "t": "time", "T": "temperature", "age": "age", "years": "year", "time_h": "time",
+        "t": "time", "T": "kelvin temperature", "kelvin": "kelvin", "age": "age", "years": "year", "time_h": "time",
         "soilTemperature": "temperature", "dose mg": "dose", "bodyWeight": "mass", "day_length": "length",
-        "Concentration": "concentration", "T1": "temperature", "velocity": "rate speed",
+        "Concentration": "concentration", "T1": "kelvin temperature", "velocity": "rate speed",
         "x": "", "x1": "", "theta0": "", "log_calcium": "logarithm", "lnMass": "logarithm", "log10_count": "logarithm",
         "sqrt_time": "", "inverse_energy": "", "leaf_mass_per_area": "mass", "years_since_death": "year",
         "per": "", "molts": "number", "species": "species", "glass": "", "radius": "distance", "matric head": "suction",
+        "soil_pH": "acidity", "pH": "acidity", "graph": "",
     }  # fmt: skip
     assert {name: " ".join(measured(name)) for name in said} == said
 
@@ -124,6 +126,44 @@ def test_what_is_measured_is_read_off_names_and_then_units(names, units, said):
     frame = pd.DataFrame({column: [1.0, 2.0, 3.0, 4.0], plain: [2.0, 3.0, 5.0, 7.0]})
     known = quantities(Table.from_frame(frame, f"{target} ~ {column}", units=units or None))
     assert [known.columns[column], known.target] == said
+
+
+KELVINS = np.array([290.0, 300.0, 310.0, 330.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "unit", "said", "chosen"),
+    [
+        ("temperature", KELVINS - 273, None, "temperature", True),
+        ("temperature", KELVINS, None, "kelvin temperature", False),
+        ("temperature", KELVINS, "K", "kelvin", False),
+        ("temperature", KELVINS / 100, "K", "kelvin", False),
+        ("temperature", KELVINS, "degC", "temperature", True),
+        ("T", KELVINS / 100, None, "kelvin temperature", False),
+        ("x", KELVINS, "K", "kelvin", False),
+        ("x", KELVINS, "degC", "temperature", True),
+        ("year", np.array([1900.0, 1910, 1925, 1930]), None, "year", True),
+        ("years", np.array([1.0, 2, 3, 9]), None, "year", False),
+        ("begin", np.array([1400.0, 1475, 1500, 1600]), None, "", True),
+        ("begin", np.array([1.0, 75, 150, 400]), None, "", False),
+        ("pressure", np.array([1400.0, 1475, 1500, 1600]), None, "pressure", False),
+        ("log_dose", KELVINS, None, "logarithm", True),
+        ("pH", KELVINS, None, "acidity", True),
+    ],
+)
+def test_whose_zero_somebody_chose(name, values, unit, said, chosen):
+    frame = pd.DataFrame({name: values, "y": [2.0, 3.0, 5.0, 7.0]})
+    known = quantities(Table.from_frame(frame, f"y ~ {name}", units={name: unit} if unit else None))
+    assert " ".join(known.columns[name]) == said
+    assert known.moved((name,)) == (chosen, False)
+
+
+def test_the_zero_of_a_target_may_be_chosen_too():
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "mass": [2.0, 3.0, 5.0, 7.0]})
+    assert [
+        quantities(Table.from_frame(frame, f"{target} ~ x")).target_chosen
+        for target in ("mass", "log(mass)", "sqrt(mass)")
+    ] == [False, True, False]
 
 
 def test_a_name_says_only_what_textbooks_measure():
@@ -293,6 +333,54 @@ def test_a_product_without_a_value_has_a_price_too(text):
     assert math.isfinite(structure(law(text)))
 
 
+@pytest.mark.parametrize(
+    ("text", "column", "value"),
+    [
+        ("2.3*x + 1.7", False, False),
+        ("2.3*x", True, True),
+        ("2.3*x**2 + 1.7*x + 3.1", False, False),
+        ("2.3*x**2 + 1.7", True, False),
+        ("2.3*(x - 1.7)**3.1", False, True),
+        ("2.3*x**1.7", True, True),
+        ("2.3*exp(1.7*x)", False, True),
+        ("2.3*exp(1.7*x) + 3.1", False, False),
+        ("2.3/(1 + exp(1.7 - 3.1*x))", False, True),
+        ("2.3*exp(-((x - 1.7)/3.1)**2)", False, True),
+        ("2.3*log(x) + 1.7", True, False),
+        ("2.3*sin(1.7*x + 3.1)", False, True),
+        ("2.3*sin(1.7*x)", True, True),
+        ("x", True, True),
+        ("log(-x)", False, False),  # which has no value there
+    ],
+)
+def test_which_forms_depend_on_a_zero(text, column, value):
+    assert depends(law(text).tokens, X) == (column, value)
+
+
+def test_a_law_hardly_depends_on_a_zero_that_somebody_chose():
+    degrees = Vocabulary(("temperature",))
+    known = Quantities({"temperature": ("temperature",)}, ("frequency",))
+    chosen = known._replace(chosen=frozenset({"temperature"}))
+
+    def dearer(text: str) -> float:
+        form = law(text.replace("x", "temperature"), degrees)
+        return structure(form, about=chosen) - structure(form, about=known)
+
+    assert dearer("2.3*x + 1.7") == pytest.approx(0.0)
+    assert dearer("2.3*x**1.7") > 2.5
+    assert dearer("2.3*tanh(x**2)**2") == pytest.approx(3.0)  # of no textbook
+    assert dearer("2.3*x*(x - 1.7)*sqrt(3.1 - x)") < 0.5  # as Briere's law is told of degrees
+    of_logarithm = Quantities({"x": ()}, ("logarithm",), target_chosen=True)
+    assert structure(law("2.3*x**1.7"), about=of_logarithm) > structure(
+        law("2.3*log(x) + 1.7"), about=of_logarithm
+    )
+
+
+def test_a_tiny_exponent_is_a_logarithm_in_disguise():
+    costs = [structure(law(f"2.3*x**{exponent}")) for exponent in (0.71, 0.041, 24.3)]
+    assert costs[1] > costs[0] + 1 and costs[2] > costs[0] + 1
+
+
 def test_a_column_is_dearer_the_more_there_are():
     wide = Vocabulary(("x", *(f"z{i}" for i in range(9))))
     assert structure(law("2.3*x + 1.7", wide)) == pytest.approx(structure(law("2.3*x + 1.7")) + math.log(10))
@@ -318,6 +406,7 @@ GROWTH = 2400 / (1 + np.exp(-0.28 * (DAYS - 20)))
         (DAYS, GROWTH, "60*x + exp(cos(x*(0.1*x**2 - 1.57)))", {"swing"}),
         (DAYS, GROWTH, "2400*sigmoid(1000*(x - 20.5))", {"pole"}),
         (DAYS, GROWTH, "100/(x - 37.3)", {"beyond"}),
+        (DAYS, GROWTH, "400*sqrt(37.3 - x)", {"ends"}),
         (DAYS, GROWTH, "2400*sin(x/8)**2 + 1", set()),
         (YEARS, YEARS - 1999, "2*sin(x)**2 + tan(52993.51/x)", {"swing", "pole"}),
         (YEARS, YEARS - 1999, "100/(x - 1950)", set()),

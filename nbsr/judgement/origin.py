@@ -5,23 +5,22 @@ values.  `c0*exp(c1*t)` and `c0 + c1*t` remain what they are, with other constan
 (Stevens, Science 103, 1946, calls such scales interval scales, and what survives the change permissible.)
 """
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
-from nbsr.evaluate import compile_programs, evaluate, jacobian
 from nbsr.expression import CONST, Expression, Vocabulary
 from nbsr.simplify import generic
 
 __all__ = ["depends"]
 
 _POINTS = 48
-_STEP = 1e-4  # of a column, to tell slopes
+_STEP = 1e-4  # to tell slopes
 _SAME = 1e-5  # of a slope: what is left of it is rounding
 
 
-@cache
+@lru_cache(4096)
 def depends(tokens: tuple[int, ...], vocabulary: Vocabulary) -> tuple[bool, ...]:
     """Of each column, then of the law's value, whether the form changes if its zero is moved.
 
@@ -33,23 +32,26 @@ def depends(tokens: tuple[int, ...], vocabulary: Vocabulary) -> tuple[bool, ...]
         vocabulary: whose variables are the columns.
     """
     law = generic(Expression(tokens, (1.0,) * tokens.count(CONST), vocabulary))
-    count = len(vocabulary.variables)
+    free, count = np.array(law.constants), len(vocabulary.variables)
     X = np.random.default_rng(0).uniform(0.5, 2.5, (_POINTS, count))
-    programs = compile_programs(np.array([tokens]), vocabulary)
-    constants = np.array([law.constants], dtype=float).reshape(1, -1)
-    moves = []
     with np.errstate(all="ignore"):
-        _, slopes = jacobian(programs, constants, X)
-        for move in _STEP * np.eye(count):
-            above, below = (evaluate(programs, constants, X + sign * move)[0] for sign in (1, -1))
-            moves.append((above - below) / (2 * _STEP))
+        slopes = [
+            law.with_constants((free + move).tolist()).predict(X)
+            - law.with_constants((free - move).tolist()).predict(X)
+            for move in _STEP * np.eye(len(free))
+        ]
+        moves = [law.predict(X + move) - law.predict(X - move) for move in _STEP * np.eye(count)]
     moves.append(np.ones(_POINTS))
-    told = np.isfinite(slopes[0]).all(axis=0) & np.isfinite(moves).all(axis=0)
-    if told.sum() < constants.shape[1] + count + 2:
+    told = np.isfinite(slopes + moves).all(axis=0)
+    if told.sum() < len(free) + count + 2:
         return (False,) * (count + 1)
-    by_constant = slopes[0][:, told].T
-    by_constant = by_constant / np.maximum(np.linalg.norm(by_constant, axis=0), 1e-300)
-    return tuple(_beyond(by_constant, move[told]) for move in moves)
+    by_constant = _of_one_size(np.array(slopes).reshape(len(free), _POINTS)[:, told])
+    return tuple(_beyond(by_constant.T, move) for move in _of_one_size(np.array(moves)[:, told]))
+
+
+def _of_one_size(slopes: Float[np.ndarray, "some points"]) -> Float[np.ndarray, "some points"]:
+    """Each divided by its largest value, so that none overflows; what is 0 remains so."""
+    return slopes / np.maximum(np.max(np.abs(slopes), axis=1, keepdims=True), 1e-300)
 
 
 def _beyond(slopes: Float[np.ndarray, "points constants"], move: Float[np.ndarray, " points"]) -> bool:

@@ -4,11 +4,12 @@ import numpy as np
 from jaxtyping import Float
 
 from nbsr.judgement import Quantities
-from nbsr.table import Table, read_unit
+from nbsr.table import Table, Unit, read_unit
 from nbsr.textbook import chosen_zeros, measured, units
 
 # Temperatures below the first are hardly kelvins, years below the second hardly those of a calendar.
 _KELVINS, _CALENDAR = 200.0, 1000.0
+_KELVIN, _THERMAL = frozenset({"K", "kelvin"}), frozenset({"kelvin", "temperature"})
 _FAR = 4.0  # times the range of a quantity that no name tells: from there zero has no part in it
 
 
@@ -24,14 +25,23 @@ def quantities(table: Table) -> Quantities:
 
 
 def _quantity(column: str, table: Table, values: Float[np.ndarray, " rows"]) -> tuple[str, ...]:
-    named, unit = measured(column), table.unit(column)
-    if "temperature" in named and np.min(values) >= _KELVINS and (unit is None or "K" in unit.names):
-        return (*named, "kelvin")
-    if named == ("temperature",) and unit is not None and set(unit.names) == {"K"}:
-        return ("kelvin",)
-    if named or unit is None or not unit.dimension:
-        return named
-    return tuple(measure for text, measure in units() if read_unit(text).dimension == unit.dimension)
+    measures, unit = measured(column), table.unit(column)
+    if not measures and unit is not None and unit.dimension:
+        measures = tuple(measure for text, measure in units() if read_unit(text).dimension == unit.dimension)
+    return _with_scale(measures, unit, values) if _THERMAL.intersection(measures) else measures
+
+
+def _with_scale(
+    measures: tuple[str, ...], unit: Unit | None, values: Float[np.ndarray, " rows"]
+) -> tuple[str, ...]:
+    """Temperatures as kelvins or as degrees, where the unit or the values tell which."""
+    if unit is not None:
+        told = {"kelvin" if _KELVIN.intersection(unit.names) else "temperature"}
+    elif np.min(values) >= _KELVINS:
+        told = {"kelvin", "temperature"}
+    else:
+        return measures
+    return tuple(sorted(told | {one for one in measures if one not in _THERMAL}))
 
 
 def _zero_was_chosen(measures: tuple[str, ...], values: Float[np.ndarray, " rows"]) -> bool:

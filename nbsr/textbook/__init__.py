@@ -21,7 +21,7 @@ from nbsr.operators import OPERATORS
 
 __all__ = ["Law", "chosen_zeros", "kinds", "laws", "measured", "units"]
 
-_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a name: soil_temperature, bodyWeight, x1
+_PART = re.compile(r"pH|[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a name: soil_temperature, bodyWeight, x1
 _LOGARITHM = frozenset(("log", "ln", "lg", "logarithm"))
 _TRANSFORMED = frozenset(("sqrt", "square", "squared", "inverse", "reciprocal"))
 _BETWEEN = frozenset("after at before below by for from in of on per since to under with".split())
