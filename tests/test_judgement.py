@@ -472,6 +472,29 @@ def judge_as(verdict, fvu):
     )  # fmt: skip
 
 
+def test_an_offset_of_nothing_is_a_greater_coincidence_the_better_the_rows_tell_it():
+    x = np.linspace(1.0, 9.0, 24)
+    errors, ahead = np.random.default_rng(3).normal(size=24), []
+    for noise in (1e-3, 0.3):
+        y = 2.3174 * x**1.7113 + noise * errors
+        judge = Judge(x[:, None], y)
+        with_offset = judge.fitter.fit([law("2.3174*x**1.7113 + 0.001")])[0]
+        without = judge.fitter.fit([law("2.3174*x**1.7113")])[0]
+        one, other = judge.verdicts(
+            [with_offset.law, without.law], [with_offset.fvu, without.fvu], [False, False]
+        )
+        assert one.undetermined == 1 and other.undetermined == 0
+        ahead.append(one.nats - other.nats)
+    assert ahead[0] > ahead[1] + 2 > 12
+
+
+def test_a_target_whose_zero_was_chosen_may_change_its_sign():
+    line = law("2 - 0.05*x")
+    y = line.predict(DAYS[:, None])
+    assert Grounds.of(DAYS[:, None], y).faults(law("2 - 0.0552*x")) == ("sign",)
+    assert Grounds.of(DAYS[:, None], y, signed=True).faults(law("2 - 0.0552*x")) == ()
+
+
 def test_as_many_constants_as_rows_say_nothing():
     x = np.arange(4.0)
     y = np.array([1.0, 2.2, 2.9, 4.1])

@@ -15,6 +15,7 @@ from nbsr import score as scoring
 from nbsr.errors import UsageError
 from nbsr.expression import Expression, Vocabulary, register, unregister
 from nbsr.result import Candidate, Result, Snapshot, rounded, spoken_error, spoken_fvu
+from nbsr.result.digits import as_measured
 from nbsr.table import Table
 
 NAN = math.nan
@@ -212,6 +213,19 @@ def test_tiny_constants_are_never_rounded_away(planets):
 )
 def test_errors_are_spoken_with_two_digits(value, error, expected):
     assert spoken_error(value, error) == expected
+
+
+def test_a_simple_number_says_what_was_measured():
+    rng = np.random.default_rng(0)
+    x = np.linspace(1.0, 9.0, 40)
+    y = 2.3174 * x**1.5 * (1 + 0.01 * rng.normal(size=40))
+    table = Table.from_arrays(x[:, None], y, names=("x",))
+    law = Expression.parse("2.3174*x**1.5", Vocabulary(("x",)))
+    measured = as_measured(law, table)
+    value, error = map(float, measured[1].split(" ± "))
+    assert measured[0] == "" and abs(value - 1.5) < 3 * error and 0.001 < error < 0.01
+    exact = Table.from_arrays(x[:, None], 2.3174 * x**1.5, names=("x",))
+    assert as_measured(law, exact) == ["", ""]
 
 
 @pytest.mark.parametrize(

@@ -356,7 +356,8 @@ class GroupedTidying(Tidying):
             counted = sum(min(part.rows, ROWS_CAP) for part in self.work.grouped.parts)
             self._judge = Judge(rows.inputs, rows.response, rows.weights, rows=counted, about=self.work.about)
             self._grounds = [
-                Grounds.of(part.X, part.targets[0] / part.unit) for part in self.work.grouped.parts
+                Grounds.of(part.X, part.targets[0] / part.unit, self.work.about.target_chosen)
+                for part in self.work.grouped.parts
             ]
         return self._judge
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nbsr.expression import Expression, exact_form
+from nbsr.expression import CONST, Expression, exact_form, subtree_end
 from nbsr.judgement.conduct import FAULTS, SEVERE, Grounds
 from nbsr.judgement.structure import UNKNOWN, Quantities, structure
 from nbsr.score import EXACT_FVU, ROUNDING_FVU, ROWS_CAP, effective_rows
@@ -107,6 +107,7 @@ class Precision:
         undetermined: how many are smaller than their errors.
         digits: nats to which the data determine them together.
         predictive: FVU of rows left out one at a time.
+        idle_offset: whether what is added to the law is smaller than its error.
     """
 
     free: int
@@ -114,6 +115,7 @@ class Precision:
     undetermined: int
     digits: float
     predictive: float
+    idle_offset: bool = False
 
 
 class Judge:
@@ -164,10 +166,10 @@ class Judge:
         fits = self.fitter.fit(laws, held, steps=0)
         out = []
         for law, error, fixed, fit in zip(laws, fvu, held, fits, strict=True):
-            errors = [(abs(c), e) for c, e, f in zip(law.constants, fit.errors, fixed, strict=True) if not f]
+            vague = [not (f or e < abs(c)) for c, e, f in zip(law.constants, fit.errors, fixed, strict=True)]
             known = Precision(
                 fixed.count(False), tuple(c for c, f in zip(law.constants, fixed, strict=True) if f),
-                sum(not e < c for c, e in errors), fit.digits, fit.predictive,
+                sum(vague), fit.digits, fit.predictive, any(vague[i] for i in _offsets(law)),
             )  # fmt: skip
             out.append(self.weigh(law, error, known, self.grounds.faults(law)))
         return out
@@ -179,6 +181,10 @@ class Judge:
         predictive = max(known.predictive, error) if self.rows - free > 1 else math.inf
         nats = self.misfit(error, predictive, free) + self.digits(known.digits, error, free) + length
         nats += _UNDETERMINED * known.undetermined
+        if (
+            known.idle_offset
+        ):  # that it is so near to 0 is a coincidence, the greater the closer the rows tell it
+            nats += max(0.0, self.expected_digits(error, 1) - _UNDETERMINED)
         nats += sum(named_price(c) for c in known.held)
         gain = -nats
         nats += self.held_against(faults)
@@ -229,6 +235,19 @@ class Judge:
             else:
                 cost += _SLIGHT_NATS[fault]
         return cost
+
+
+def _offsets(law: Expression) -> list[int]:
+    """The places among its constants of those that are added to a law."""
+    vocabulary, found, places = law.vocabulary, [], [0]
+    while places:
+        at = places.pop()
+        token = law.tokens[at]
+        if token == CONST:
+            found.append(law.tokens[:at].count(CONST))
+        elif vocabulary.is_operator(token) and vocabulary.name(token) in ("+", "-"):
+            places += [at + 1, subtree_end(law.tokens, at + 1, vocabulary.arities)]
+    return found
 
 
 def choose(verdicts: Sequence[Verdict]) -> Choice:

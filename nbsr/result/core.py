@@ -30,6 +30,7 @@ from nbsr.result import saved
 from nbsr.result.candidate import ENDED, Candidate
 from nbsr.result.digits import (
     around,
+    as_measured,
     rounded,
     spoken_error,
     spoken_seconds,
@@ -283,7 +284,10 @@ class Result:
 
     @property
     def constants(self) -> "pd.DataFrame":
-        """The constants of the best law: value, standard error, unit where units are known, and where each stands."""
+        """The constants of the best law: value, standard error, unit where units are known, and where each stands.
+
+        A simple number such as 3/2 has no error; `measured` says what it would be if it were fitted.
+        """
         return self.constants_of(None)
 
     def constants_of(self, pick: "int | str | Candidate | None") -> "pd.DataFrame":
@@ -298,6 +302,7 @@ class Result:
                 "value": list(chosen.expression.constants),
                 "standard_error": list(chosen.errors),
                 "reading": [spoken_error(*pair) for pair in zip(chosen.expression.constants, chosen.errors)],
+                "measured": as_measured(chosen.expression, self.table),
                 **units,
                 "part": [around(named, name) for name in names],
             },

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from nbsr import score as scoring
 from nbsr.expression import CONST, Expression, GroupedLaw, Vocabulary, exact_form
+from nbsr.simplify.fit import Fitter
 from nbsr.table import Table
 
 ROWS_FOR_DIGITS = 20_000  # of a larger table only so many rows decide how many digits are printed
@@ -106,6 +107,27 @@ def _digits_known(value: float, error: float) -> int:
 
 def spoken_seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def as_measured(law: Expression, table: Table) -> list[str]:
+    """Of each simple number in a law what it would be if it alone were fitted beside the measured constants, as
+    "1.4999 ± 0.0004"; "" for other constants, and where the data do not tell it.
+
+    Raises nothing: of a law that fits exactly, and of one whose constants differ by group, it says nothing.
+    """
+    measured = fitted_constants(law)
+    simple = [i for i in range(len(law.constants)) if i not in measured]
+    said = [""] * len(law.constants)
+    if not simple or isinstance(law, GroupedLaw):
+        return said
+    rows = table.sample(ROWS_FOR_DIGITS)
+    weights = None if rows.relative else rows.weights
+    fitter = Fitter(rows.X, rows.y, weights, rows.relative, rows.loss)
+    held = [[k in simple and k != i for k in range(len(law.constants))] for i in simple]
+    for i, fit in zip(simple, fitter.fit([law] * len(simple), held), strict=True):
+        if fit.fvu > scoring.ROUNDING_FVU and 0 < fit.errors[i] < abs(fit.law.constants[i]):
+            said[i] = spoken_error(fit.law.constants[i], fit.errors[i])
+    return said
 
 
 def with_names(law: Expression, which: list[int]) -> tuple[list[str], Expression]:
