@@ -403,17 +403,14 @@ class GroupedTidying(Tidying):
         for made in dict.fromkeys((record.tokens, best.tokens)):
             self.done.add(made)
         known = self.archive.records.get(best.tokens)
-        if known is not None and not known.tidy:  # simple numbers are worth a little accuracy
-            self.archive.records[best.tokens] = replace(known, fvu=math.inf)
+        if known is not None and not known.tidy and best.fvu > known.fvu:
+            # simple numbers are worth a little accuracy
+            self.archive.supersede(replace(known, constants=best.constants, fvu=best.fvu, tidy=True))
+            return
         self.archive.add(
-            best.tokens,
-            best.constants,
-            best.fvu,
-            record.source,
-            self.clock.elapsed,
-            tidy=True,
-            origin=record.origin,
-        )
+            best.tokens, best.constants, best.fvu, record.source, self.clock.elapsed,
+            tidy=True, origin=record.origin,
+        )  # fmt: skip
 
     def _nats(self, record: Record) -> float:
         known = self.work.known(record)
