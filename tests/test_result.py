@@ -226,6 +226,8 @@ def test_a_simple_number_says_what_was_measured():
     assert measured[0] == "" and abs(value - 1.5) < 3 * error and 0.001 < error < 0.01
     exact = Table.from_arrays(x[:, None], 2.3174 * x**1.5, names=("x",))
     assert as_measured(law, exact) == ["", ""]
+    among_others = Table.from_arrays(np.column_stack([x[::-1], x]), y, names=("z", "x"))
+    assert as_measured(law, among_others) == measured
 
 
 @pytest.mark.parametrize(

@@ -181,9 +181,8 @@ class Judge:
         predictive = max(known.predictive, error) if self.rows - free > 1 else math.inf
         nats = self.misfit(error, predictive, free) + self.digits(known.digits, error, free) + length
         nats += _UNDETERMINED * known.undetermined
-        if (
-            known.idle_offset
-        ):  # that it is so near to 0 is a coincidence, the greater the closer the rows tell it
+        if known.idle_offset:
+            # that it is so near to 0 is a coincidence, the greater the closer the rows tell it
             nats += max(0.0, self.expected_digits(error, 1) - _UNDETERMINED)
         nats += sum(named_price(c) for c in known.held)
         gain = -nats

@@ -113,13 +113,14 @@ def as_measured(law: Expression, table: Table) -> list[str]:
     """Of each simple number in a law what it would be if it alone were fitted beside the measured constants, as
     "1.4999 ± 0.0004"; "" for other constants, and where the data do not tell it.
 
-    Raises nothing: of a law that fits exactly, and of one whose constants differ by group, it says nothing.
+    Nothing is told of a law that fits exactly, nor of one whose constants differ by group.
     """
     measured = fitted_constants(law)
     simple = [i for i in range(len(law.constants)) if i not in measured]
     said = [""] * len(law.constants)
     if not simple or isinstance(law, GroupedLaw):
         return said
+    law = law.to(Vocabulary(table.names, law.vocabulary.operators))
     rows = table.sample(ROWS_FOR_DIGITS)
     weights = None if rows.relative else rows.weights
     fitter = Fitter(rows.X, rows.y, weights, rows.relative, rows.loss)
