@@ -354,7 +354,10 @@ class GroupedTidying(Tidying):
         if self._judge is None:
             rows = self.work.rows
             counted = sum(min(part.rows, ROWS_CAP) for part in self.work.grouped.parts)
-            self._judge = Judge(rows.inputs, rows.response, rows.weights, rows=counted, about=self.work.about)
+            self._judge = Judge(
+                rows.inputs, rows.response, rows.weights, rows=counted, about=self.work.about,
+                curves=len(self.work.grouped.parts),
+            )  # fmt: skip
             self._grounds = [
                 Grounds.of(part.X, part.targets[0] / part.unit, self.work.about.target_chosen)
                 for part in self.work.grouped.parts
@@ -441,8 +444,8 @@ class GroupedTidying(Tidying):
 
     def _guess(self, record: Record) -> float:
         """`_nats` at a glance: every constant that was fitted costs as much as the rows could tell of it."""
-        rows, fvu = self.judge.rows, max(record.fvu, _ROUNDING)
-        return rows / 2 * math.log(fvu) + self.freedom(record) / 2 * math.log(rows / fvu) + record.complexity
+        judge, fvu = self.judge, max(record.fvu, _ROUNDING)
+        return judge.accuracy(fvu) + judge.expected_digits(fvu, self.freedom(record)) + record.complexity
 
     def _shortened(self, record: Record) -> list[Record]:
         """With a part left out."""

@@ -50,8 +50,7 @@ _ARITHMETIC = frozenset({"sum", "product", "quotient", "neg", "whole power"})  #
 _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
 _TOLD = 0.95  # of the laws that people meet stand in a textbook
-_OFFERED = 1.25  # the power of how many programs offer a law for fitting, that it is met as often as
-_SIMPLER = 0.05  # how much sooner the simpler ones of them are met, in nats for each nat of their nodes
+_SIMPLER = 0.05  # how much sooner simpler laws are met, in nats for each nat of their nodes
 _UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
 _DRESSED = 3.5  # for a factor, and for an offset
 _COINCIDENCE = 2.0  # for a constant of a textbook's law that is a simple number
@@ -98,7 +97,7 @@ def structure(law: Expression, columns: int | None = None, about: Quantities = U
     """Minus the logarithm, in nats, of the probability of a formula before the data.
 
     Nineteen laws in twenty stand in a textbook: whatever its constants, and with a factor and an offset of its own or
-    without, such a law is one of a few hundred, met the more often the more programs offer it.  Any other is made of
+    without, such a law is one of some hundreds, met the more often the more programs offer it.  Any other is made of
     its nodes.
 
     A measured quantity has a unit, which a constant of its law carries; so a law that none scales is less likely.
@@ -311,10 +310,7 @@ def _shares() -> dict[tuple[str, str], float]:
     shares = {}
     for columns in {len(law.expression.vocabulary.variables) for law in laws()}:
         chosen = _of(columns)
-        weights = [
-            (1 + len(law.offered)) ** _OFFERED * math.exp(-_SIMPLER * assembled(law.expression))
-            for law in chosen
-        ]
+        weights = [(1 + len(law.offered)) * math.exp(-_SIMPLER * assembled(law.expression)) for law in chosen]
         for law, weight in zip(chosen, weights, strict=True):
             shares[law.field, law.name] = weight / sum(weights) * len(chosen) / len(laws())
     return shares

@@ -4,9 +4,9 @@ The description length of a law, in nats, is minus the logarithm of its posterio
 table (Rissanen 1983; Bartlett, Desmond and Ferreira, IEEE Trans. Evol. Comp. 28, 2024):
 
     rows/2 * ln(FVU)                       how well it fits, of k constants rows/(rows - k) worse, and on rows left out
-                                           (the geometric mean of the two); a row counts for less than one, since
-                                           errors of measurements are neither independent nor normal (as a tempered
-                                           likelihood; Grünwald and van Ommen, Bayesian Analysis 12, 2017)
+                                           (the geometric mean of the two); of many rows each counts for less than one,
+                                           since what a law neglects is the same in all that are near to each other (as
+                                           a tempered likelihood; Grünwald and van Ommen, Bayesian Analysis 12, 2017)
     + digits                               to which the data determine these constants
     + structure                            how unlikely such a formula is before the data
     + what a person would hold against it  a pole, a swing, a runaway where no row has looked
@@ -29,7 +29,7 @@ from nbsr.simplify.numbers import named_price
 
 __all__ = ["Choice", "Judge", "Precision", "Verdict", "choose", "worth_showing"]
 
-_ROW = 0.8  # of what a row says if its error is independent of the others and normal
+_PLACES = 8  # along each column that are far enough apart for what a law neglects to differ
 _CANCELLED = 5.0  # nats a constant may be larger than what it is there to tell
 _NOTHING = 5.0  # nats for a law without any of the columns that the person asks about
 _IDLE = 1.0  # for each other column that it leaves out, where these are few
@@ -127,6 +127,9 @@ class Judge:
         loss: what residuals count.
         rows: how many rows speak for a law, where that is more than are looked at here.
         about: what the columns and the target measure.
+        curves: how many separate curves the rows are of, such as one for each group.
+
+    `counted` is how many rows with errors of their own would say as much.
     """
 
     def __init__(
@@ -138,9 +141,11 @@ class Judge:
         loss: str = "squares",
         rows: int | None = None,
         about: Quantities = UNKNOWN,
+        curves: int = 1,
     ):
         self.about = about
         self.rows = min(effective_rows(len(y), weights), ROWS_CAP) if rows is None else rows
+        self.counted = _with_errors_of_their_own(self.rows, X.shape[1], curves)
         if len(y) > ROWS_CAP:
             used = np.linspace(0, len(y) - 1, ROWS_CAP).astype(int)
             X, y, weights = X[used], y[used], None if weights is None else weights[used]
@@ -207,8 +212,8 @@ class Judge:
         return self.accuracy(expected * math.sqrt(surprise))
 
     def accuracy(self, fvu: float) -> float:
-        """Rows/2 * ln(FVU), each row counted for what it says."""
-        return _ROW * self.rows / 2 * math.log(fvu)
+        """Rows/2 * ln(FVU), the rows counted for what they say."""
+        return self.counted / 2 * math.log(fvu)
 
     def digits(self, known: float, fvu: float, free: int) -> float:
         """What the fitted constants cost, in nats.
@@ -219,11 +224,12 @@ class Judge:
         told = self.expected_digits(fvu, free)
         if fvu < EXACT_FVU:
             return told
+        known += free / 2 * math.log(self.counted / self.rows)
         return known if known <= told else told + max(0.0, known - told - _CANCELLED * free)
 
     def expected_digits(self, fvu: float, free: int) -> float:
         """The same where it is not known how well the rows determine the constants."""
-        return free / 2 * math.log(self.rows / max(min(fvu, 1.0), EXACT_FVU)) if free else 0.0
+        return free / 2 * math.log(self.counted / max(min(fvu, 1.0), EXACT_FVU)) if free else 0.0
 
     def held_against(self, faults: Sequence[str]) -> float:
         """What faults cost, in nats: on a curve so much that hardly any accuracy makes up for a pole."""
@@ -234,6 +240,16 @@ class Judge:
             else:
                 cost += _SLIGHT_NATS[fault]
         return cost
+
+
+def _with_errors_of_their_own(rows: int, columns: int, curves: int) -> float:
+    """How many rows say as much, if the errors of each are its own.
+
+    Further rows average errors of measurement out, and not what a law neglects, which is the same in all rows near to
+    each other: once there is a row to each place, only their square root counts.
+    """
+    places = curves * float(_PLACES) ** columns
+    return min(float(rows), math.sqrt(rows * places))
 
 
 def _offsets(law: Expression) -> list[int]:

@@ -236,7 +236,12 @@ class Result:
             weights = None if table.relative else table.weights
             judge = Judge(table.X, table.y, weights, table.relative, table.loss, about=quantities(table))
             verdicts = judge.verdicts(laws, [c.fvu for c in front], [True] * len(front))
-            chosen = front[choose(verdicts).picked]
+            # what a search weighed was the law as it found it, before it was told in the shape that people know
+            weighed = [
+                dataclasses.replace(v, nats=c.nats) if math.isfinite(c.nats) else v
+                for v, c in zip(verdicts, front, strict=True)
+            ]
+            chosen = front[choose(weighed).picked]
             return next(i for i, c in enumerate(seen) if c is chosen)
         rows = scoring.effective_rows(len(table), None if table.relative else table.weights)
         return scoring.pick(

@@ -9,6 +9,7 @@ from nbsr.textbook import chosen_zeros, measured, units
 
 # Temperatures below the first are hardly kelvins, years below the second hardly those of a calendar.
 _KELVINS, _CALENDAR = 200.0, 1000.0
+_YEARS = frozenset({"yr", "year", "years"})
 _KELVIN, _THERMAL = frozenset({"K", "kelvin"}), frozenset({"kelvin", "temperature"})
 _FAR = 4.0  # times the range of a quantity that no name tells: from there zero has no part in it
 
@@ -28,6 +29,8 @@ def _quantity(column: str, table: Table, values: Float[np.ndarray, " rows"]) -> 
     measures, unit = measured(column), table.unit(column)
     if not measures and unit is not None and unit.dimension:
         measures = tuple(measure for text, measure in units() if read_unit(text).dimension == unit.dimension)
+    if measures == ("time",) and unit is not None and _YEARS.intersection(unit.names) and _calendar(values):
+        return ("year",)
     return _with_scale(measures, unit, values) if _THERMAL.intersection(measures) else measures
 
 
@@ -47,8 +50,13 @@ def _with_scale(
 def _zero_was_chosen(measures: tuple[str, ...], values: Float[np.ndarray, " rows"]) -> bool:
     """Whether these measures, any of which it may be, all have a zero that somebody chose; of what no name tells,
     whether all values are far from zero, as years are."""
-    if measures == ("year",) and np.min(values) < _CALENDAR:
+    if measures == ("year",) and not _calendar(values):
         return False
     if not measures:
         return bool(np.min(np.abs(values)) > _FAR * np.ptp(values) > 0)
     return chosen_zeros().issuperset(measures)
+
+
+def _calendar(values: Float[np.ndarray, " rows"]) -> bool:
+    """Whether years are those of a calendar."""
+    return bool(np.min(values) >= _CALENDAR)

@@ -25,6 +25,7 @@ _PART = re.compile(r"pH|[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a name: soil_temper
 _LOGARITHM = frozenset(("log", "ln", "lg", "logarithm"))
 _TRANSFORMED = frozenset(("sqrt", "square", "squared", "inverse", "reciprocal"))
 _BETWEEN = frozenset("after at before below by for from in of on per since to under with".split())
+_LEAST_JOINED, _LEAST_END = 3, 5  # letters before a word that ends another, and of it
 _NO_PLURAL = ("ss", "us", "is", "as")
 
 
@@ -69,7 +70,8 @@ def measured(column: str) -> tuple[str, ...]:
     """What a column may measure by its name, in the words of `Law.measures`; none where the name does not say it.
 
     The last word of a name that says it counts, but for what a little word joins to it: a `day_length` is a length, a
-    `mass_per_area` a mass.  A logarithm is one whatever it is of.  What has a plural and no other meaning is counted.
+    `mass_per_area` a mass.  A logarithm is one whatever it is of.  A word of several meanings has the one that a
+    word before it has too: a `prey_density` is of prey.  What has a plural and no other meaning is counted.
     """
     parts = _PART.findall(column)
     small = [part.lower() for part in parts]
@@ -79,13 +81,26 @@ def measured(column: str) -> tuple[str, ...]:
         return ()
     heads = [i for i, part in enumerate(small) if part in _BETWEEN and i > 0]
     parts = parts[: heads[0]] if heads else parts
-    for part in reversed(parts):
-        word = part if len(part) == 1 else part.lower()
-        found = _words().get(word) or _words().get(word.removesuffix("s"))
-        if found and (len(part) > 1 or len(parts) == 1):
-            return found
+    told = [_meanings(part) if len(part) > 1 or len(parts) == 1 else () for part in parts]
+    for at in reversed(range(len(told))):
+        if told[at]:
+            before = {one for meanings in told[:at] for one in meanings}
+            return tuple(one for one in told[at] if one in before) or told[at]
     last = parts[-1].lower() if parts else ""
     return ("number",) if len(last) > 3 and last.endswith("s") and not last.endswith(_NO_PLURAL) else ()
+
+
+@cache
+def _meanings(part: str) -> tuple[str, ...]:
+    """What a word may measure, or what is written with it as one: `windspeed`; letters are read as they are."""
+    word = part if len(part) == 1 else part.lower()
+    known = _words()
+    written = (word[at:] for at in range(_LEAST_JOINED, len(word) - _LEAST_END + 1))
+    for one in (word, *written):
+        found = known.get(one) or known.get(one.removesuffix("s"))
+        if found:
+            return found
+    return ()
 
 
 @cache
