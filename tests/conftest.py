@@ -1,12 +1,16 @@
 """What every test shares: shapes are checked at run time, Hypothesis sets no deadlines."""
 
 import ast
-from collections.abc import Iterator
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
 
 import hypothesis
+import jaxtyping
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from jaxtyping import _import_hook
+from jaxtyping import AbstractArray, _decorator, _import_hook
 
 hypothesis.settings.register_profile("nbsr", deadline=None)
 hypothesis.settings.load_profile("nbsr")
@@ -24,6 +28,42 @@ def _is_compiled_or_unchecked(decorator: ast.expr) -> bool:
 
 
 _import_hook._is_no_type_check = _is_compiled_or_unchecked
+_jaxtyped = jaxtyping.jaxtyped
+
+
+def _has_shapes(hint: object) -> bool:
+    """Whether there is an array of some shape in it."""
+    if inspect.isclass(hint) and issubclass(hint, AbstractArray):
+        return True
+    return any(_has_shapes(part) for part in get_args(hint) if not isinstance(part, (str, int)))
+
+
+def _checked(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
+    """What jaxtyping decorates with, where shapes are to be compared; elsewhere types are checked as such.
+
+    To compare shapes takes a hundred times as long as a short function does, and most functions have none.  What is
+    defined within a function is left alone: it would be compiled anew whenever that is called.
+    """
+
+    def decorate(what: Any) -> Any:
+        if dataclasses.is_dataclass(what) and not hasattr(what.__init__, "__wrapped__"):
+            what.__init__ = decorate(what.__init__)
+        if not inspect.isfunction(what):
+            return what
+        if "<locals>" in what.__qualname__:
+            return what
+        hints = {
+            n: _decorator._destring_annotation(h, what.__globals__) for n, h in what.__annotations__.items()
+        }
+        if any(map(_has_shapes, hints.values())):
+            return _jaxtyped(what, typechecker=typechecker)
+        what.__annotations__ = hints
+        return typechecker(what)
+
+    return decorate
+
+
+jaxtyping.jaxtyped = _checked
 
 
 @pytest.fixture
