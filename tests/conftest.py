@@ -4,7 +4,7 @@ import ast
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any, ForwardRef, get_args
 
 import hypothesis
 import jaxtyping
@@ -32,10 +32,10 @@ _jaxtyped = jaxtyping.jaxtyped
 
 
 def _has_shapes(hint: object) -> bool:
-    """Whether there is an array of some shape in it."""
-    if inspect.isclass(hint) and issubclass(hint, AbstractArray):
+    """Whether there is an array of some shape in it, or a name that is still to be looked up."""
+    if isinstance(hint, (str, ForwardRef)) or (inspect.isclass(hint) and issubclass(hint, AbstractArray)):
         return True
-    return any(_has_shapes(part) for part in get_args(hint) if not isinstance(part, (str, int)))
+    return any(map(_has_shapes, get_args(hint)))
 
 
 def _checked(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,14 +48,13 @@ def _checked(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
     def decorate(what: Any) -> Any:
         if dataclasses.is_dataclass(what) and not hasattr(what.__init__, "__wrapped__"):
             what.__init__ = decorate(what.__init__)
-        if not inspect.isfunction(what):
-            return what
-        if "<locals>" in what.__qualname__:
+        if not inspect.isfunction(what) or "<locals>" in what.__qualname__:
             return what
         hints = {
             n: _decorator._destring_annotation(h, what.__globals__) for n, h in what.__annotations__.items()
         }
-        if any(map(_has_shapes, hints.values())):
+        shadowed = "list" in what.__globals__  # what beartype writes means the builtin
+        if shadowed or any(map(_has_shapes, hints.values())):
             return _jaxtyped(what, typechecker=typechecker)
         what.__annotations__ = hints
         return typechecker(what)
