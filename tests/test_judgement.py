@@ -457,6 +457,29 @@ def judged(x, y, *texts):
     return judge.verdicts(forms, errors, [False] * len(forms))
 
 
+@pytest.mark.parametrize(
+    "text, breaks",
+    [
+        ("1/(b - a)", True),  # along the rows b - a is 1; where a alone is one more, it is 0
+        ("sqrt(b - a - 0.5)", True),  # no value there
+        ("exp(50*(a - b + 1))", True),  # a value that is far off
+        ("exp(a - b + 1)", False),
+        ("1/(a + b)", False),
+    ],
+)
+def test_a_column_that_moves_alone_shows_what_rows_in_one_line_hide(text, breaks):
+    a = np.arange(1.0, 21.0)
+    grounds = Grounds.of(np.stack([a, a + 1], axis=1), 10 * np.cos(a))
+    assert ("alone" in grounds.faults(law(text, Vocabulary(("a", "b"))))) == breaks
+
+
+def test_from_all_rows_at_the_end_of_a_column_a_law_is_looked_at_beyond_it():
+    a, b = (grid.ravel() for grid in np.meshgrid(np.arange(1.0, 6.0), np.arange(1.0, 6.0)))
+    pole = law("1/(30.7 - a*b - a)", Vocabulary(("a", "b")))  # where a = 5 and b = 5.14 alone
+    assert np.isfinite(pole.predict(np.stack([a, b], axis=1))).all()
+    assert "beyond" in Grounds.of(np.stack([a, b], axis=1), np.sin(a) + b).faults(pole)
+
+
 def test_a_pole_is_not_made_good_by_accuracy():
     rng = np.random.default_rng(0)
     y = 3 * DAYS + 20 + rng.normal(0, 2, len(DAYS))

@@ -2,7 +2,9 @@
 
 A table of six rows is met by many a formula that does something wild in between: a period shorter than the spacing of
 the rows, a pole between two of them, a value far outside the data a little further on.  Rows cannot speak against it,
-but a person would; so the law is looked at on segments between neighbouring rows.
+but a person would; so the law is looked at on segments between neighbouring rows.  Rows of several columns leave most
+of what lies between their extremes unseen; there a person asks what happens if one thing changes and all else stays as
+it is, so each column is also led from a row to its neighbouring values.
 """
 
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ __all__ = ["FAULTS", "SEVERE", "Grounds"]
 FAULTS = {
     "pole": "has a pole or a jump between neighbouring rows",
     "swing": "swings between neighbouring rows",
+    "alone": "has a pole, or no reasonable value, where one column alone moves to its next value",
     "ends": "ends just beyond the rows",
     "beyond": "leaves every reasonable range just beyond the rows",
     "sign": "changes its sign just beyond the rows, where the target never does",
@@ -32,6 +35,8 @@ _MOST_SEGMENTS = 240
 _MOST_INSIDE = 9  # points within a segment
 _FEW_SEGMENTS, _FEW_INSIDE = 120, 4  # where rows are not in one line
 _POINTS = 1200  # in all, about
+_FEW_PATHS, _FEW_STEPS = 240, 9  # along which one column is led, and places on each
+_FEW_EDGES = 12  # rows at one end of a column, from which to go beyond
 _MARGIN = 0.1  # of the range, beyond the rows
 _SWING = 2.0  # times what the bend of the law over the rows lets expect: half of it is a period of two rows
 _VISIBLE = 0.02  # of the spread of the target; smaller swings are let be
@@ -44,8 +49,9 @@ class Grounds:
     """Where a law is looked at: `Grounds.of(X, y)`.
 
     `ends` are the rows at the two ends of each segment; `inside` are the points within; `edges` are the outermost rows
-    and `outside` the points beyond them; `curve` says whether the segments are those of a single column, one after the
-    other, so that a bend can be told from three rows; `signed` whether 0 is a value like any other.
+    and `outside` the points beyond them; `paths` lead one of several columns from a row to a neighbouring value;
+    `curve` says whether the segments are those of a single column, one after the other, so that a bend can be told
+    from three rows; `signed` whether 0 is a value like any other.
     """
 
     X: Float[np.ndarray, "rows columns"]
@@ -54,6 +60,7 @@ class Grounds:
     inside: Float[np.ndarray, "segments points columns"]
     edges: Int[np.ndarray, " edges"]
     outside: Float[np.ndarray, "edges steps columns"]
+    paths: Float[np.ndarray, "paths places columns"]
     curve: bool
     signed: bool = False
 
@@ -72,7 +79,8 @@ class Grounds:
         share = (np.arange(1, count + 1) - 0.31) / (count + 0.47)
         a, b = X[ends[:, 0]], X[ends[:, 1]]
         inside = a[:, None] + (b - a)[:, None] * share[None, :, None]
-        return cls(X, y, ends, inside, *_beyond(X, varied), curve, signed)
+        paths = _paths(X, varied & (not curve))
+        return cls(X, y, ends, inside, *_beyond(X, varied), paths, curve, signed)
 
     def faults(self, law: Expression) -> tuple[str, ...]:
         """What a person would hold against the law, by the keys of FAULTS."""
@@ -83,10 +91,13 @@ class Grounds:
             parts = [(kind, self._seen(part)) for kind, part in _delicate(law)]
             found = []
             turned = self._turned(parts)
-            if not np.isfinite(seen.within).all() or self._jumps(seen, turned) or not self._shows(turned):
+            shown = self._shows(turned)
+            if not np.isfinite(seen.within).all() or self._jumps(seen, turned) or not shown:
                 found.append("pole")
             elif self._swings(seen, turned) or self._races(law):
                 found.append("swing")
+            if shown and not turned.any() and self._breaks_alone(seen, parts):
+                found.append("alone")
             if not np.isfinite(seen.outside).all():
                 found.append("ends")
             elif self._runs_away(seen, parts):
@@ -97,17 +108,18 @@ class Grounds:
 
     def _seen(self, law: Expression) -> "_Seen":
         """The values of a law, or of a part of it, at all places."""
-        sizes = np.cumsum([len(self.X), len(self.points), self.outside.size // self.X.shape[1]])
-        rows, within, outside, inward = np.split(law.predict(self._everywhere), sizes)
+        columns = self.X.shape[1]
+        sizes = [len(self.X), len(self.points), self.outside.size // columns, self.paths.size // columns]
+        rows, within, outside, paths, inward = np.split(law.predict(self._everywhere), np.cumsum(sizes))
         return _Seen(
-            rows, within.reshape(self.inside.shape[:2]), outside.reshape(self.outside.shape[:2]), inward
-        )
+            rows, within.reshape(self.inside.shape[:2]), outside.reshape(self.outside.shape[:2]),
+            paths.reshape(self.paths.shape[:2]), inward,
+        )  # fmt: skip
 
     @cached_property
     def _everywhere(self) -> Float[np.ndarray, "places columns"]:
-        return np.concatenate(
-            [self.X, self.points, self.outside.reshape(-1, self.X.shape[1]), self._inward()]
-        )
+        flat = (a.reshape(-1, self.X.shape[1]) for a in (self.outside, self.paths))
+        return np.concatenate([self.X, self.points, *flat, self._inward()])
 
     def suspicious(self, values: Float[np.ndarray, "laws rows"], within: Float[np.ndarray, "laws points"]):
         """Which laws of a batch are not worth a closer look, by their values on the rows and on `points`."""
@@ -189,15 +201,23 @@ class Grounds:
 
     def _runs_away(self, seen: "_Seen", parts: "Sequence[tuple[str, _Seen]]") -> bool:
         """Whether the law has a pole or is far off just beyond the rows."""
-        low, high = float(self.y.min()), float(self.y.max())
-        room = _RUNAWAY * (high - low)
-        values = seen.outside
-        if ((values > high + room) | (values < low - room)).any():
+        if self._out_of_range(seen.outside):
             return True
         paths = (
             (kind, np.concatenate([p.rows[self.edges][:, None], p.outside], axis=1)) for kind, p in parts
         )
         return any(_turns(kind, path).any() for kind, path in paths)
+
+    def _out_of_range(self, values: Float[np.ndarray, "..."]) -> bool:
+        low, high = float(self.y.min()), float(self.y.max())
+        room = _RUNAWAY * (high - low)
+        return bool(((values > high + room) | (values < low - room)).any())
+
+    def _breaks_alone(self, seen: "_Seen", parts: "Sequence[tuple[str, _Seen]]") -> bool:
+        """Whether the law has a pole, no value or one that is far off where one column moves and all else stays."""
+        if not np.isfinite(seen.paths).all() or self._out_of_range(seen.paths):
+            return True
+        return any(_turns(kind, part.paths).any() for kind, part in parts)
 
     def _changes_sign(self, seen: "_Seen") -> bool:
         """Whether the law has another sign beyond the rows, or towards zero, than every row's target has."""
@@ -223,6 +243,7 @@ class _Seen(NamedTuple):
     rows: Float[np.ndarray, " rows"]
     within: Float[np.ndarray, "segments points"]
     outside: Float[np.ndarray, "edges steps"] = np.empty((0, 0))
+    paths: Float[np.ndarray, "paths places"] = np.empty((0, 0))
     inward: Float[np.ndarray, " points"] = np.empty(0)
 
 
@@ -257,18 +278,45 @@ def _nearest(X: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "segments 
 def _beyond(
     X: Float[np.ndarray, "rows columns"], varied: Bool[np.ndarray, " columns"]
 ) -> tuple[Int[np.ndarray, " edges"], Float[np.ndarray, "edges steps columns"]]:
-    """The outermost row of each column, and steps beyond it, the other columns as they are there; never over zero."""
+    """The outermost rows of each column, and steps beyond, the other columns as they are there; never over zero."""
     edges, out = [], []
+    most = _FEW_EDGES if varied.sum() > 1 else 1
     for column in np.flatnonzero(varied):
         x = X[:, column]
-        for end, side in ((int(x.argmin()), -_MARGIN), (int(x.argmax()), _MARGIN)):
-            places = x[end] + side * np.ptp(x) * np.array([0.25, 0.5, 0.75, 1.0])
-            if (places * x[end] > 0).all() or x.min() < 0 < x.max():
-                points = np.repeat(X[end : end + 1], len(places), axis=0)
-                points[:, column] = places
-                edges.append(end)
-                out.append(points)
+        for extreme, side in ((x.min(), -_MARGIN), (x.max(), _MARGIN)):
+            places = extreme + side * np.ptp(x) * np.array([0.25, 0.5, 0.75, 1.0])
+            if (places * extreme > 0).all() or x.min() < 0 < x.max():
+                for end in _some(np.flatnonzero(x == extreme), most).tolist():
+                    points = np.repeat(X[end : end + 1], len(places), axis=0)
+                    points[:, column] = places
+                    edges.append(end)
+                    out.append(points)
     return np.array(edges, int), np.array(out).reshape(len(edges), -1 if edges else 0, X.shape[1])
+
+
+def _paths(
+    X: Float[np.ndarray, "rows columns"], led: Bool[np.ndarray, " columns"]
+) -> Float[np.ndarray, "paths places columns"]:
+    """From some of the rows, along each of these columns, to the next value that it has in any row."""
+    share = np.linspace(0.0, 1.0, _FEW_STEPS)
+    share[1:-1] += 0.02 * np.sin(7.0 * np.arange(1, _FEW_STEPS - 1))  # uneven, as within the segments
+    found = [np.empty((0, _FEW_STEPS, X.shape[1]))]
+    for column in np.flatnonzero(led):
+        values = np.unique(X[:, column])
+        place = np.searchsorted(values, X[:, column])
+        for side in (-1, 1):
+            rows = np.flatnonzero((place + side >= 0) & (place + side < len(values)))
+            rows = _some(rows, _FEW_PATHS // (2 * int(led.sum())))
+            start, end = X[rows, column], values[place[rows] + side]
+            paths = np.repeat(X[rows][:, None], _FEW_STEPS, axis=1)
+            paths[:, :, column] = start[:, None] + share * (end - start)[:, None]
+            found.append(paths)
+    return np.concatenate(found)
+
+
+def _some(things: Int[np.ndarray, " all"], most: int) -> Int[np.ndarray, " some"]:
+    """At most so many of them, evenly spread."""
+    return things if len(things) <= most else things[np.linspace(0, len(things) - 1, most).astype(int)]
 
 
 def _delicate(law: Expression) -> Sequence[tuple[str, Expression]]:

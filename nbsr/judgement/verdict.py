@@ -38,7 +38,7 @@ _UNDETERMINED = 3.0  # nats for a constant that is smaller than its error
 _SEVERE_FACTOR = math.log(
     100.0
 )  # a law with such a fault is believed where it is so many times more accurate
-_SEVERE_NATS, _SLIGHT_NATS = 10.0, {"ends": 8.0, "beyond": 4.0, "sign": 2.5}
+_SEVERE_NATS, _SLIGHT_NATS = 10.0, {"alone": 10.0, "ends": 8.0, "beyond": 4.0, "sign": 2.5}
 _SPELLING = 10.0  # nats that a shorter spelling of the same form may be less likely
 _SURE = 10.0  # nats by which an exact law has to beat having no law
 _MOST_SURPRISING = 100.0  # times the error of a row that is left out may count, of that expected
