@@ -41,7 +41,7 @@ def _has_shapes(hint: object) -> bool:
 def _checked(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
     """What jaxtyping decorates with, where shapes are to be compared; elsewhere types are checked as such.
 
-    To compare shapes takes a hundred times as long as a short function does, and most functions have none.  What is
+    To compare shapes takes some 8 us a call, to check types half of one, and most functions have no shapes.  What is
     defined within a function is left alone: it would be compiled anew whenever that is called.
     """
 

@@ -91,12 +91,11 @@ class Grounds:
             parts = [(kind, self._seen(part)) for kind, part in _delicate(law)]
             found = []
             turned = self._turned(parts)
-            shown = self._shows(turned)
-            if not np.isfinite(seen.within).all() or self._jumps(seen, turned) or not shown:
+            if not np.isfinite(seen.within).all() or self._jumps(seen, turned) or not self._shows(turned):
                 found.append("pole")
             elif self._swings(seen, turned) or self._races(law):
                 found.append("swing")
-            if shown and not turned.any() and self._breaks_alone(seen, parts):
+            if not turned.any() and self._breaks_alone(seen, parts):  # poles that the rows show are no fault
                 found.append("alone")
             if not np.isfinite(seen.outside).all():
                 found.append("ends")
@@ -209,6 +208,7 @@ class Grounds:
         return any(_turns(kind, path).any() for kind, path in paths)
 
     def _out_of_range(self, values: Float[np.ndarray, "..."]) -> bool:
+        """Whether one of them is far beyond the range of the target."""
         low, high = float(self.y.min()), float(self.y.max())
         room = _RUNAWAY * (high - low)
         return bool(((values > high + room) | (values < low - room)).any())
