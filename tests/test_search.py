@@ -191,13 +191,17 @@ def test_pause_step_and_resume_from_another_thread():
 
     worker = threading.Thread(target=run)
     worker.start()
-    deadline = time.monotonic() + 60
-    while not snapshots and time.monotonic() < deadline and worker.is_alive():
-        control.step()
-        time.sleep(0.05)
-    held = len(snapshots)
-    time.sleep(0.3)
-    assert worker.is_alive() and control.paused and len(snapshots) <= held + 1
+
+    def shown(count):
+        deadline = time.monotonic() + 60
+        while len(snapshots) < count and time.monotonic() < deadline and worker.is_alive():
+            time.sleep(0.05)
+        time.sleep(0.3)  # in which a search that is not held would go on
+        return worker.is_alive() and control.paused and count <= len(snapshots) <= count + 1
+
+    assert shown(1)  # before its first batch
+    control.step()
+    assert shown(len(snapshots) + 1)
     control.resume()
     worker.join(120)
     assert not worker.is_alive() and snapshots[-1].done

@@ -84,8 +84,15 @@ def frame(names=("x1", "x2"), rows=60):
     return nbsr.Table.from_arrays(X, 2.5 * np.sin(X[:, 0]) + X[:, 1] + dice.normal(0, 0.3, rows), names)
 
 
+@pytest.fixture(autouse=True)
+def without_a_clock(monkeypatch):
+    """A snapshot after every batch, however fast they are."""
+    monkeypatch.setattr("nbsr.engine.run._SOON", -1.0)
+    monkeypatch.setattr("nbsr.engine.run._LATE", -1.0)
+
+
 class Snapshots:
-    """A search in steps of one snapshot, without a clock."""
+    """A search in steps of one snapshot."""
 
     def __init__(self, table, **settings):
         self.table = table
