@@ -1,6 +1,5 @@
 """The live workbench as a person meets it: a search that is watched, paused, steered, detached, kept and replayed."""
 
-import contextlib
 import re
 
 import pytest
@@ -17,7 +16,7 @@ frame = pd.DataFrame(rng.uniform(0.5, 3, (80, 3)), columns=["mass", "speed", "an
 noise = 1 + 0.1 * rng.standard_normal(80)
 frame["energy"] = 0.5 * frame.mass * frame.speed**2 * np.sin(frame.angle) * noise
 """.strip()
-TRIES = 5
+HELD = 400  # milliseconds; a search that goes on is drawn several times in between
 SEARCH = "%%regress frame --seconds 600 --method mcts -o law\nenergy ~ mass + speed + angle\ntest: 20%"
 KEEP = "job = law\nresult = getattr(job, 'wait', lambda seconds: job)(60)\nresult.to_html('run.html').stat().st_size"
 
@@ -38,6 +37,13 @@ class Workbench:
     def tried(self) -> int:
         found = re.search(r"([\d,]+) tried", self.root.inner_text())
         return int(found[1].replace(",", "")) if found else 0
+
+    def choose_node(self, row: int) -> None:
+        """Clicks on a row of the tree, whichever element that is by then."""
+        expect(self.root.locator(".nbsr-tree-row").nth(row)).to_be_attached(timeout=PATIENCE)
+        self.root.get_by_role("tree", name="Search tree").evaluate(
+            "(tree, row) => tree.querySelectorAll('.nbsr-tree-row')[row].click()", row
+        )
 
     def says(self, text: str | re.Pattern[str]) -> None:
         expect(self.root).to_contain_text(text, timeout=PATIENCE)
@@ -81,16 +87,15 @@ def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, pag
     bench.press("Guess")
     bench.says(re.compile(r"sin\(angle\).*: FVU 0\.0\d"))  # what the guess came to, and no other law
 
+    # from here on under a search that goes on, by a hand that takes its time
+    bench.press("Resume")
+    bench.says("Searching")
+
     # a node: what may come next, and no growth below it any more
     detail = bench.root.get_by_label("Selected node")
-    row = bench.root.locator(".nbsr-tree-row").nth(1)
-    for _ in range(TRIES):  # a row that was drawn anew in between hears no click
-        row.evaluate("row => row.click()")
-        with contextlib.suppress(AssertionError):
-            expect(detail).to_contain_text("Next token")
-            break
+    bench.choose_node(1)
     expect(detail).to_contain_text("Next token")
-    detail.get_by_role("button", name="Prune").click()
+    detail.get_by_role("button", name="Prune").click(delay=HELD)
     bench.says(re.compile("Nothing grows below .+ any more"))
 
     # candidates are queried and pinned
@@ -99,14 +104,13 @@ def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, pag
     page.keyboard.press("Enter")
     expect(bench.root.locator("tr[data-law]:not(:has-text('sin'))")).to_have_count(0)
     pin = bench.root.locator("button.nbsr-pin[aria-pressed=false]").first
-    pin.click()
+    pin.click(delay=HELD)
     bench.says(re.compile("is pinned"))
 
     # nobody is shut out
     assert not notebook.barriers(".nbsr[role=region]")
 
     # the cell is let go, the search goes on behind it, and is stopped
-    bench.press("Resume")
     bench.press("Detach")
     notebook.wait_for_end(1)
     notebook.run(2)
@@ -246,7 +250,7 @@ def test_two_views_of_one_search_lead_it_and_take_its_law_apart(lab: Server, pag
 
     # the next token is forced in one view, and both know it; the same view takes it back
     one.root.scroll_into_view_if_needed()
-    one.root.locator(".nbsr-tree-row").first.evaluate("row => row.click()")
+    one.choose_node(0)
     detail = one.root.get_by_label("Selected node")
     detail.get_by_role("button", name="Force *:").click()
     one.says("Every law that is decoded begins with *")

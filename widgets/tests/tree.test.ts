@@ -175,12 +175,18 @@ describe("the search tree", () => {
     press("ArrowDown");
     press("Enter");
     press("ArrowLeft");
+    const rows = new Map([...host.querySelectorAll("[role=treeitem]")].map((row) => [name(row).split(",")[0], row]));
     for (let i = 0; i < 5; i++) desk.store.accept({ nodes: nodes([-1, 0], [-1, 1], { parent: Int32Array.from([1, 0]), token: Int16Array.from([1, 2]), depth: Uint16Array.from([2, 1]) }) });
     await new Promise((done) => setTimeout(done, 300));
     expect(desk.selection.node).toBe(1);
     expect(active().getAttribute("aria-expanded")).toBe("false");
     expect(document.activeElement).toBe(active());
     expect(host.textContent).toContain("of 15 nodes shown");
+    // Each row goes on with its node, or one that is being clicked would be gone; they stand as they are read.
+    const now = [...host.querySelectorAll<HTMLElement>("[role=treeitem]")];
+    for (const token of ["start", "+"]) expect(now).toContain(rows.get(token));
+    const tops = now.map((row) => parseFloat(row.style.top));
+    expect(tops).toEqual([...tops].sort((a, b) => a - b));
   });
 
   test("a rule that came later is told by a banner", () => {

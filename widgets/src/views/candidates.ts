@@ -4,7 +4,7 @@ import { shownLaw, type Changed, type Context, type View } from "../core/context
 import { fitOf } from "../core/fit";
 import { plural, rSquared, seconds, spokenFvu } from "../core/format";
 import type { Asks, Law } from "../core/types";
-import { button, h, icon, near, s, sentence, set, uid } from "./dom";
+import { arrange, button, h, icon, near, s, sentence, set, uid } from "./dom";
 import { drawPoints, residualPoints } from "./fit";
 import { togglePin } from "./law";
 import { method } from "./marks";
@@ -49,14 +49,16 @@ export function candidatesView(host: HTMLElement, context: Context): View {
   let down = false;
   let first = 0;
   let asked = 0; // questions so far: an answer to an older one is let go
+  let waiting = false; // for the answer to the last one
   let laws: Law[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let lastAsked = -Infinity;
+  let answered = -Infinity; // when the last answer came
+  let outdated = false; // more has come since the last question
 
   async function ask(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    lastAsked = performance.now();
+    waiting = true;
     const mine = ++asked;
     try {
       const answer = await context.ask("query", { text: input.value, sort, down, first, count: PAGE });
@@ -75,6 +77,12 @@ export function candidatesView(host: HTMLElement, context: Context): View {
       problem.textContent = sentence(error);
       problem.hidden = false;
       set(input, "aria-invalid", "true");
+    } finally {
+      if (mine === asked) {
+        waiting = false;
+        answered = performance.now();
+        if (outdated) look();
+      }
     }
   }
 
@@ -82,25 +90,37 @@ export function candidatesView(host: HTMLElement, context: Context): View {
     if (timer === undefined) timer = setTimeout(() => void ask(), delay);
   }
 
+  /** Looks anew, once the last question is answered: asked faster than a busy kernel answers, none would be shown. */
+  function look(): void {
+    outdated = waiting;
+    if (!waiting) soon(Math.max(0, PAUSE - (performance.now() - answered)));
+  }
+
+  function rowOf(law: Law, pinned: boolean, chosen: boolean): HTMLElement {
+    const name = pinned ? "Take the pin away" : "Pin";
+    return h("tr", { "data-law": law.id, "aria-selected": null, class: chosen ? "nbsr-chosen" : "" },
+      h("td", {}, h("button.nbsr-pin", { type: "button", "data-pin": law.id, "aria-pressed": String(pinned), "aria-label": `${name}: ${law.text}`, title: name }, icon("pin"))),
+      h("td.nbsr-number", {}, String(law.complexity)),
+      h("td.nbsr-number", {}, spokenFvu(law.fvu)),
+      h("td.nbsr-number", {}, law.score.toFixed(2)),
+      h("td", {}, method(store.sources, law.source)),
+      h("td.nbsr-number", {}, seconds(law.born)),
+      h("td.nbsr-formula-cell", {}, h("button.nbsr-link", { type: "button", "data-choose": law.id, "aria-pressed": String(chosen) }, law.text)));
+  }
+
   function drawRows(): void {
     for (const [name, head] of heads) set(head, "aria-sort", name === sort ? (down ? "descending" : "ascending") : null);
-    const focused = (document.activeElement as HTMLElement | null)?.closest<HTMLElement>("[data-law]")?.dataset.law;
+    const focused = body.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset : {};
     const chosen = shownLaw(context);
     const { pinnedLaws } = context.selection;
-    body.replaceChildren(...laws.map((law) => {
-      const pinned = pinnedLaws.includes(law.id) || law.pinned;
-      const name = pinned ? "Take the pin away" : "Pin";
-      return h("tr", { "data-law": law.id, "aria-selected": null, class: law.id === chosen ? "nbsr-chosen" : "" },
-        h("td", {}, h("button.nbsr-pin", { type: "button", "data-pin": law.id, "aria-pressed": String(pinned), "aria-label": `${name}: ${law.text}`, title: name }, icon("pin"))),
-        h("td.nbsr-number", {}, String(law.complexity)),
-        h("td.nbsr-number", {}, spokenFvu(law.fvu)),
-        h("td.nbsr-number", {}, law.score.toFixed(2)),
-        h("td", {}, method(store.sources, law.source)),
-        h("td.nbsr-number", {}, seconds(law.born)),
-        h("td.nbsr-formula-cell", {}, h("button.nbsr-link", { type: "button", "data-choose": law.id, "aria-pressed": String(law.id === chosen) }, law.text)));
+    const before = new Map([...body.children].map((row) => [(row as HTMLElement).dataset.law, row]));
+    arrange(body, laws.map((law) => {
+      const row = rowOf(law, pinnedLaws.includes(law.id) || law.pinned, law.id === chosen);
+      const known = before.get(String(law.id));
+      return known?.isEqualNode(row) ? known : row;
     }));
     if (laws.length === 0) body.append(h("tr", {}, h("td", { colspan: COLUMNS.length + 1 }, nothing(input.value ? "No law is like that." : "No candidates yet."))));
-    if (focused) body.querySelector<HTMLElement>(`[data-choose="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    for (const name of ["pin", "choose"]) if (focused[name]) body.querySelector<HTMLElement>(`[data-${name}="${focused[name]}"]`)?.focus({ preventScroll: true });
   }
 
   let compared = "";
@@ -164,7 +184,7 @@ export function candidatesView(host: HTMLElement, context: Context): View {
 
   return {
     update(changed: Changed) {
-      if (changed.has("dots") || changed.has("run") || laws.length === 0) soon(Math.max(0, PAUSE - (performance.now() - lastAsked)));
+      if (changed.has("dots") || changed.has("run") || laws.length === 0) look();
       if (changed.has("selection") || changed.has("sources")) drawRows();
       drawCompared();
     },

@@ -53,6 +53,24 @@ export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Lets `host` hold these elements in this order, and moves only what has to move: an element that is taken out between
+ *  the press and the release of a button hears no click, and one that is moved loses the focus. */
+export function arrange(host: Element, wanted: readonly Element[]): void {
+  const kept = new Set(wanted);
+  for (const child of [...host.children]) if (!kept.has(child)) child.remove();
+  let next = host.firstElementChild;
+  for (const element of wanted) {
+    // The others go round the one with the focus; their turn comes later.
+    while (next && next !== element && element.contains(document.activeElement)) {
+      const later: Element | null = next.nextElementSibling;
+      host.append(next);
+      next = later;
+    }
+    if (next === element) next = element.nextElementSibling;
+    else host.insertBefore(element, next);
+  }
+}
+
 /** The nearest element at or above an event's target that carries `data-{name}`, inside `host`. */
 export function near(event: Event, name: string, host: Element): HTMLElement | null {
   const target = event.target as Element | null;

@@ -6,7 +6,7 @@
  */
 
 import type { Part } from "../core/layout";
-import { h, near, set } from "./dom";
+import { arrange, h, near, set } from "./dom";
 
 const TALL = 26; // pixels of a row, as in the style sheet
 const BEYOND = 8; // rows kept in the document above and below those in sight
@@ -77,7 +77,7 @@ export class TreeList {
     this.selected = selected;
     if (before !== part) {
       this.siblings = siblingsOf(part);
-      this.forget();
+      if (before) this.follow(part, before);
     }
     const place = part.placeOf(activeNode);
     this.active = Math.max(0, place >= 0 ? place : Math.min(this.active, part.length - 1));
@@ -109,16 +109,17 @@ export class TreeList {
     for (const [place, row] of this.rows) this.fillRow(row, place);
   }
 
-  private forget(): void {
-    // The row with the focus stays in the document, or the focus would fall out of the list.
-    for (const [place, row] of this.rows) if (!row.contains(document.activeElement)) (row.remove(), this.rows.delete(place));
-    const kept = [...this.rows.values()];
+  /** The rows go on with the nodes that they show, so that one that is being pressed, or has the focus, is not lost. */
+  private follow(part: Part, before: Part): void {
+    const rows = [...this.rows];
+    const stubs = new Map<number, number>();
+    for (let place = 0; place < part.length; place++) if (part.hidden[place]) stubs.set(part.node[place], place);
     this.rows.clear();
-    const place = this.part?.placeOf(Number(kept[0]?.dataset.node)) ?? -1;
-    if (kept.length && place >= 0) {
-      this.rows.set(place, kept[0]);
-      this.fillRow(kept[0], place);
-    } else for (const row of kept) row.remove();
+    for (const [at, row] of rows) {
+      const node = before.node[at];
+      const place = before.hidden[at] ? stubs.get(node) : part.placeOf(node);
+      if (place !== undefined && place >= 0) this.rows.set(place, row);
+    }
   }
 
   private scrollTo(place: number): void {
@@ -133,26 +134,16 @@ export class TreeList {
     if (!part) return;
     const first = Math.max(0, Math.floor(this.element.scrollTop / TALL) - BEYOND);
     const end = Math.min(part.length, Math.ceil((this.element.scrollTop + this.element.clientHeight) / TALL) + BEYOND);
-    for (const [place, row] of this.rows) {
-      if ((place >= first && place < end) || place === this.active) continue;
-      row.remove();
-      this.rows.delete(place);
-    }
-    const places = new Set<number>([this.active]);
-    for (let place = first; place < end; place++) places.add(place);
-    let after: Element | null = null;
-    for (const place of [...places].sort((a, b) => a - b)) {
-      if (place >= part.length) continue;
-      let row = this.rows.get(place);
-      if (!row) {
-        row = h("div.nbsr-tree-row", { role: "treeitem" });
-        this.rows.set(place, row);
-        if (after) after.after(row);
-        else this.space.prepend(row);
-      }
+    const places = [this.active, ...Array.from({ length: Math.max(0, end - first) }, (_, i) => first + i)];
+    const shown = [...new Set(places)].filter((place) => place < part.length).sort((a, b) => a - b);
+    const before = new Map(this.rows);
+    this.rows.clear();
+    for (const place of shown) {
+      const row = before.get(place) ?? h("div.nbsr-tree-row", { role: "treeitem" });
+      this.rows.set(place, row);
       this.fillRow(row, place);
-      after = row;
     }
+    arrange(this.space, [...this.rows.values()]);
   }
 
   private fillRow(row: HTMLElement, place: number): void {

@@ -2,7 +2,8 @@
  * The workbench: all views of one search, linked by one selection.
  *
  * What changed is gathered and drawn once a frame, and only in views that are seen: a tab that is hidden, or a
- * workbench that is scrolled out of sight, learns at once what it missed when it is shown again.
+ * workbench that is scrolled out of sight, learns at once what it missed when it is shown again. Nothing is drawn while
+ * a button is held down: it would be another one that is let go, and nothing would have been clicked.
  */
 
 import type { MakeView, View, Workplace } from "../core/context";
@@ -55,6 +56,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
   host.append(root);
 
   const places: Place[] = [];
+  const presses = watchPresses(root, () => schedule());
   let onScreen = true;
   let frame = 0;
   let ended = false;
@@ -65,7 +67,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
 
   function flush(): void {
     frame = 0;
-    if (ended || !onScreen) return;
+    if (ended || !onScreen || presses.held()) return;
     for (const place of places) {
       if (!place.pending.size || !place.seen()) continue;
       const changed = place.pending;
@@ -146,6 +148,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
     cancelAnimationFrame(frame);
     clearTimeout(silence);
     endReplay?.();
+    presses.end();
     for (const end of unsubscribe) end();
     for (const place of places) place.view.destroy();
     root.remove();
@@ -168,6 +171,27 @@ function watchTheme(listener: () => void): () => void {
   return () => {
     observer.disconnect();
     scheme.removeEventListener("change", listener);
+  };
+}
+
+/** Whether something that can be clicked is held down; `released` is called after the click. */
+function watchPresses(root: Element, released: () => void): { held(): boolean; end(): void } {
+  const ends = ["pointerup", "pointercancel", "blur"] as const;
+  let held = false;
+  const press = (event: Event): void => {
+    held = !!(event.target as Element).closest("button, summary, [role=treeitem], [role=option], [data-law]");
+  };
+  const release = (): void => {
+    if (held) released();
+    held = false;
+  };
+  root.addEventListener("pointerdown", press);
+  for (const name of ends) window.addEventListener(name, release);
+  return {
+    held: () => held,
+    end: () => {
+      for (const name of ends) window.removeEventListener(name, release);
+    },
   };
 }
 

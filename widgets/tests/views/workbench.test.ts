@@ -215,6 +215,29 @@ test("one selection links the views, by keyboard as well", async () => {
   end();
 });
 
+test("nothing is drawn anew under a button that is held down", async () => {
+  const { model, tell } = modelOf(kernel);
+  const widget = search();
+  widget.initialize({ model });
+  const end = await open(hosts[0], widget, model);
+  press(hosts[0], "[data-tab=log]");
+  await frames();
+  const facts = (): string => hosts[0].querySelector(".nbsr-facts")!.textContent!;
+  const grow = (seq: number): void => tell({ kind: "delta", seq, packet: { run: { ...whole().run!, evaluations: 1234 + seq } } });
+  const pause = hosts[0].querySelector("[data-act=pause]")!;
+  const point = (kind: string, at: EventTarget): boolean => at.dispatchEvent(new MouseEvent(kind, { bubbles: true }));
+  for (const [seq, at, drawn] of [[1, pause, "1,234 tried"], [2, hosts[0].querySelector(".nbsr-facts")!, "1,236 tried"]] as const) {
+    point("pointerdown", at);
+    grow(seq);
+    await frames();
+    expect(facts()).toContain(drawn);
+    point("pointerup", document.body);
+    await frames();
+    expect(facts()).toContain(`${(1234 + seq).toLocaleString("en")} tried`);
+  }
+  end();
+});
+
 test("tabs have one stop for the Tab key and arrows between them", async () => {
   const { model } = modelOf(kernel);
   const widget = search();
