@@ -175,22 +175,22 @@ function watchTheme(listener: () => void): () => void {
 }
 
 /** Whether something that can be clicked is held down; `released` is called after the click. */
-function watchPresses(root: Element, released: () => void): { held(): boolean; end(): void } {
-  const ends = ["pointerup", "pointercancel", "blur"] as const;
+function watchPresses(root: HTMLElement, released: () => void): { held(): boolean; end(): void } {
+  const ends = ["pointerup", "pointercancel", "contextmenu", "blur"] as const; // a menu of the browser's swallows the release
   let held = false;
-  const press = (event: Event): void => {
-    held = !!(event.target as Element).closest("button, summary, [role=treeitem], [role=option], [data-law]");
+  const press = (event: MouseEvent): void => {
+    held = event.button === 0 && !!(event.target as Element).closest("button, summary, [role=treeitem], [role=option], [data-law]");
   };
   const release = (): void => {
     if (held) released();
     held = false;
   };
   root.addEventListener("pointerdown", press);
-  for (const name of ends) window.addEventListener(name, release);
+  for (const name of ends) window.addEventListener(name, release, true);
   return {
     held: () => held,
     end: () => {
-      for (const name of ends) window.removeEventListener(name, release);
+      for (const name of ends) window.removeEventListener(name, release, true);
     },
   };
 }
