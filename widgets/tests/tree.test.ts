@@ -137,6 +137,18 @@ describe("the search tree", () => {
     expect(desk.selection.node).toBe(3);
   });
 
+  test("an answer is not drawn under a press, but after it", async () => {
+    open(treeView);
+    desk.hold(true);
+    desk.select({ node: 1 });
+    const prune = find("Prune")[0];
+    await settle();
+    expect(prune.isConnected).toBe(true);
+    expect(host.querySelector("aside")!.textContent).toContain("Asking…");
+    desk.hold(false);
+    expect(host.querySelector("aside")!.textContent).toContain("Next token");
+  });
+
   test("the menu is reached by keys and gives the focus back", async () => {
     open(treeView);
     active().focus();

@@ -31,6 +31,8 @@ export interface Context {
   select(change: Partial<Selection>): void;
   /** Shows a line for a moment and lets screen readers speak it. */
   say(text: string): void;
+  /** Draws now, or once what is held down is let go: a button that was drawn anew in between hears no click. */
+  draw(drawing: () => void): void;
 }
 
 export type MakeView = (host: HTMLElement, context: Context) => View;
@@ -42,7 +44,7 @@ export function shownLaw(context: Context): number | null {
   return store.front.picked >= 0 ? store.front.picked : null;
 }
 
-/** Selection and speech, which are the same with a kernel and without one. */
+/** Selection, speech and when to draw, which are the same with a kernel and without one. */
 export abstract class Workplace implements Context {
   abstract readonly store: Store;
   abstract live(): boolean;
@@ -51,6 +53,8 @@ export abstract class Workplace implements Context {
 
   selection: Selection = { law: null, node: null, pinnedLaws: [] };
   private readonly selectors = new Set<() => void>();
+  private held = false;
+  private readonly undrawn = new Set<() => void>();
   private readonly hearers = new Set<(text: string) => void>();
 
   select(change: Partial<Selection>): void {
@@ -63,6 +67,19 @@ export abstract class Workplace implements Context {
 
   say(text: string): void {
     for (const hearer of [...this.hearers]) hearer(text);
+  }
+
+  draw(drawing: () => void): void {
+    if (this.held) this.undrawn.add(drawing);
+    else drawing();
+  }
+
+  /** Something that can be clicked is held down, or let go. */
+  hold(held: boolean): void {
+    this.held = held;
+    const drawings = held ? [] : [...this.undrawn];
+    if (!held) this.undrawn.clear();
+    for (const drawing of drawings) drawing();
   }
 
   onSelect(selector: () => void): () => void {

@@ -68,7 +68,7 @@ export const anatomyView: MakeView = (host, context) => {
         anatomy = answer;
         problem = text;
         active = answer ? leastWorth(answer) : 0;
-        draw();
+        context.draw(draw);
       };
       context.ask("anatomy", { law: id }).then((answer) => take(answer, ""), (error) => take(null, sentence(error)));
     }, store.run?.status === "running" && context.selection.law === null ? PATIENCE : 0);

@@ -134,12 +134,12 @@ export class NodeDetail {
       if (this.asked !== asked) return;
       this.answer = answer ?? this.answer;
       this.problem = problem;
-      this.draw();
+      this.context.draw(this.draw);
     };
     this.context.ask("node", { node }).then((answer) => take(answer, ""), (error) => take(null, sentence(error)));
   }
 
-  private draw(): void {
+  private readonly draw = (): void => {
     const { node, tree, context, answer } = this;
     if (node < 0 || node >= tree.length) {
       this.body.replaceChildren(h("p.nbsr-nothing", {}, "Choose a node to see its beginning, what may come next and the laws below it."));
@@ -159,7 +159,7 @@ export class NodeDetail {
       ...(answer ? [this.next(answer), this.rewards(answer), this.best(answer)] : this.problem ? [] : [h("p.nbsr-nothing", {}, "Asking…")]),
     );
     focus();
-  }
+  };
 
   /** A redrawn panel gives the focus back to the button that had it. */
   private keepFocus(): () => void {

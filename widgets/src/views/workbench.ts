@@ -56,7 +56,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
   host.append(root);
 
   const places: Place[] = [];
-  const presses = watchPresses(root, () => schedule());
+  const unwatch = watchPresses(root, (held) => workplace.hold(held));
   let onScreen = true;
   let frame = 0;
   let ended = false;
@@ -67,7 +67,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
 
   function flush(): void {
     frame = 0;
-    if (ended || !onScreen || presses.held()) return;
+    if (ended || !onScreen) return;
     for (const place of places) {
       if (!place.pending.size || !place.seen()) continue;
       const changed = place.pending;
@@ -78,7 +78,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
   }
 
   function schedule(): void {
-    if (!frame) frame = requestAnimationFrame(flush);
+    if (!frame) frame = requestAnimationFrame(() => workplace.draw(flush));
   }
 
   function changed(channels: Iterable<Channel | "selection">): void {
@@ -148,7 +148,7 @@ export function workbench(host: HTMLElement, workplace: Workplace, replay?: Repl
     cancelAnimationFrame(frame);
     clearTimeout(silence);
     endReplay?.();
-    presses.end();
+    unwatch();
     for (const end of unsubscribe) end();
     for (const place of places) place.view.destroy();
     root.remove();
@@ -174,24 +174,23 @@ function watchTheme(listener: () => void): () => void {
   };
 }
 
-/** Whether something that can be clicked is held down; `released` is called after the click. */
-function watchPresses(root: HTMLElement, released: () => void): { held(): boolean; end(): void } {
+/** Tells when something that can be clicked is held down, and, after the click, that it is let go. */
+function watchPresses(root: HTMLElement, tell: (held: boolean) => void): () => void {
   const ends = ["pointerup", "pointercancel", "contextmenu", "blur"] as const; // a menu of the browser's swallows the release
   let held = false;
   const press = (event: MouseEvent): void => {
     held = event.button === 0 && !!(event.target as Element).closest("button, summary, [role=treeitem], [role=option], [data-law]");
+    tell(held);
   };
   const release = (): void => {
-    if (held) released();
+    if (held) requestAnimationFrame(() => tell(false));
     held = false;
   };
   root.addEventListener("pointerdown", press);
   for (const name of ends) window.addEventListener(name, release, true);
-  return {
-    held: () => held,
-    end: () => {
-      for (const name of ends) window.removeEventListener(name, release, true);
-    },
+  return () => {
+    if (held) tell(false);
+    for (const name of ends) window.removeEventListener(name, release, true);
   };
 }
 
