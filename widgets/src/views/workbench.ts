@@ -182,7 +182,8 @@ function watchPresses(root: HTMLElement, tell: (held: boolean) => void): () => v
     held = event.button === 0 && !!(event.target as Element).closest("button, summary, [role=treeitem], [role=option], [data-law]");
     tell(held);
   };
-  const release = (): void => {
+  const release = (event: Event): void => {
+    if (event.type === "blur" && event.target !== window) return; // the focus moves to what is pressed
     if (held) requestAnimationFrame(() => tell(false));
     held = false;
   };
