@@ -97,6 +97,7 @@ def test_a_search_is_watched_steered_detached_kept_and_replayed(lab: Server, pag
     bench.tab("Candidates")
     bench.root.get_by_label("Which candidates").fill("sin(_)*_ and complexity < 12")
     page.keyboard.press("Enter")
+    expect(bench.root.locator("tr[data-law]").first).to_be_visible(timeout=PATIENCE)
     expect(bench.root.locator("tr[data-law]:not(:has-text('sin'))")).to_have_count(0)
     pin = bench.root.locator("button.nbsr-pin[aria-pressed=false]").first
     pin.click()

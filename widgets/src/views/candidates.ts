@@ -71,7 +71,7 @@ export function candidatesView(host: HTMLElement, context: Context): View {
       where.textContent = `${first + 1} to ${first + laws.length} of ${plural(answer.total, "law")}`;
       previous.disabled = first === 0;
       next.disabled = first + PAGE >= answer.total;
-      drawRows();
+      context.draw(drawRows);
     } catch (error) {
       if (mine !== asked) return;
       problem.textContent = sentence(error);
@@ -98,7 +98,7 @@ export function candidatesView(host: HTMLElement, context: Context): View {
 
   function rowOf(law: Law, pinned: boolean, chosen: boolean): HTMLElement {
     const name = pinned ? "Take the pin away" : "Pin";
-    return h("tr", { "data-law": law.id, "aria-selected": null, class: chosen ? "nbsr-chosen" : "" },
+    return h("tr", { "data-law": law.id, class: chosen ? "nbsr-chosen" : "" },
       h("td", {}, h("button.nbsr-pin", { type: "button", "data-pin": law.id, "aria-pressed": String(pinned), "aria-label": `${name}: ${law.text}`, title: name }, icon("pin"))),
       h("td.nbsr-number", {}, String(law.complexity)),
       h("td.nbsr-number", {}, spokenFvu(law.fvu)),

@@ -53,8 +53,8 @@ export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Lets `host` hold these elements in this order, and moves only what has to move: an element that is taken out between
- *  the press and the release of a button hears no click, and one that is moved loses the focus. */
+/** Lets `host` hold these elements in this order, and touches none that stands where it should, nor the one with the
+ *  focus: an element that is moved loses it. */
 export function arrange(host: Element, wanted: readonly Element[]): void {
   const kept = new Set(wanted);
   for (const child of [...host.children]) if (!kept.has(child)) child.remove();

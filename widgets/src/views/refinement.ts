@@ -37,7 +37,7 @@ export const refinementView: MakeView = (host, context) => {
       const take = (answer: Refinement | null, text: string): void => {
         if (now !== asked) return;
         [shown, problem] = [answer, text];
-        draw();
+        context.draw(draw);
       };
       context.ask("refinement", { law: law.id }).then((answer) => take(answer, ""), (error) => take(null, sentence(error)));
     }, store.run?.status === "running" && context.selection.law === null ? PATIENCE : 0);

@@ -403,7 +403,7 @@ export const treeView: MakeView = (host, context) => {
         clearTimeout(late);
         const wait = laidAt + PACE - performance.now();
         if (wait <= 0) layOut();
-        else late = setTimeout(() => layOut(), wait);
+        else late = setTimeout(() => context.draw(layOut), wait);
       }
       if (changed.has("selection")) {
         canvas.reveal(selectedPlace());

@@ -183,8 +183,8 @@ function watchPresses(root: HTMLElement, tell: (held: boolean) => void): () => v
     tell(held);
   };
   const release = (event: Event): void => {
-    if (event.type === "blur" && event.target !== window) return; // the focus moves to what is pressed
-    if (held) requestAnimationFrame(() => tell(false));
+    if (event.type === "blur" && event.target instanceof Element) return; // the focus moves to what is pressed
+    if (held) requestAnimationFrame(() => held || tell(false));
     held = false;
   };
   root.addEventListener("pointerdown", press);

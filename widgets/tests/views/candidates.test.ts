@@ -92,7 +92,7 @@ test("a row goes on with its law, and keeps the focus, wherever it comes to stan
   expect(rows()).toEqual([]);
 });
 
-test("elements are arranged with as few moves as that takes round the one with the focus", () => {
+test("elements are arranged round the one with the focus", () => {
   const buttons = ["a", "b", "c", "d", "e"].map((name) => h("button", {}, name));
   arrange(host, buttons);
   for (let seed = 1; seed <= 200; seed++) {

@@ -226,16 +226,27 @@ test("nothing is drawn anew under a button that is held down", async () => {
   const grow = (seq: number): void => tell({ kind: "delta", seq, packet: { run: { ...whole().run!, evaluations: 1234 + seq } } });
   const pause = hosts[0].querySelector("[data-act=pause]")!;
   const point = (kind: string, at: EventTarget): boolean => at.dispatchEvent(new MouseEvent(kind, { bubbles: true }));
-  for (const [seq, at, drawn] of [[1, pause, "1,234 tried"], [2, hosts[0].querySelector(".nbsr-facts")!, "1,236 tried"]] as const) {
+  const text = hosts[0].querySelector(".nbsr-facts")!;
+  const presses: [EventTarget, string, EventTarget, boolean][] = [
+    [pause, "pointerup", document.body, true], [pause, "pointercancel", document.body, true], [pause, "contextmenu", pause, true],
+    [pause, "blur", window, true], [text, "pointerup", document.body, false],
+  ];
+  for (const [i, [at, ending, target, held]] of presses.entries()) {
+    const seq = i + 1;
+    const tried = (count: number): string => `${count.toLocaleString("en")} tried`;
     point("pointerdown", at);
     hosts[0].querySelector("[role=listbox]")!.dispatchEvent(new FocusEvent("blur")); // the focus goes to what is pressed
     grow(seq);
     await frames();
-    expect(facts()).toContain(drawn);
-    point("pointerup", document.body);
+    expect(facts()).toContain(tried(1234 + seq - Number(held)));
+    point(ending, target);
     await frames();
-    expect(facts()).toContain(`${(1234 + seq).toLocaleString("en")} tried`);
+    expect(facts()).toContain(tried(1234 + seq));
   }
+  pause.dispatchEvent(new MouseEvent("pointerdown", { bubbles: true, button: 2 })); // opens a menu, clicks nothing
+  grow(presses.length + 1);
+  await frames();
+  expect(facts()).toContain("1,240 tried");
   end();
 });
 
