@@ -66,8 +66,8 @@ def test_a_page_that_greets_gets_the_whole_and_then_what_is_new(said):
     while len(said.messages) < 2:
         assert time.monotonic() < end
         time.sleep(0.01)
-    kinds = [(m["kind"], m["seq"]) for m, _ in said.messages]
-    assert kinds == [("whole", 1), ("whole", 2)]
+    kinds = [(m["kind"], m["seq"], m["greeted"]) for m, _ in said.messages]
+    assert kinds == [("whole", 1, False), ("whole", 2, True)]  # or a page that heard the first would never greet
     assert said.messages[1][0]["packet"]["laws"]
     said.view.end()
     assert said.messages[-1][0]["kind"] == "delta"

@@ -95,7 +95,7 @@ class SearchView(anywidget.AnyWidget):
                 if packet is not None:
                     self._post("delta", packet)
             else:
-                self._post("whole", self._feed.whole())
+                self._post("whole", self._feed.whole(), greeted=self.greeted)
 
     def end(self) -> None:
         """Send the last packet; nothing is told any more."""
@@ -103,17 +103,17 @@ class SearchView(anywidget.AnyWidget):
             self.tell(last=True)
             self._over = True
 
-    def _post(self, kind: str, packet: Mapping[str, object]) -> None:
+    def _post(self, kind: str, packet: Mapping[str, object], **told: object) -> None:
         from .wire import encoded
 
         self._seq += 1
         plain, buffers = encoded(packet)
-        self.send({"kind": kind, "seq": self._seq, "packet": plain}, buffers)
+        self.send({"kind": kind, "seq": self._seq, "packet": plain, **told}, buffers)
 
     def _greet(self) -> None:
         with self._lock:
             self.greeted = True
-            self._post("whole", self._feed.whole())
+            self._post("whole", self._feed.whole(), greeted=self.greeted)
 
     def drawn(self) -> Mapping[str, object]:
         return {} if self.picture is None else self.picture()

@@ -80,8 +80,9 @@ export default function search() {
       views.add(host);
       const end = workbench(host, mine);
       // The event needs the view in the page, which the host puts there after this call.
+      // Something comes before that, too: the kernel says all again until it is greeted.
       const greet = (): void => {
-        if (mine.store.run) return clearInterval(greeting);
+        if (mine.greeted) return clearInterval(greeting);
         mine.hello();
       };
       const greeting = setInterval(greet, AGAIN);

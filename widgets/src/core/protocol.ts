@@ -93,6 +93,8 @@ export class Connection extends Workplace {
   private seq = 0; // of the last packet taken in; 0: none yet
   private dropped = -1; // deltas since the whole was asked for, which has not come yet; -1: not asked
   private open = true;
+  /** Whether the kernel knows that a page is there. */
+  greeted = false;
   private heard = Date.now();
   private probed = 0; // when the kernel was asked for a word; 0: it was not
   private readonly waiting = new Map<number, Waiting>();
@@ -150,6 +152,7 @@ export class Connection extends Workplace {
     if (message.kind === "whole") {
       this.seq = message.seq;
       this.dropped = -1;
+      this.greeted = message.greeted;
       this.store.accept(decode(message.packet, buffers) as Packet, true);
     } else if (message.kind === "delta") {
       if (message.seq <= this.seq) return;

@@ -196,9 +196,10 @@ export type Channel = keyof Packet;
 
 // -- messages -------------------------------------------------------------------------------------------------------
 
-/** kernel -> page. `seq` counts the packets sent to this widget from 1; "whole" may come at any time and sets it. */
+/** kernel -> page. `seq` counts the packets sent to this widget from 1; "whole" may come at any time and sets it;
+ *  `greeted` tells whether the kernel knows of a page: until it does, it says all again and again, and draws pictures. */
 export type FromKernel =
-  | { kind: "whole"; seq: number; packet: unknown }
+  | { kind: "whole"; seq: number; greeted: boolean; packet: unknown }
   | { kind: "delta"; seq: number; packet: unknown }
   | { kind: "reply"; id: number; ok: true; value: unknown }
   | { kind: "reply"; id: number; ok: false; error: string }; // one sentence

@@ -48,7 +48,7 @@ describe("packets", () => {
 
   test("in order are taken in, repeated and late ones are not", () => {
     const { page, sent } = connection();
-    page.receive({ kind: "whole", seq: 4, packet: { run } }, []);
+    page.receive({ kind: "whole", greeted: true, seq: 4, packet: { run } }, []);
     for (const seq of [5, 5, 4, 6, 1, 7, 6]) page.receive(delta(seq, String(seq)), []);
     expect(texts(page)).toEqual(["5", "6", "7"]);
     expect(sent).toEqual([]);
@@ -56,11 +56,11 @@ describe("packets", () => {
 
   test("with a gap make the page ask for the whole, once", () => {
     const { page, sent } = connection();
-    page.receive({ kind: "whole", seq: 1, packet: { run } }, []);
+    page.receive({ kind: "whole", greeted: true, seq: 1, packet: { run } }, []);
     for (const seq of [3, 4, 5]) page.receive(delta(seq, String(seq)), []);
     expect(sent).toEqual([{ kind: "hello" }]);
     expect(texts(page)).toEqual([]);
-    page.receive({ kind: "whole", seq: 5, packet: { run, log: [{ at: 0, kind: "note", text: "all" }] } }, []);
+    page.receive({ kind: "whole", greeted: true, seq: 5, packet: { run, log: [{ at: 0, kind: "note", text: "all" }] } }, []);
     page.receive(delta(6, "6"), []);
     expect(texts(page)).toEqual(["all", "6"]);
     expect(sent.length).toBe(1);
@@ -76,7 +76,7 @@ describe("packets", () => {
     const page: Connection = new Connection((message) => {
       if (message.kind !== "hello") return;
       const log = said.map((text, at) => ({ at, kind: "note", text }));
-      held.push({ kind: "whole", seq, packet: { run, log } });
+      held.push({ kind: "whole", greeted: true, seq, packet: { run, log } });
     });
     page.hello();
     const deliver = (): void => {
@@ -158,7 +158,7 @@ describe("a kernel that is gone", () => {
   const began = (): { page: Connection; sent: FromPage[]; at: (seconds: number) => void } => {
     vi.useFakeTimers({ now: 0 });
     const made = connection();
-    made.page.receive({ kind: "whole", seq: 1, packet: { run } } as FromKernel, []);
+    made.page.receive({ kind: "whole", greeted: true, seq: 1, packet: { run } } as FromKernel, []);
     const at = (seconds: number): void => {
       vi.setSystemTime(1000 * seconds);
       made.page.watch();
@@ -185,7 +185,7 @@ describe("a kernel that is gone", () => {
     const { page, sent, at } = began();
     page.doubt();
     at(5);
-    page.receive({ kind: "whole", seq: 2, packet: { run } } as FromKernel, []);
+    page.receive({ kind: "whole", greeted: true, seq: 2, packet: { run } } as FromKernel, []);
     at(12);
     expect(sent.length).toBe(1);
     expect(page.store.run).toMatchObject({ status: "running", live: true });
