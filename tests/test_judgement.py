@@ -394,6 +394,7 @@ def test_a_column_is_dearer_the_more_there_are():
 
 YEARS = np.array([2000, 2004, 2008, 2012, 2016, 2020.0])
 DAYS = np.arange(37.0)
+RANKS = np.arange(1.0, 20.0)
 GROWTH = 2400 / (1 + np.exp(-0.28 * (DAYS - 20)))
 
 
@@ -410,6 +411,9 @@ GROWTH = 2400 / (1 + np.exp(-0.28 * (DAYS - 20)))
         (DAYS, GROWTH, "60*x + exp(cos(x*(0.1*x**2 - 1.57)))", {"swing"}),
         (DAYS, GROWTH, "2400*sigmoid(1000*(x - 20.5))", {"pole"}),
         (DAYS, GROWTH, "100/(x - 37.3)", {"beyond"}),
+        (RANKS, 400 / RANKS, "300/(x**0.6 - 0.5)", {"beyond"}),
+        (RANKS, 400 / RANKS, "400/(x + 0.5)", set()),
+        (RANKS, 400 / RANKS, "400/x", set()),
         (DAYS, GROWTH, "400*sqrt(37.3 - x)", {"ends"}),
         (DAYS, GROWTH, "2400*sin(x/8)**2 + 1", set()),
         (YEARS, YEARS - 1999, "2*sin(x)**2 + tan(52993.51/x)", {"swing", "pole"}),

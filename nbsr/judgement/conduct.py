@@ -41,6 +41,7 @@ _MARGIN = 0.1  # of the range, beyond the rows
 _SWING = 2.0  # times what the bend of the law over the rows lets expect: half of it is a period of two rows
 _VISIBLE = 0.02  # of the spread of the target; smaller swings are let be
 _NEAR_ZERO = 0.2  # of a column's largest value: from there it is not far to zero
+_TOWARDS_ZERO = (0.7, 0.4, 0.1)  # of the smallest value: how far a law is followed there
 _RUNAWAY = 2.0  # times the range of the target, beyond it
 
 
@@ -202,10 +203,15 @@ class Grounds:
         """Whether the law has a pole or is far off just beyond the rows."""
         if self._out_of_range(seen.outside):
             return True
-        paths = (
-            (kind, np.concatenate([p.rows[self.edges][:, None], p.outside], axis=1)) for kind, p in parts
+        return any(
+            _turns(kind, path).any()
+            for kind, part in parts
+            for path in (np.c_[part.rows[self.edges], part.outside], self._towards_zero(part))
         )
-        return any(_turns(kind, path).any() for kind, path in paths)
+
+    def _towards_zero(self, seen: "_Seen") -> Float[np.ndarray, "columns places"]:
+        """The values on the way from the row next to zero of each column that comes near to it."""
+        return np.c_[seen.rows[self._next_to_zero[0]], seen.inward.reshape(-1, len(_TOWARDS_ZERO))]
 
     def _out_of_range(self, values: Float[np.ndarray, "..."]) -> bool:
         """Whether one of them is far beyond the range of the target."""
@@ -226,15 +232,20 @@ class Grounds:
             return False
         return bool((seen.outside * sign < 0).any() or (seen.inward * sign < 0).any())
 
+    @cached_property
+    def _next_to_zero(self) -> tuple[Int[np.ndarray, " columns"], Int[np.ndarray, " columns"]]:
+        """The row next to zero of each positive column that comes near to it, and the column."""
+        low, high = self.X.min(axis=0, initial=np.inf), self.X.max(axis=0, initial=-np.inf)
+        columns = np.flatnonzero((low > 0) & (low <= _NEAR_ZERO * high))
+        return self.X[:, columns].argmin(axis=0), columns
+
     def _inward(self) -> Float[np.ndarray, "points columns"]:
-        """From the row next to zero of each positive column towards zero, where that is not far."""
-        out = np.empty((0, self.X.shape[1]))
-        for column, x in enumerate(self.X.T):
-            if 0 < x.min() <= _NEAR_ZERO * x.max():
-                points = np.repeat(self.X[[int(x.argmin())]], 3, axis=0)
-                points[:, column] *= [0.7, 0.4, 0.1]
-                out = np.concatenate([out, points])
-        return out
+        """Points on the way from such a row towards zero."""
+        rows, columns = self._next_to_zero
+        points = np.repeat(self.X[rows][:, None], len(_TOWARDS_ZERO), axis=1)
+        at = np.arange(len(columns))
+        points[at, :, columns] *= np.array(_TOWARDS_ZERO)
+        return points.reshape(-1, self.X.shape[1])
 
 
 class _Seen(NamedTuple):
