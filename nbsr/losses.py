@@ -8,8 +8,10 @@ others together; a robust loss grows more slowly.  Four questions, each one func
   millions of formulas some pass through half of the rows of a small table.)
 * `size`: the sum of what they count, s**2 * sum(rho(r/s)) with s their deviation, which is the sum of squares for
   squares.  Laws are compared by it: each has its own scale, in which its own outliers count little (the tau-estimates
-  of Yohai and Zamar, J. Am. Stat. Assoc. 83, 1988).  The likelihood of Huber's or Student's density would not do: as
-  soon as its width is fitted as well, the outliers decide how wide it is.
+  of Yohai and Zamar, J. Am. Stat. Assoc. 83, 1988).  There rho is bounded, as it is not where constants are fitted:
+  otherwise rows that are a hundred deviations off any law count more than all others together, and tell little of
+  which law these others follow.  The likelihood of Huber's or Student's density would not do: as soon as its width is
+  fitted as well, the outliers decide how wide it is.
 * `row_weights`: the weights with which least squares has the same minimum (Holland and Welsch, Commun. Stat. A 6,
   1977).
 * `centre`: the one number from which targets are away least.
@@ -34,6 +36,7 @@ _LINEAR = 1.345  # deviations from which on Huber's loss is straight
 _FREEDOM = 4.0  # degrees of freedom of Student's t
 ROWS_OF_MOST = 0.75  # the share of the rows that say how large residuals are
 _NORMAL = 1.1503493803760079  # standard deviations within which this share of normal residuals lies
+_MOST = 16.0  # deviations squared that a row counts at most where laws are compared
 _TURNS = 30
 _EPS = float(np.finfo(float).eps)
 
@@ -69,7 +72,7 @@ def size(
         rho = np.where(u <= _LINEAR, u * u, 2 * _LINEAR * u - _LINEAR**2)
     else:
         rho = _FREEDOM * np.log1p(u * u / _FREEDOM)
-    return np.sum(rho, axis=-1) * scale[..., 0] ** 2
+    return np.sum(np.minimum(rho, _MOST), axis=-1) * scale[..., 0] ** 2
 
 
 def row_weights(

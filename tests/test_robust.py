@@ -53,6 +53,15 @@ def test_no_loss_counts_more_than_squares(residuals):
 
 
 @pytest.mark.parametrize("loss", ROBUST)
+def test_how_far_an_outlier_is_off_does_not_matter_where_laws_are_compared(loss):
+    """Of two laws the one that the other rows follow more closely counts less in the same proportion, come what may."""
+    near = np.linspace(-1, 1, 41)
+    for far in (50.0, 1e4):
+        close, loose = (losses.size(np.append(size * near, [far, -far]), loss) for size in (1.0, 2.0))
+        assert loose == pytest.approx(4 * close)
+
+
+@pytest.mark.parametrize("loss", ROBUST)
 def test_weights_are_those_of_the_loss(loss):
     """At a scale that stands still, the slope of what a residual counts is twice weight times residual."""
     residuals = np.linspace(-1, 1, 41)
@@ -152,6 +161,18 @@ def test_the_fvu_that_is_told_is_that_of_the_loss(loss, tmp_path):
     assert again.fvu(SPOILT) == pytest.approx(result.best.fvu, rel=1e-6)
     pd.testing.assert_frame_equal(again.outliers, result.outliers)
     assert again.choose("judgement").best.fvu == again.best.fvu
+
+
+@pytest.mark.parametrize("loss", ROBUST)
+def test_an_exact_law_behind_outliers_is_found_and_no_outlier_is_said_to_be_met(loss):
+    exact = 2.5 * np.exp(-0.7 * T) + 1.3
+    frame = pd.DataFrame({"t": T, "y": exact + np.where(np.isin(np.arange(80), OFF), 9.0, 0.0)})
+    result = regress(
+        frame, "y ~ t", seconds=None, max_evaluations=4000, model="none", method="evolve", loss=loss
+    )
+    assert np.abs(result.predict(frame) - exact).max() < 1e-6
+    assert result.why == "It is exact on all rows but any that are far off, and no shorter law is."
+    assert set(result.outliers.index) == set(OFF)
 
 
 def test_with_squares_outliers_are_named_and_a_robust_loss_is_offered():

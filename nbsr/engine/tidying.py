@@ -85,7 +85,7 @@ class Tidying:
         if verdicts and plain and lawless(verdicts, self.judge.rows, len(self.work.vocabulary.variables)):
             return describe(verdicts, self.judge.rows)
         if any(math.isfinite(v.nats) for v in verdicts):
-            return choose(verdicts)
+            return choose(verdicts, self.work.rows.loss)
         front = self.archive.front()
         chosen = front[
             pick(

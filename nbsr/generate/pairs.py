@@ -300,7 +300,7 @@ class Pairs:
         if every and self.dimensions is not None and len(usable) <= _FEW:
             sets = [(0.0, pair) for pair in itertools.combinations(usable.tolist(), 2)]
         fit = H if len(usable) == len(H) else H[usable]
-        for size in range(3, longest + 1):
+        for size in range(3, min(longest, len(seen.z) - 1) + 1):  # more meet all rows whatever they are
             options: dict[tuple[int, ...], float] = {}
             basis, _ = np.linalg.qr(np.swapaxes(H[np.asarray([c for _, c in sets])], 1, 2).astype(np.float64))
             rest = z - np.einsum("bnk,bk->bn", basis, np.einsum("bnk,n->bk", basis, z))

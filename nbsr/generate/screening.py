@@ -143,9 +143,12 @@ class Blocks:
 def least_squares(columns: np.ndarray, z: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted linear fits with an offset, batched.
 
-    columns: `[K, t, n]`; z: `[n]`.  Returns coefficients `[K, t + 1]`, the offset last, and what is unexplained `[K]`.
+    columns: `[K, t, n]`; z: `[n]`.  Returns coefficients `[K, t + 1]`, the offset last, and what is unexplained `[K]`,
+    infinity where the rows do not tell the terms apart, as fewer rows than terms never do.
     """
     K, t, n = columns.shape
+    if n < t:
+        return np.zeros((K, t + 1)), np.full(K, np.inf)
     share = weight / weight.sum()
     mean = columns @ share
     centred = (columns - mean[..., None]) * np.sqrt(share)

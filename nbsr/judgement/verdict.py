@@ -265,8 +265,8 @@ def _offsets(law: Expression) -> list[int]:
     return found
 
 
-def choose(verdicts: Sequence[Verdict]) -> Choice:
-    """The law to believe among these.
+def choose(verdicts: Sequence[Verdict], loss: str = "squares") -> Choice:
+    """The law to believe among these; loss: what their residuals count.
 
     Raises ValueError where none has a finite description length.
     """
@@ -281,7 +281,8 @@ def choose(verdicts: Sequence[Verdict]) -> Choice:
         picked = min(
             exact, key=lambda i: (length[i], verdicts[i].constants, verdicts[i].structure, verdicts[i].fvu)
         )
-        return Choice(picked, -1, "It is exact on every row, and no shorter law is.")
+        where = "every row" if loss == "squares" else "all rows but any that are far off"
+        return Choice(picked, -1, f"It is exact on {where}, and no shorter law is.")
     picked, runner_up = _told(verdicts, order)
     return Choice(picked, runner_up, _clause(verdicts[picked], verdicts[runner_up]) if runner_up >= 0 else "")
 
