@@ -50,6 +50,8 @@ KEPT = [
     ("odd in `x 2`", "x1*tan(`x 2`/4)", ""),
     ("odd in `x 2`", "x1", "It is not odd in x 2"),
     ("even in x1", "sqrt(x1)", "It is not even in x1"),
+    ("even in `x 2`", "exp(9000*x1)*(`x 2`**2 + 1)", "It is not even in x 2"),  # infinity less infinity
+    ("decreasing in `x 2`", "exp(9000*x1)*(3 - `x 2`)", "It is not decreasing in x 2"),
     ("f(0, 0) = 0", "x1*`x 2`", ""),
     ("f(0, 1) = 2", "x1 + 2*`x 2`", ""),
     ("law(0, 0) = 0", "x1 + 0.1", "It is 0.1 there, and law(0, 0) = 0 was asked for."),

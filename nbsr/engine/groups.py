@@ -475,7 +475,9 @@ class GroupedTidying(Tidying):
         # each group from where its own constants are, which the value in the first group tells, up to sign and inverse
         told: dict[float, np.ndarray] = {}
         for c, column in zip(form.constants, values.T, strict=True):
-            for turned in (1.0 / column, -1.0 / column) if (column != 0).all() else ():
+            with np.errstate(divide="ignore", over="ignore"):
+                inverse = 1.0 / column
+            for turned in (inverse, -inverse) if np.isfinite(inverse).all() else ():
                 told[float(turned[0])] = turned
             told[-c], told[c] = -column, column
         # simple numbers that were held stay so, and so do those that simplifying brings in

@@ -243,12 +243,13 @@ class Bounds:
             values = _values_of(law, lines.reshape(-1, lines.shape[2])).reshape(lines.shape[:2])
             nothing = _ROUNDING * max(_spread(values), 1e-300)
             for word in words:
-                if word in _SIDE:
-                    steps = np.diff(values, axis=1) * _SIDE[word]
-                    bad = ~(steps >= -nothing)
-                else:
-                    sign = 1.0 if word == "even" else -1.0
-                    bad = ~(np.abs(values - sign * values[:, ::-1]) <= 10 * nothing)[:, :-1]
+                with np.errstate(invalid="ignore"):  # what has no finite value is neither
+                    if word in _SIDE:
+                        steps = np.diff(values, axis=1) * _SIDE[word]
+                        bad = ~(steps >= -nothing)
+                    else:
+                        sign = 1.0 if word == "even" else -1.0
+                        bad = ~(np.abs(values - sign * values[:, ::-1]) <= 10 * nothing)[:, :-1]
                 if bad.any():
                     line, step = np.unravel_index(int(np.argmax(bad)), bad.shape)
                     return f"It is not {word} in {column}, as near {self._spoken(lines[line, step])}."

@@ -379,7 +379,8 @@ class _Desk:
 
     def _mean(self, part: Expression) -> Expression | None:
         values = part.predict(self.X)
-        mean = float(np.mean(values))
+        with np.errstate(over="ignore"):
+            mean = float(np.mean(values))
         return Expression.constant(mean, part.vocabulary) if math.isfinite(mean) else None
 
     def _line(self, part: Expression) -> Expression | None:
