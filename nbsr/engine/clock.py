@@ -15,15 +15,18 @@ class Clock:
         began: `time.monotonic()` from which the seconds count, now by default.
         seconds: budget, None for no limit.
         most: seconds that are kept for the end, at most.
+        share: of the budget that is kept for it, where that is less.
         before: seconds of the search that goes on.
     """
 
-    def __init__(self, began: float | None, seconds: float | None, most: float, before: float = 0.0):
+    def __init__(
+        self, began: float | None, seconds: float | None, most: float, share: float, before: float = 0.0
+    ):
         self.before = before
         self.began = time.monotonic() if began is None else began
         self.paused = 0.0
         self._held: float | None = None
-        self.wrap_up = 0.0 if seconds is None else min(most, 0.12 * seconds)
+        self.wrap_up = 0.0 if seconds is None else min(most, share * seconds)
         self.deadline = math.inf if seconds is None else self.began + seconds
 
     def hold(self) -> None:

@@ -37,6 +37,7 @@ from nbsr.trace import Act, Learned, Likely, Trace
 __all__ = ["Run"]
 
 _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
+_LARGE = 30_000  # rows from which on the end takes longer
 _SOON, _LATE = 0.1, 0.5  # seconds between snapshots: when there is something new, and when there is not
 
 _STAGES = {
@@ -93,9 +94,12 @@ class Run:
         if settings.finetune is not None:
             check_teachable(table)
         self.archive = Archive(self.work.vocabulary.complexities)
-        # a sampled table's front is refitted on more rows
+        # a sampled table's front is refitted, and told, on more rows
+        most, share = (
+            (1.0, 0.12) if not self.work.sampled else (2.0, 0.12) if len(table) < _LARGE else (5.0, 0.17)
+        )
         self.clock = Clock(
-            began, settings.seconds, most=2.0 if self.work.sampled else 1.0,
+            began, settings.seconds, most, share,
             before=0.0 if before is None else before.result.elapsed,
         )  # fmt: skip
         bounds = self.work.bounds()
