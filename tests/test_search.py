@@ -281,12 +281,12 @@ def test_three_rows_are_enough_to_begin_with():
     assert str(result.best.expression) == "2*x"
 
 
-@pytest.mark.parametrize("places", [(4, 2, 1, 2, 2), (3, 4, 1, 4, 2), (2, 2, 3, 3, 1, 1), (4, 2, 1, 2, 2, 4)])
+@pytest.mark.parametrize("places", [(4, 2, 1, 2, 2), (2, 2, 3, 3, 1, 1)])
 def test_rows_at_few_places_are_enough_to_begin_with(places):
     """No sum of terms meets rows that differ at one place, however many it has; in the end it has more than rows."""
     rng = np.random.default_rng(len(places))
     frame = pd.DataFrame({"x": places, "y": np.exp(rng.normal(size=len(places)))})
-    result = regress(frame, "y ~ x", method="pairs", seconds=None, max_evaluations=20_000, model="none")
+    result = regress(frame, "y ~ x", method="pairs", seconds=None, max_evaluations=5000, model="none")
     assert np.isfinite(result.best.fvu)
 
 
