@@ -99,6 +99,11 @@ def test_best_products_finds_the_product_that_brute_force_finds(seed):
     assert tuple(Blocks().best_products(A, z, weight, 10)[0]) == tuple(every[np.argmin(unexplained)])
 
 
+def test_fewer_rows_than_terms_tell_no_terms_apart():
+    coefficients, unexplained = least_squares(np.ones((3, 4, 2)), np.array([1.0, 2.0]), np.ones(2))
+    assert coefficients.shape == (3, 5) and np.isinf(unexplained).all()
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.floats(-200, 200))
 @settings(deadline=None, max_examples=40)
 def test_least_squares_equals_numpy_at_any_magnitude(seed, count, decade):

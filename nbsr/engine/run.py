@@ -74,6 +74,14 @@ def _kind(table: Table) -> tuple[type[Work], type[Tidying]]:
     return (Work, Tidying) if table.template is None else (TemplateWork, TemplateTidying)
 
 
+def _kept_for_the_end(work: Work) -> tuple[float, float]:
+    """Seconds that are kept for the result at most, and share of the budget: a sampled table's front is refitted, and
+    told, on more rows."""
+    if not work.sampled:
+        return 1.0, 0.12
+    return (2.0, 0.12) if len(work.table) < _LARGE else (5.0, 0.17)
+
+
 class Run:
     """One search.  Whoever iterates over `snapshots` decides whether it goes on."""
 
@@ -94,12 +102,8 @@ class Run:
         if settings.finetune is not None:
             check_teachable(table)
         self.archive = Archive(self.work.vocabulary.complexities)
-        # a sampled table's front is refitted, and told, on more rows
-        most, share = (
-            (1.0, 0.12) if not self.work.sampled else (2.0, 0.12) if len(table) < _LARGE else (5.0, 0.17)
-        )
         self.clock = Clock(
-            began, settings.seconds, most, share,
+            began, settings.seconds, *_kept_for_the_end(self.work),
             before=0.0 if before is None else before.result.elapsed,
         )  # fmt: skip
         bounds = self.work.bounds()
