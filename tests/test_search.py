@@ -12,6 +12,7 @@ import pytest
 
 from nbsr.engine import METHODS, NEED_NETWORK, Control, regress, search
 from nbsr.engine.archive import Archive
+from nbsr.engine.tidying import Tidying
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
 from nbsr.operators import OPERATORS
@@ -94,6 +95,17 @@ def test_noise_does_not_hide_the_law_nor_lengthen_it():
     error = np.mean((result.predict(data) - truth.y) ** 2) / truth.y.var()
     assert error < 10 * 0.05**2 / 200
     assert result.best.complexity <= 8
+
+
+def test_what_is_shown_is_told_first(monkeypatch):
+    # no time is left for anything but the result
+    monkeypatch.setattr(Tidying, "late", lambda tidying, share: True)
+    result = regress(frame("3.2*exp(0.7*x1) + 1.3*x2", noise=0.05), "y ~ .", max_evaluations=1500, seed=0)
+    likely = [c for c in result.candidates_seen if np.isfinite(c.nats) and c.n_constants]
+    assert any(np.isnan(c.errors).all() for c in likely)
+    for law in result.front_candidates:
+        assert len(law.errors) == len(law.expression.constants)
+        assert np.isfinite(law.errors).any() or not law.n_constants
 
 
 def test_standard_errors_are_those_of_least_squares():

@@ -12,7 +12,7 @@ from nbsr.engine.settings import Settings
 from nbsr.engine.tidying import Tidying
 from nbsr.engine.work import Errors, Work
 from nbsr.expression import CONST, FREE
-from nbsr.judgement import Verdict, worth_showing
+from nbsr.judgement import Choice, Verdict, worth_showing
 from nbsr.result import Candidate, Result, Snapshot
 from nbsr.result.outliers import told_of_outliers
 from nbsr.score import score
@@ -56,7 +56,7 @@ class Report:
                 expression=law, errors=known[id(r)][0] if id(r) in known else (math.nan,) * len(law.constants),
                 own_errors=known[id(r)][1] if id(r) in known else (), fvu=error,
                 complexity=c, score=value, source=r.source, elapsed=r.elapsed, order=r.order,
-                origin=self.origin(r) if len(records) <= _FEW or errors and id(r) in errors else "",
+                origin=self.origin(r) if len(records) <= _FEW or id(r) in judged or id(r) in known else "",
                 pinned=r.order in self.archive.pinned,
                 predictive=judged[id(r)].predictive if id(r) in judged else math.nan,
                 nats=judged[id(r)].nats if id(r) in judged else math.nan,
@@ -114,17 +114,28 @@ class Report:
         records, choice = self.tidying.choice()
         if not records:
             return [], 0
-        if self.settings.score == "judgement":
-            verdicts = self.tidying.verdicts(records)
-            rows = worth_showing(
-                np.array([r.complexity for r in records]), np.array([r.fvu for r in records]),
-                np.array([v.predictive for v in verdicts]), np.array([v.severe for v in verdicts]),
-            )  # fmt: skip
-        else:
+        shown = self.worth_showing(records)
+        picked = records[choice.picked]
+        if not any(r is picked for r in shown):
+            shown = sorted([*shown, picked], key=lambda r: (self.complexity(r), -r.fvu))
+        return shown, next(i for i, r in enumerate(shown) if r is picked)
+
+    def worth_showing(self, records: Sequence[Record]) -> list[Record]:
+        """Those of the contenders that are on the front by what is told of them, shortest first."""
+        if self.settings.score != "judgement":
             front = {id(r) for r in self.archive.front()}
-            rows = [i for i, r in enumerate(records) if id(r) in front]
-        rows = sorted({*rows, choice.picked}, key=lambda i: (records[i].complexity, -records[i].fvu))
-        return [records[i] for i in rows], rows.index(choice.picked)
+            return [r for r in records if id(r) in front]
+        verdicts = self.tidying.verdicts(records)
+        rows = worth_showing(
+            np.array([self.complexity(r) for r in records], int),
+            np.array([self.work.told_fvu(r) for r in records]),
+            np.array([v.predictive for v in verdicts]), np.array([v.severe for v in verdicts], bool),
+        )  # fmt: skip
+        return [records[i] for i in rows]
+
+    def complexity(self, record: Record) -> int:
+        """Of the law as it is told."""
+        return self.work.law(record.tokens, record.constants).complexity
 
     def distinct(self, records: Sequence[Record], picked: int) -> tuple[list[Record], int]:
         """The records without those that are told in the form of another one or say the same on every row, and where
@@ -159,10 +170,8 @@ class Report:
             self.refit_front()
         self.tidying.look()
         records, choice = self.tidying.choice()
-        errors = self.work.errors(records)
-        on_front = {id(r): e for r, e in zip(records, errors, strict=True)}
-        kept = {id(r) for r in self.distinct(records, choice.picked)[0]}
-        twins = {id(r) for r in records} - kept
+        told, kept = self.told(records, choice)
+        twins = {id(r) for r in records} - {id(r) for r in kept}
         everything = sorted(
             (r for r in self.archive.records.values() if id(r) not in twins),
             key=lambda r: (r.fvu, r.complexity),
@@ -170,7 +179,7 @@ class Report:
         verdicts = {}
         if self.settings.score == "judgement":
             verdicts = {id(r): v for r, v in zip(records, self.tidying.verdicts(records), strict=True)}
-        candidates = self.candidates(everything, on_front, verdicts)
+        candidates = self.candidates(everything, told, verdicts)
         broken = sum(bool(c.broken) for c in candidates)
         picked = 0
         if records:
@@ -214,6 +223,36 @@ class Report:
             seed=self.settings.seed, elapsed=self.clock.elapsed, notes=tuple(said), trace=self.trace,
             why=self.why(),
         )  # fmt: skip
+
+    def told(self, records: Sequence[Record], choice: Choice) -> tuple[dict[int, Errors], list[Record]]:
+        """Have the contenders told as a person writes them: those that are shown, and of the others the likeliest, as
+        long as there is time for it.
+
+        Returns:
+            The errors of the constants of those that are told, by id of the record, and the distinct contenders.
+        """
+        told: dict[int, Errors] = {}
+
+        def tell(some: Sequence[Record], always: bool) -> None:
+            for record in some:
+                if id(record) not in told and (always or not self.tidying.late(0.0)):
+                    told[id(record)] = self.work.errors([record])[0]
+
+        if not records:
+            return told, []
+        likeliest = list(records)
+        if self.settings.score == "judgement":
+            nats = [v.nats for v in self.tidying.verdicts(records)]
+            likeliest = [records[i] for i in np.argsort(nats, kind="stable")]
+        first = [likeliest[0], *(records[i] for i in (choice.picked, choice.runner_up) if i >= 0)]
+        tell([*first, *self.shown()[0]], always=True)
+        tell(likeliest, always=False)
+        while True:  # by how a law is told, another one may be shown
+            kept = self.distinct(records, choice.picked)[0]
+            untold = [r for r in self.worth_showing(kept) if id(r) not in told]
+            if not untold:
+                return told, kept
+            tell(untold, always=True)
 
     def _kept(self, old: Record, new: Record) -> Record:
         """A record that was fitted anew; as it was before where it breaks a bound now."""

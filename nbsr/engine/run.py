@@ -37,7 +37,6 @@ from nbsr.trace import Act, Learned, Likely, Trace
 __all__ = ["Run"]
 
 _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
-_LARGE = 30_000  # rows from which on the end takes longer
 _SOON, _LATE = 0.1, 0.5  # seconds between snapshots: when there is something new, and when there is not
 
 _STAGES = {
@@ -75,11 +74,9 @@ def _kind(table: Table) -> tuple[type[Work], type[Tidying]]:
 
 
 def _kept_for_the_end(work: Work) -> tuple[float, float]:
-    """Seconds that are kept for the result at most, and share of the budget: a sampled table's front is refitted, and
-    told, on more rows."""
-    if not work.sampled:
-        return 1.0, 0.12
-    return (2.0, 0.12) if len(work.table) < _LARGE else (5.0, 0.17)
+    """Seconds that are kept for the result at most, and share of the budget: a sampled table's front is refitted on
+    more rows."""
+    return (2.0 if work.sampled else 1.2), 0.14
 
 
 class Run:

@@ -210,12 +210,13 @@ class Tidying:
                 return
             order = np.argsort([v.nats for v in self.verdicts(left)], kind="stable")
             for k in order[:_AT_ONCE]:
-                if self._late():
+                if self.late(0.4):
                     return
                 self.polish(left[k])
 
-    def _late(self) -> bool:
-        kept = 0.25 * self.clock.wrap_up + self.clock.closing(len(self.archive.records))
+    def late(self, share: float) -> bool:
+        """Whether what is left is needed for the result, and for this share of what was kept for the end."""
+        kept = share * self.clock.wrap_up + self.clock.closing(len(self.archive.records))
         return self.clock.remaining < kept and self.settings.seconds is not None
 
     def polish(self, record: Record) -> None:

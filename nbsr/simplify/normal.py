@@ -323,7 +323,29 @@ class Algebra:
             coefficient = times(coefficient, content)
             for base, exponent in factors_of(core):
                 powers[base] = add_exponents(powers.get(base, 0), exponent)
-        return self._product(self._merge(powers), coefficient)
+        merged = self._merge(powers)
+        parted = self._parted(merged) if len(merged) > 1 else None
+        if parted is None:
+            return self._product(merged, coefficient)
+        return self.multiply([*parted, (NUMBER, coefficient)])
+
+    def _parted(self, powers: dict[Node, Number]) -> list[Node] | None:
+        """(x + y*z)/z -> x/z + y: a factor goes into the sum of which a term loses it by that; None where none does."""
+        for base, exponent in powers.items():
+            if base[0] != SUM or type(exponent) is not int or exponent < 1:
+                continue
+            for factor, power in powers.items():
+                share = tidy(Fraction(power) / exponent) if type(power) is not float else 0
+                if factor == base or not share:
+                    continue
+                if not any((factor, -share) in factors_of(term) for term, _ in base[1]):
+                    continue
+                inside = self.power(factor, share)
+                terms = [(self.multiply((inside, term)), c) for term, c in base[1]]
+                whole = self.add([*terms, (inside, base[2])])
+                rest = [self.power(b, e) for b, e in powers.items() if b not in (base, factor)]
+                return [*rest, self.power(whole, exponent)]
+        return None
 
     def _product(self, powers: dict[Node, Number], coefficient: Number) -> Node:
         for base in [b for b in powers if b[0] == NUMBER]:  # left by a merge
