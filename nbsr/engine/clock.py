@@ -14,19 +14,16 @@ class Clock:
     Arguments:
         began: `time.monotonic()` from which the seconds count, now by default.
         seconds: budget, None for no limit.
-        most: seconds that are kept for the end, at most.
-        share: of the budget that is kept for it, where that is less.
+        kept: seconds that are kept for the end, beside those that the candidates take.
         before: seconds of the search that goes on.
     """
 
-    def __init__(
-        self, began: float | None, seconds: float | None, most: float, share: float, before: float = 0.0
-    ):
+    def __init__(self, began: float | None, seconds: float | None, kept: float, before: float = 0.0):
         self.before = before
         self.began = time.monotonic() if began is None else began
         self.paused = 0.0
         self._held: float | None = None
-        self.wrap_up = 0.0 if seconds is None else min(most, share * seconds)
+        self.wrap_up = kept
         self.deadline = math.inf if seconds is None else self.began + seconds
 
     def hold(self) -> None:

@@ -73,10 +73,12 @@ def _kind(table: Table) -> tuple[type[Work], type[Tidying]]:
     return (Work, Tidying) if table.template is None else (TemplateWork, TemplateTidying)
 
 
-def _kept_for_the_end(work: Work) -> tuple[float, float]:
-    """Seconds that are kept for the result at most, and share of the budget: a sampled table's front is refitted on
-    more rows."""
-    return (2.0 if work.sampled else 1.2), 0.14
+def _kept_for_the_end(work: Work, seconds: float | None) -> float:
+    """Seconds that are kept for the result: a sampled table's front is refitted on more rows, and all rows are looked
+    at for outliers."""
+    if seconds is None:
+        return 0.0
+    return min(2.0 if work.sampled else 1.2, 0.14 * seconds) + min(1.5e-6 * len(work.table), 0.05 * seconds)
 
 
 class Run:
@@ -100,7 +102,7 @@ class Run:
             check_teachable(table)
         self.archive = Archive(self.work.vocabulary.complexities)
         self.clock = Clock(
-            began, settings.seconds, *_kept_for_the_end(self.work),
+            began, settings.seconds, _kept_for_the_end(self.work, settings.seconds),
             before=0.0 if before is None else before.result.elapsed,
         )  # fmt: skip
         bounds = self.work.bounds()

@@ -210,7 +210,7 @@ class Tidying:
                 return
             order = np.argsort([v.nats for v in self.verdicts(left)], kind="stable")
             for k in order[:_AT_ONCE]:
-                if self.late(0.4):
+                if self.late(0.5):
                     return
                 self.polish(left[k])
 
