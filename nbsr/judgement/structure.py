@@ -8,8 +8,8 @@ et al., Science Advances 6, 2020, who counted those of Wikipedia).
 
 A person also reads names and units: what follows a concentration saturates more often than not, a mass that follows
 time grows.  So where it is known what a column or the target measures, textbook laws about that are likelier, by Bayes'
-rule, and those about something else less.  And a person has met some laws far more often than others: those that many
-programs for fitting curves have ready.
+rule, and those about something else less.  And a person has met some laws far more often than others: those that are the
+standard of a large field, and those that many programs for fitting curves have ready.
 
 Units and origins are chosen by people, and a law should not depend on the choice (Stevens, Science 103, 1946; Luce,
 Psychological Review 66, 1959).  What is measured from a zero that somebody chose, such as degrees, calendar years and
@@ -50,12 +50,13 @@ _ARITHMETIC = frozenset({"sum", "product", "quotient", "neg", "whole power"})  #
 _SMOOTHING = 4.0  # nodes that count as seen in each function before any were
 _UNSEEN = 0.3  # of each kind
 _TOLD = 0.95  # of the laws that people meet stand in a textbook
+_OFTENER = 2.5  # times, for each step in how often a law is met
 _SIMPLER = 0.05  # how much sooner simpler laws are met, in nats for each nat of their nodes
 _UNSCALED = 4.0  # nats for a law of one column that has no factor of its own
-_DRESSED = 3.5  # for a factor, and for an offset
+_DRESSED = 4.5  # for a factor, and for an offset
 _COINCIDENCE = 2.0  # for a constant of a textbook's law that is a simple number
 _MOST_COLUMNS = 4
-_MISNAMED = 0.03  # of columns whose name says nothing of the law that they follow
+_MISNAMED = 0.015  # of columns whose name says nothing of the law that they follow
 _NARROWER = 0.05  # as often as by what it is, a column is named by one kind of that
 _BROADER = 0.2  # and by what that is a kind of
 _FRACTION = 1.0  # for each nat of the numbers of which an exponent is the fraction
@@ -310,7 +311,10 @@ def _shares() -> dict[tuple[str, str], float]:
     shares = {}
     for columns in {len(law.expression.vocabulary.variables) for law in laws()}:
         chosen = _of(columns)
-        weights = [(1 + len(law.offered)) * math.exp(-_SIMPLER * assembled(law.expression)) for law in chosen]
+        weights = [
+            (1 + len(law.offered)) * _OFTENER**law.met * math.exp(-_SIMPLER * assembled(law.expression))
+            for law in chosen
+        ]
         for law, weight in zip(chosen, weights, strict=True):
             shares[law.field, law.name] = weight / sum(weights) * len(chosen) / len(laws())
     return shares

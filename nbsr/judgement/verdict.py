@@ -30,6 +30,7 @@ from nbsr.simplify.numbers import named_price
 __all__ = ["Choice", "Judge", "Precision", "Verdict", "choose", "worth_showing"]
 
 _PLACES = 8  # along each column that are far enough apart for what a law neglects to differ
+_MORE = 0.25  # the power of further rows at each place that counts
 _CANCELLED = 5.0  # nats a constant may be larger than what it is there to tell
 _NOTHING = 5.0  # nats for a law without any of the columns that the person asks about
 _IDLE = 1.0  # for each other column that it leaves out, where these are few
@@ -246,10 +247,10 @@ def _with_errors_of_their_own(rows: int, columns: int, curves: int) -> float:
     """How many rows say as much, if the errors of each are its own.
 
     Further rows average errors of measurement out, and not what a law neglects, which is the same in all rows near to
-    each other: once there is a row to each place, only their square root counts.
+    each other: once there is a row to each place, only their fourth root counts.
     """
     places = curves * float(_PLACES) ** columns
-    return min(float(rows), math.sqrt(rows * places))
+    return min(float(rows), places * (rows / places) ** _MORE)
 
 
 def _offsets(law: Expression) -> list[int]:
