@@ -8,8 +8,8 @@ et al., Science Advances 6, 2020, who counted those of Wikipedia).
 
 A person also reads names and units: what follows a concentration saturates more often than not, a mass that follows
 time grows.  So where it is known what a column or the target measures, textbook laws about that are likelier, by Bayes'
-rule, and those about something else less.  And a person has met some laws far more often than others: those that are the
-standard of a large field, and those that many programs for fitting curves have ready.
+rule, and those about something else less.  And a person has met some laws far more often than others: those that are
+the standard of a large field, and those that many programs for fitting curves have ready.
 
 Units and origins are chosen by people, and a law should not depend on the choice (Stevens, Science 103, 1946; Luce,
 Psychological Review 66, 1959).  What is measured from a zero that somebody chose, such as degrees, calendar years and
