@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from nbsr.engine import METHODS, NEED_NETWORK, Control, regress, search
-from nbsr.engine.archive import Archive
+from nbsr.engine.archive import Archive, Record
 from nbsr.engine.tidying import Tidying
 from nbsr.errors import UsageError
 from nbsr.expression import Expression
@@ -95,6 +95,19 @@ def test_noise_does_not_hide_the_law_nor_lengthen_it():
     error = np.mean((result.predict(data) - truth.y) ** 2) / truth.y.var()
     assert error < 10 * 0.05**2 / 200
     assert result.best.complexity <= 8
+
+
+def test_the_pick_is_polished_however_late_it_is_found(monkeypatch):
+    polished = Tidying.polish
+    monkeypatch.setattr(Tidying, "late", lambda tidying, share: True)
+    monkeypatch.setattr(Tidying, "best", lambda tidying: None)  # as if it came with the last batch
+    monkeypatch.setattr(
+        Tidying, "polish", lambda tidying, record: done.append(record) or polished(tidying, record)
+    )
+    done: list[Record] = []
+    result = regress(frame("2.5*x1*x2/x3"), "y ~ .", max_evaluations=1500, seed=0)
+    assert len(done) == 1
+    assert str(result.best) == "2.5*x1*x2/x3"
 
 
 def test_what_is_shown_is_told_first(monkeypatch):

@@ -197,14 +197,18 @@ class Tidying:
         self._batches += 1
         if self._batches % _EVERY == 0:
             self.look()
+        self._polish_favourite()
+
+    def _polish_favourite(self) -> None:
         record = self.favourite()
         if record is not None and not record.tidy and record.tokens not in self.done:
             self.polish(record)
 
     def front(self) -> None:
-        """Polish what may be picked, the likeliest first, while there is time for it."""
+        """Polish what would be picked, and what else may be, the likeliest first, while there is time for it."""
         for _ in range(_LOOKS):
             self.look()
+            self._polish_favourite()
             left = [r for r in self.archive.contenders() if not r.tidy and r.tokens not in self.done]
             if not left:
                 return
