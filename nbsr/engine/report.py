@@ -114,13 +114,13 @@ class Report:
         records, choice = self.tidying.choice()
         if not records:
             return [], 0
-        shown = self.worth_showing(records)
+        shown = self.front_of(records)
         picked = records[choice.picked]
         if not any(r is picked for r in shown):
             shown = sorted([*shown, picked], key=lambda r: (self.complexity(r), -r.fvu))
         return shown, next(i for i, r in enumerate(shown) if r is picked)
 
-    def worth_showing(self, records: Sequence[Record]) -> list[Record]:
+    def front_of(self, records: Sequence[Record]) -> list[Record]:
         """Those of the contenders that are on the front by what is told of them, shortest first."""
         if self.settings.score != "judgement":
             front = {id(r) for r in self.archive.front()}
@@ -244,12 +244,12 @@ class Report:
         if self.settings.score == "judgement":
             nats = [v.nats for v in self.tidying.verdicts(records)]
             likeliest = [records[i] for i in np.argsort(nats, kind="stable")]
-        first = [likeliest[0], *(records[i] for i in (choice.picked, choice.runner_up) if i >= 0)]
-        tell([*first, *self.shown()[0]], always=True)
+        runner_up = [records[choice.runner_up]] if choice.runner_up >= 0 else []  # which `why` names
+        tell([likeliest[0], *runner_up, *self.shown()[0]], always=True)
         tell(likeliest, always=False)
         while True:  # by how a law is told, another one may be shown
             kept = self.distinct(records, choice.picked)[0]
-            untold = [r for r in self.worth_showing(kept) if id(r) not in told]
+            untold = [r for r in self.front_of(kept) if id(r) not in told]
             if not untold:
                 return told, kept
             tell(untold, always=True)

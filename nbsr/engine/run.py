@@ -37,6 +37,10 @@ from nbsr.trace import Act, Learned, Likely, Trace
 __all__ = ["Run"]
 
 _EXACT = 1e-20  # an FVU below this is exact to rounding, and the search may end
+_ENDING, _ENDING_OF_A_SAMPLE = 1.2, 2.0  # seconds that are kept for the result
+_MOST_ENDING = 0.14  # of the budget, at most
+_A_ROW = 1.5e-6  # seconds that are kept for each row, to tell outliers
+_MOST_ROWS = 0.05  # of the budget for all of them, at most
 _SOON, _LATE = 0.1, 0.5  # seconds between snapshots: when there is something new, and when there is not
 
 _STAGES = {
@@ -78,7 +82,8 @@ def _kept_for_the_end(work: Work, seconds: float | None) -> float:
     at for outliers."""
     if seconds is None:
         return 0.0
-    return min(2.0 if work.sampled else 1.2, 0.14 * seconds) + min(1.5e-6 * len(work.table), 0.05 * seconds)
+    ending = _ENDING_OF_A_SAMPLE if work.sampled else _ENDING
+    return min(ending, _MOST_ENDING * seconds) + min(_A_ROW * len(work.table), _MOST_ROWS * seconds)
 
 
 class Run:

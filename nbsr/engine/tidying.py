@@ -23,6 +23,7 @@ _LOOKS = 3
 _LEAST_NATS = 1.2  # of structure for each node of a formula
 _EVERY = 4  # batches between two looks at what came
 _CLOSELY = 12  # laws of one complexity whose probability is worked out in one look
+_FOR_TELLING = 0.5  # of the seconds kept for the end, in which nothing is polished any more
 _TRIES = 3  # laws of one complexity that are looked at closely in one look
 
 Key = tuple[tuple[int, ...], tuple[float, ...], bool]
@@ -214,7 +215,7 @@ class Tidying:
                 return
             order = np.argsort([v.nats for v in self.verdicts(left)], kind="stable")
             for k in order[:_AT_ONCE]:
-                if self.late(0.5):
+                if self.late(_FOR_TELLING):
                     return
                 self.polish(left[k])
 
